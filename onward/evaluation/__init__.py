@@ -1,0 +1,1 @@
+"""The ledger, and every number computed from it."""

@@ -1,0 +1,342 @@
+"""The only module that writes durable files.
+
+A file is written to a temporary name in the same folder, flushed to disk and renamed. A folder is
+built under a temporary name, every file in it is flushed, its manifest (the sha256 of each file)
+is written last, and then the folder is renamed: a manifest's existence means that all is there.
+
+>>> import tempfile; root = Path(tempfile.mkdtemp())
+>>> with building(root / "v1") as folder:
+...     _ = (folder / "weights").write_bytes(b"123")
+>>> sorted(verify(root / "v1"))
+['weights']
+
+What this does not cover: bytes that rot after `verify` read them, and file systems that lie about
+fsync. Every operation passes through `operation`, where a test makes the Nth one fail.
+"""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from onward.errors import DiskFull, IntegrityError, MissingFiles
+
+MANIFEST = "manifest.json"
+SCHEMA = 1
+
+
+def _untouched(_kind: str, _path: Path) -> None:
+    return None
+
+
+operation: Callable[[str, Path], None] = _untouched
+"""Called before each durable operation with its kind (open, write, fsync, rename, remove)."""
+
+
+def canonical(value: Any) -> bytes:
+    """The one byte form of a JSON value: sorted keys, no spaces, UTF-8, no NaN."""
+    return json.dumps(
+        value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False
+    ).encode()
+
+
+def digest(value: Any) -> str:
+    """sha256 of the canonical form of a JSON value."""
+    return hashlib.sha256(canonical(value)).hexdigest()
+
+
+def sha256(path: Path) -> str:
+    """sha256 of a file's bytes, read in 1 MiB pieces."""
+    with path.open("rb") as source:
+        return hashlib.file_digest(source, "sha256").hexdigest()
+
+
+def ensure_space(folder: Path, needed: int) -> None:
+    """Refuse before starting what cannot fit.
+
+    Raises:
+        DiskFull: fewer than `needed` bytes are free where `folder` lies.
+    """
+    at = folder
+    while not at.exists():
+        at = at.parent
+    free = shutil.disk_usage(at).free
+    if free < needed:
+        raise DiskFull(
+            f"Not enough disk space: {needed:,} bytes needed, {free:,} free",
+            where=str(folder),
+            fix="free some space (`dvc gc --workspace` drops unused objects), then run again",
+            details={"needed": needed, "free": free},
+        )
+
+
+@contextmanager
+def _disk_errors(path: Path, needed: int) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        free = shutil.disk_usage(path.parent if path.parent.exists() else Path("/")).free
+        raise DiskFull(
+            f"The disk is full: {needed:,} bytes needed, {free:,} free",
+            where=str(path),
+            fix="free some space, then run the same command again",
+            details={"needed": needed, "free": free},
+        ) from error
+
+
+def _sync(path: Path) -> None:
+    operation("fsync", path)
+    flags = os.O_RDONLY | (os.O_DIRECTORY if path.is_dir() else 0)
+    descriptor = os.open(path, flags)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _rename(source: Path, target: Path) -> None:
+    operation("rename", target)
+    source.rename(target)
+    _sync(target.parent)
+
+
+def write_bytes(path: Path, data: bytes) -> None:
+    """Replace a file atomically and durably: the old bytes or the new, never a part.
+
+    Raises:
+        DiskFull: the device is full; the old file is untouched.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with _disk_errors(path, len(data)):
+        operation("open", path)
+        descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
+        temporary = Path(name)
+        try:
+            with os.fdopen(descriptor, "wb") as out:
+                operation("write", path)
+                out.write(data)
+                out.flush()
+                operation("fsync", path)
+                os.fsync(out.fileno())
+                os.fchmod(out.fileno(), 0o644)
+            _rename(temporary, path)
+        except BaseException:
+            temporary.unlink(missing_ok=True)
+            raise
+
+
+def write_text(path: Path, text: str) -> None:
+    """`write_bytes` of UTF-8 text."""
+    write_bytes(path, text.encode())
+
+
+def write_json(path: Path, value: Any) -> None:
+    """`write_bytes` of JSON for people: sorted, indented, one final newline."""
+    text = json.dumps(value, sort_keys=True, indent=1, ensure_ascii=False, allow_nan=False)
+    write_bytes(path, (text + "\n").encode())
+
+
+def read_json(path: Path) -> Any:
+    """The JSON value in a file.
+
+    Raises:
+        MissingFiles: there is no such file.
+        IntegrityError: the file is not JSON.
+    """
+    try:
+        return json.loads(path.read_bytes())
+    except FileNotFoundError:
+        raise MissingFiles(
+            f"{path.name} is not there",
+            where=str(path),
+            fix="`dvc pull` fetches what Git names; `onward doctor` says what is missing",
+        ) from None
+    except ValueError as error:
+        raise IntegrityError(
+            f"{path.name} is not readable JSON: {error}",
+            where=str(path),
+            fix="`git checkout` the file, or `onward doctor`",
+        ) from error
+
+
+def append_line(path: Path, value: Any) -> None:
+    """Append one JSON line durably. A torn last line of a killed writer is dropped first."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    line = canonical(value) + b"\n"
+    with _disk_errors(path, len(line)):
+        operation("open", path)
+        with path.open("ab+") as out:
+            _drop_torn_line(out)
+            start = out.seek(0, os.SEEK_END)
+            try:
+                operation("write", path)
+                out.write(line)
+                out.flush()
+                operation("fsync", path)
+                os.fsync(out.fileno())
+            except BaseException:
+                # Not acknowledged, so it must not be found later either.
+                os.ftruncate(out.fileno(), start)
+                raise
+    _sync(path.parent)
+
+
+def _drop_torn_line(out: Any) -> None:
+    end = out.seek(0, os.SEEK_END)
+    if end == 0:
+        return
+    out.seek(0)
+    data = out.read()
+    if not data.endswith(b"\n"):
+        os.ftruncate(out.fileno(), data.rfind(b"\n") + 1)
+
+
+def read_lines(path: Path) -> list[Any]:
+    """The JSON lines of an append-only file; a torn last line counts as not written.
+
+    Raises:
+        IntegrityError: a line before the last is not JSON.
+    """
+    if not path.exists():
+        return []
+    lines = path.read_bytes().split(b"\n")
+    values = []
+    for number, line in enumerate(lines[:-1], start=1):
+        try:
+            values.append(json.loads(line))
+        except ValueError as error:
+            raise IntegrityError(
+                f"Line {number} of {path.name} is not readable: {error}",
+                where=f"{path}:{number}",
+                fix=f"`git checkout {path.name}` brings the committed one back",
+            ) from error
+    return values
+
+
+def inventory(folder: Path) -> dict[str, dict[str, Any]]:
+    """Relative path -> {sha256, bytes} of every file in a folder but its own manifest."""
+    found = {}
+    for path in sorted(folder.rglob("*")):
+        name = path.relative_to(folder).as_posix()
+        if path.is_symlink():
+            raise IntegrityError(
+                f"{name} is a link; only plain files are allowed here",
+                where=str(path),
+                fix="replace the link by the file it points to",
+            )
+        if path.is_file() and name != MANIFEST:
+            found[name] = {"sha256": sha256(path), "bytes": path.stat().st_size}
+    return found
+
+
+def seal(folder: Path, **extra: Any) -> str:
+    """Flush every file of a folder and write its manifest last. Returns the manifest's sha256.
+
+    `extra` is kept in the manifest beside `files`. A manifest holds no dates, so equal contents
+    give equal manifests.
+    """
+    files = inventory(folder)
+    for name in files:
+        _sync(folder / name)
+    write_json(folder / MANIFEST, {"schema": SCHEMA, **extra, "files": files})
+    return sha256(folder / MANIFEST)
+
+
+@contextmanager
+def building(final: Path, *, replace: bool = False, **extra: Any) -> Iterator[Path]:
+    """Build a folder under a temporary name; seal and rename it when the block ends well.
+
+    A reader sees the whole folder or none. With `replace` an existing one is moved away first.
+
+    Raises:
+        IntegrityError: the folder exists and `replace` is not set.
+        DiskFull: the device is full; `final` is untouched.
+    """
+    if final.exists() and not replace:
+        raise IntegrityError(
+            f"{final.name} is already there and is immutable",
+            where=str(final),
+            fix="choose another name, or remove the folder if it is a leftover",
+        )
+    final.parent.mkdir(parents=True, exist_ok=True)
+    temporary = Path(tempfile.mkdtemp(dir=final.parent, prefix=f".{final.name}.", suffix=".tmp"))
+    temporary.chmod(0o755)
+    try:
+        with _disk_errors(final, 0):
+            yield temporary
+            seal(temporary, **extra)
+            if final.exists():
+                remove(final)
+            _rename(temporary, final)
+    except BaseException:
+        shutil.rmtree(temporary, ignore_errors=True)
+        raise
+
+
+def remove(path: Path) -> None:
+    """Remove a folder or file so that no reader finds half of it: rename away, then delete."""
+    if not path.exists():
+        return
+    away = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}.", suffix=".old"))
+    operation("remove", path)
+    path.rename(away / path.name)
+    shutil.rmtree(away, ignore_errors=True)
+
+
+def sweep(folder: Path) -> list[Path]:
+    """Delete what killed writers left in a folder (.NAME.*.tmp and .old). Returns what it found."""
+    if not folder.is_dir():
+        return []
+    left = [p for p in sorted(folder.iterdir()) if p.name[0] == "." and p.suffix in (".tmp", ".old")]
+    for path in left:
+        operation("remove", path)
+        if path.is_dir():
+            shutil.rmtree(path)
+        else:
+            path.unlink()
+    return left
+
+
+def verify(folder: Path, manifest_sha256: str | None = None) -> dict[str, dict[str, Any]]:
+    """Check every file of a sealed folder against its manifest. Returns the manifest's files.
+
+    Raises:
+        MissingFiles: the folder or its manifest is not there.
+        IntegrityError: the manifest is not the expected one, or a file is missing, extra or changed.
+    """
+    path = folder / MANIFEST
+    if not path.is_file():
+        raise MissingFiles(
+            f"{folder.name} is not on this machine, or is incomplete",
+            where=str(folder),
+            fix="`dvc pull` fetches it; nothing was changed",
+        )
+    if manifest_sha256 is not None and sha256(path) != manifest_sha256:
+        raise IntegrityError(
+            f"The manifest of {folder.name} is not the one that was recorded",
+            where=str(path),
+            fix="`onward repair` brings the recorded files back",
+            details={"expected": manifest_sha256, "found": sha256(path)},
+        )
+    named: dict[str, dict[str, Any]] = read_json(path).get("files", {})
+    found = inventory(folder)
+    for name in sorted(set(named) | set(found)):
+        if named.get(name) != found.get(name):
+            state = "missing" if name not in found else "extra" if name not in named else "changed"
+            raise IntegrityError(
+                f"{name} in {folder.name} is {state}",
+                where=str(folder / name),
+                fix="`onward repair` brings the recorded files back",
+                details={"expected": named.get(name), "found": found.get(name)},
+            )
+    return named

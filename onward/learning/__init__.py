@@ -1,0 +1,1 @@
+"""Fine-tuning that keeps what was known."""

@@ -1,0 +1,92 @@
+"""An OS lock on a file that says who holds it and since when.
+
+The kernel drops the lock with the process, so a killed holder never blocks anyone.
+
+>>> import tempfile; path = Path(tempfile.mkdtemp()) / "run.lock"
+>>> with held(path, "a test"):
+...     pass
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from onward.errors import Busy
+
+
+@contextmanager
+def held(path: Path, purpose: str, *, wait: float = 0.0) -> Iterator[None]:
+    """Hold the lock for the block. Inherited by no child.
+
+    Args:
+        path: the lock's file, made if needed and never removed.
+        purpose: what the holder does, shown to others.
+        wait: seconds to wait for another holder; 0 refuses at once.
+
+    Raises:
+        Busy: another process holds it: which, what it does, since when.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    try:
+        _take(descriptor, path, wait)
+        since = datetime.now(UTC).isoformat(timespec="seconds")
+        note = {"pid": os.getpid(), "purpose": purpose, "since": since}
+        os.ftruncate(descriptor, 0)
+        os.pwrite(descriptor, json.dumps(note).encode(), 0)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _take(descriptor: int, path: Path, wait: float) -> None:
+    deadline = time.monotonic() + wait
+    while True:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return
+        except BlockingIOError:
+            if time.monotonic() >= deadline:
+                who = holder(path)
+                raise Busy(
+                    f"Busy: {who['purpose']} is going on, process {who['pid']} since {who['since']}",
+                    where=str(path),
+                    fix="wait for it to end, or use --wait; nothing was changed",
+                    details=who,
+                ) from None
+            time.sleep(0.1)
+
+
+def holder(path: Path) -> dict[str, Any]:
+    """What the present or last holder wrote about itself."""
+    try:
+        note = json.loads(path.read_bytes() or b"{}")
+    except (OSError, ValueError):
+        note = {}
+    return {
+        "pid": note.get("pid", "?"),
+        "purpose": note.get("purpose", "another run"),
+        "since": note.get("since", "?"),
+    }
+
+
+def is_held(path: Path) -> bool:
+    """Whether another process (or another open of this one) holds the lock now."""
+    if not path.exists():
+        return False
+    descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        return False
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(descriptor)

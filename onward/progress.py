@@ -1,0 +1,77 @@
+"""Progress with time left: a bar in a terminal, a line every few seconds in a log.
+
+>>> with Progress("score", total=2) as progress:
+...     progress.advance(2)
+score 100% 2/2 done in 0:00
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from datetime import timedelta
+from types import TracebackType
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
+from rich.progress import Progress as Bar
+
+EVERY = 5.0
+"""Seconds between two lines in a log."""
+
+
+def clock(seconds: float) -> str:
+    """1:02 or 1:02:03."""
+    text = str(timedelta(seconds=round(seconds)))
+    return text[2:] if text.startswith("0:0") else text.removeprefix("0:")
+
+
+class Progress:
+    """Counts `total` units of work and says how much is left."""
+
+    def __init__(self, label: str, total: int) -> None:
+        self.label, self.total, self.done = label, max(total, 1), 0
+        self._note = ""
+        self._bar: Bar | None = None
+        self._started = self._told = time.monotonic()
+
+    def __enter__(self) -> Progress:
+        if sys.stderr.isatty():
+            self._bar = Bar(
+                TextColumn("{task.description}"),
+                BarColumn(),
+                MofNCompleteColumn(),
+                TimeRemainingColumn(),
+                TextColumn("{task.fields[note]}"),
+                console=Console(stderr=True),
+                transient=True,
+            )
+            self._bar.start()
+            self._task = self._bar.add_task(self.label, total=self.total, note="")
+        return self
+
+    def advance(self, units: int = 1, note: str = "") -> None:
+        """Count finished units; `note` (a loss, a file) is shown beside them."""
+        self.done = min(self.done + units, self.total)
+        self._note = note or self._note
+        if self._bar is not None:
+            self._bar.update(self._task, completed=self.done, note=self._note)
+        elif time.monotonic() - self._told >= EVERY and self.done < self.total:
+            self._told = time.monotonic()
+            spent = self._told - self._started
+            left = spent / max(self.done, 1) * (self.total - self.done)
+            percent = 100 * self.done // self.total
+            text = f"{self.label} {percent}% {self.done}/{self.total} {clock(left)} left {self._note}"
+            print(text.rstrip(), flush=True)
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        if self._bar is not None:
+            self._bar.stop()
+        if error is None:
+            spent = clock(time.monotonic() - self._started)
+            print(f"{self.label} 100% {self.done}/{self.total} done in {spent}", flush=True)

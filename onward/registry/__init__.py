@@ -1,0 +1,1 @@
+"""Promoted versions, the champion pointer and the journal."""

@@ -1,0 +1,1 @@
+"""The ONNX package: export, parity, variants, sessions, timing."""

@@ -1,0 +1,57 @@
+"""How a stage starts and how its errors cross the process border.
+
+A stage's module calls `start("name", run)` under `__main__`. An error is printed as three lines,
+kept with the run's id in .onward/errors/NAME.json for whoever started the stage, and becomes the
+exit code.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+
+from onward import files
+from onward.errors import InternalError, OnwardError
+from onward.project import Project
+
+RUN = "ONWARD_RUN"
+"""The environment variable that holds the id of the run a stage belongs to."""
+
+
+def start(name: str, run: Callable[[Project], None]) -> None:
+    """Run a stage in the project of the current folder and exit with its code."""
+    project = Project(Path.cwd())
+    project.error(name).unlink(missing_ok=True)
+    try:
+        run(project)
+    except OnwardError as error:
+        sys.exit(_report(project, name, error))
+    except Exception as error:  # noqa: BLE001 - the border: every defect gets a type here
+        trace = project.error(name).with_suffix(".traceback.txt")
+        files.write_text(trace, traceback.format_exc())
+        wrapped = InternalError(
+            f"The stage {name} failed in a way it should not: {type(error).__name__}: {error}",
+            where=str(trace),
+            fix="run it again; if it stays, report it with the traceback file",
+        )
+        sys.exit(_report(project, name, wrapped))
+
+
+def _report(project: Project, name: str, error: OnwardError) -> int:
+    record = {"stage": name, "run": os.environ.get(RUN, ""), **error.to_json()}
+    files.write_json(project.error(name), record)
+    for line in error.lines():
+        print(line, file=sys.stderr, flush=True)
+    return error.exit_code
+
+
+def failed(project: Project, name: str, run: str) -> OnwardError | None:
+    """The typed error that the stage left in this run, if it left one."""
+    path = project.error(name)
+    if not path.exists():
+        return None
+    record = files.read_json(path)
+    return OnwardError.from_json(record) if record.get("run") == run else None

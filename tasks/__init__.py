@@ -1,0 +1,1 @@
+"""How a step runs: one Prefect task per step, and the module that talks to DVC and Git."""
