@@ -1,0 +1,135 @@
+"""Small stand-ins that behave like the real thing: a two-layer encoder and rows it can learn.
+
+>>> rows = toy_rows(4, seed=1)
+>>> rows[0]["context"][rows[0]["starts"][0]:].startswith(rows[0]["answers"][0])
+True
+"""
+
+from __future__ import annotations
+
+import json
+import random
+import string
+from pathlib import Path
+from typing import Any
+
+KINDS = {
+    "colour": ["red", "blue", "green", "black", "white", "purple"],
+    "animal": ["fox", "otter", "heron", "badger", "lynx", "mole"],
+    "city": ["paris", "oslo", "lima", "cairo", "kyoto", "quito"],
+}
+FILLERS = ["the", "note", "says", "that", "it", "was", "seen", "near", "a", "box", "and", "then"]
+ASKED = ["what", "which", "is", "named", "in", "?", "."]
+
+
+def toy_encoder(folder: Path) -> Path:
+    """Write a BERT of 2 layers and hidden size 32 with a fast WordPiece tokenizer; same bytes always.
+
+    Any English text encodes: the vocabulary has every printable ASCII character, alone and as a
+    continuation.
+    """
+    import torch
+    from transformers import BertConfig, BertModel
+
+    folder.mkdir(parents=True, exist_ok=True)
+    words = _write_tokenizer(folder)
+    config = BertConfig(
+        vocab_size=len(words),
+        hidden_size=32,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        intermediate_size=64,
+        max_position_embeddings=512,
+    )
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        # Wider than BERT's 0.02: so small a model starts to learn at once with it.
+        config.initializer_range = 0.2
+        model = BertModel(config)
+    config.initializer_range = 0.02
+    model.save_pretrained(folder)
+    return folder
+
+
+def _write_tokenizer(folder: Path) -> list[str]:
+    from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors
+    from transformers import BertTokenizerFast
+
+    marks = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
+    letters = [c for c in string.printable if not c.isspace() and not c.isupper()]
+    known = [word for kind in KINDS.values() for word in kind] + list(KINDS) + FILLERS + ASKED
+    words = list(dict.fromkeys([*marks, *letters, *(f"##{c}" for c in letters), *known]))
+    vocab = {word: number for number, word in enumerate(words)}
+    fast = Tokenizer(models.WordPiece(vocab, unk_token="[UNK]", max_input_chars_per_word=100))
+    fast.normalizer = normalizers.BertNormalizer(lowercase=True)
+    fast.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    fast.decoder = decoders.WordPiece()
+    fast.post_processor = processors.TemplateProcessing(
+        single="[CLS]:0 $A:0 [SEP]:0",
+        pair="[CLS]:0 $A:0 [SEP]:0 $B:1 [SEP]:1",
+        special_tokens=[("[CLS]", vocab["[CLS]"]), ("[SEP]", vocab["[SEP]"])],
+    )
+    BertTokenizerFast(tokenizer_object=fast, model_max_length=512).save_pretrained(folder)
+    (folder / "vocab.txt").write_text("\n".join(words) + "\n", encoding="utf-8")
+    return words
+
+
+def toy_rows(
+    n: int, seed: int, titles: int = 8, *, no_answer: float = 0.0, contexts: int = 2
+) -> list[dict[str, Any]]:
+    """Canonical rows: the answer is the one colour, animal or city of the context.
+
+    Args:
+        n: how many rows.
+        seed: other seeds give other ids, titles and contexts.
+        titles: over how many titles the rows are spread, evenly.
+        no_answer: share of rows whose context names nothing of the asked kind.
+        contexts: questions in a row that share one context (1: a context each).
+    """
+    chance = random.Random(seed)
+    rows: list[dict[str, Any]] = []
+    for number in range(n):
+        if number // titles % contexts == 0 or len(rows) < titles:
+            kind = chance.choice(list(KINDS))
+            answer, text = chance.choice(KINDS[kind]), _words(chance)
+            at = chance.randrange(1, len(text))
+            context = " ".join([*text[:at], answer, *text[at:], "."])
+            context = f"{context} note {seed} {number} ."
+        else:
+            twin = rows[number - titles]
+            context, kind = twin["context"], _kind(twin)
+            answer = next(w for w in context.split() if w in KINDS[kind])
+        asked = kind
+        empty = chance.random() < no_answer
+        if empty:
+            asked = chance.choice([other for other in KINDS if other != kind])
+        rows.append(
+            {
+                "id": f"toy-{seed}-{number}",
+                "title": f"Toy {seed} {number % titles}",
+                "context": context,
+                "question": f"{chance.choice(['what', 'which'])} {asked} is named in note {number}?",
+                "answers": [] if empty else [answer],
+                "starts": [] if empty else [_start(context, answer)],
+            }
+        )
+    return rows
+
+
+def _words(chance: random.Random) -> list[str]:
+    return [chance.choice(FILLERS) for _ in range(chance.randrange(6, 20))]
+
+
+def _kind(row: dict[str, Any]) -> str:
+    words = set(row["context"].split())
+    return next(kind for kind, members in KINDS.items() if words & set(members))
+
+
+def _start(context: str, answer: str) -> int:
+    return f" {context} ".index(f" {answer} ")
+
+
+def write_jsonl(path: Path, rows: list[dict[str, Any]]) -> Path:
+    """Rows as a JSON Lines file that an episode can be opened from."""
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    return path
