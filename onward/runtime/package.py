@@ -1,0 +1,232 @@
+"""A package: what serves. Reading one checks every byte before anything is loaded from it.
+
+    package/
+      model.onnx  [model.int8.onnx]          one file each, no external data
+      tokenizer.json  tokenizer_config.json  a fast tokenizer, no code
+      package.json                           variants, encoding, decoding, probes
+      [serving.json]                         the variant and provider chosen at promotion
+      manifest.json                          sha256 of every file, written last
+
+`read` opens each file once, hashes those bytes and hands the same bytes on, so a file that is
+swapped after the check is not what gets loaded. What this does not cover: someone who can rewrite
+the manifest too. Against that, and against an older package put in the place of a newer one, pass
+`manifest`, which the registry records in the version's own manifest.
+
+>>> variant_name({"variants": {"fp32": {}}}, None, None)
+'fp32'
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import stat
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from onward import files
+from onward.errors import IntegrityError, MissingFiles, UsageError
+from onward.runtime import graph_safety
+
+SCHEMA = 1
+SPEC = "package.json"
+SERVING = "serving.json"
+TOKENIZER = ("tokenizer.json", "tokenizer_config.json")
+MODELS = {"fp32": "model.onnx", "int8": "model.int8.onnx"}
+NAMES = {*TOKENIZER, *MODELS.values(), SPEC, SERVING, files.MANIFEST}
+_KEPT_BYTES = {*TOKENIZER, SPEC, SERVING}
+
+
+@dataclass(frozen=True)
+class Package:
+    """The checked bytes of one variant: nothing is read from the disk after this."""
+
+    variant: str
+    model: bytes
+    tokenizer: dict[str, bytes]
+    spec: dict[str, Any]
+    serving: dict[str, Any] | None = None
+    where: str = "a package in memory"
+
+    @property
+    def artifact(self) -> str:
+        """sha256 over all that can change an output: graph, tokenizer, encoding, inputs."""
+        return files.digest(
+            {
+                "model": hashlib.sha256(self.model).hexdigest(),
+                "tokenizer": {k: hashlib.sha256(v).hexdigest() for k, v in self.tokenizer.items()},
+                "recipe": self.spec["recipe"],
+                "encoding": self.spec["encoding"],
+                "inputs": self.spec["inputs"],
+            }
+        )
+
+
+def read(
+    folder: Path,
+    variant: str | None = None,
+    *,
+    verify: bool = True,
+    manifest: str | None = None,
+) -> Package:
+    """The bytes of one variant, each file opened once and checked.
+
+    Args:
+        folder: the package.
+        variant: fp32 or int8; None takes serving.json's, else fp32.
+        verify: compare every file with manifest.json; False only for a package being built.
+        manifest: the sha256 that manifest.json itself must have.
+
+    Raises:
+        MissingFiles: the folder or its manifest is not there.
+        IntegrityError: a file is changed, missing, extra or a link; the graph refers to other
+            files; a tokenizer brings code.
+        UsageError: the package has no such variant.
+    """
+    found = _contents(folder)
+    small = {name: _bytes(folder / name) for name in sorted(found & _KEPT_BYTES)}
+    sealed = _sealed(folder, found, manifest) if verify else {}
+    spec = _json(small.get(SPEC), folder / SPEC)
+    _check_spec(spec, folder / SPEC)
+    serving = _json(small[SERVING], folder / SERVING) if SERVING in small else None
+    name = variant_name(spec, serving, variant)
+    file = str(spec["variants"][name]["file"])
+    if file not in found & set(MODELS.values()):
+        raise _broken(folder / file, f"{file}, named by {SPEC}, is not in the package")
+    model = _bytes(folder / file)
+    if verify:
+        _compare(folder, sealed, {**small, file: model}, found)
+    tokenizer = {key: small[key] for key in TOKENIZER if key in small}
+    _check_tokenizer(tokenizer, folder)
+    graph_safety.check(model, where=str(folder / file))
+    package = Package(name, model, tokenizer, spec, serving, str(folder))
+    stated = spec["variants"][name].get("artifact")
+    if verify and stated != package.artifact:
+        raise _broken(folder / SPEC, f"{SPEC} names another {name} graph or tokenizer")
+    return package
+
+
+def variant_name(spec: dict[str, Any], serving: dict[str, Any] | None, asked: str | None) -> str:
+    """The asked-for variant, else serving.json's, else fp32. Raises UsageError: not there."""
+    name = asked or (serving or {}).get("variant") or "fp32"
+    if name not in spec["variants"]:
+        raise UsageError(
+            f"The package has no variant {name!r}",
+            where=SPEC,
+            fix=f"variants are {', '.join(sorted(spec['variants']))}",
+        )
+    return str(name)
+
+
+def choose(folder: Path, variant: str, provider: str) -> str:
+    """Write serving.json into a package (a copy, before it is published) and seal it again.
+
+    Returns the sha256 of the new manifest.
+
+    Raises:
+        UsageError: the package has no such variant.
+    """
+    spec = files.read_json(folder / SPEC)
+    variant_name(spec, None, variant)
+    value = {"schema": SCHEMA, "variant": variant, "provider": provider}
+    files.write_json(folder / SERVING, value)
+    return files.seal(folder)
+
+
+def _contents(folder: Path) -> set[str]:
+    if not (folder / files.MANIFEST).exists() and not (folder / SPEC).exists():
+        raise MissingFiles(
+            f"There is no package in {folder.name}",
+            where=str(folder),
+            fix="`dvc pull` fetches a promoted one; nothing was changed",
+        )
+    found = set()
+    for entry in os.scandir(folder):
+        if entry.name not in NAMES:
+            raise _broken(Path(entry.path), f"{entry.name} does not belong in a package")
+        if not entry.is_file(follow_symlinks=False):
+            raise _broken(Path(entry.path), f"{entry.name} is not a plain file")
+        found.add(entry.name)
+    return found
+
+
+def _bytes(path: Path) -> bytes:
+    """One open, no link followed: what is hashed is what is used."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    except OSError as error:
+        raise _broken(path, f"{path.name} cannot be read: {error.strerror}") from error
+    with os.fdopen(descriptor, "rb") as source:
+        if not stat.S_ISREG(os.fstat(source.fileno()).st_mode):
+            raise _broken(path, f"{path.name} is not a plain file")
+        return source.read()
+
+
+def _sealed(folder: Path, found: set[str], manifest: str | None) -> dict[str, Any]:
+    path = folder / files.MANIFEST
+    if files.MANIFEST not in found:
+        raise MissingFiles(
+            f"{folder.name} has no manifest: it was never finished",
+            where=str(folder),
+            fix="export again, or `dvc pull`; nothing was changed",
+        )
+    data = _bytes(path)
+    if manifest is not None and hashlib.sha256(data).hexdigest() != manifest:
+        raise _broken(path, "This is another package than the one that was recorded")
+    named = _json(data, path).get("files")
+    if not isinstance(named, dict) or not all(isinstance(item, dict) for item in named.values()):
+        raise _broken(path, "manifest.json names no files")
+    return named
+
+
+def _compare(folder: Path, sealed: dict[str, Any], held: dict[str, bytes], found: set[str]) -> None:
+    for name in sorted(set(sealed) | (found - {files.MANIFEST})):
+        if name not in sealed:
+            raise _broken(folder / name, f"{name} is extra: the manifest does not name it")
+        if name not in found:
+            raise _broken(folder / name, f"{name} is missing")
+        data = held.get(name)
+        actual = (
+            hashlib.sha256(data).hexdigest() if data is not None else files.sha256(folder / name)
+        )
+        if actual != sealed[name].get("sha256"):
+            raise _broken(folder / name, f"{name} is changed: its bytes are not the manifest's")
+
+
+def _check_spec(spec: dict[str, Any], path: Path) -> None:
+    if spec.get("schema") != SCHEMA:
+        raise _broken(path, f"{SPEC} has schema {spec.get('schema')!r}, not {SCHEMA}")
+    for key, kind in {"recipe": str, "variants": dict, "encoding": dict, "decoding": dict}.items():
+        if not isinstance(spec.get(key), kind):
+            raise _broken(path, f"{SPEC} has no usable {key!r}")
+    for name, value in spec["variants"].items():
+        if not isinstance(value, dict) or value.get("file") != MODELS.get(name):
+            raise _broken(path, f"{SPEC} names an unknown variant {name!r}")
+
+
+def _check_tokenizer(tokenizer: dict[str, bytes], folder: Path) -> None:
+    """A fast tokenizer, told by JSON alone: `auto_map` would mean code of the package's own."""
+    for name in TOKENIZER:
+        config = _json(tokenizer.get(name), folder / name)
+        if "auto_map" in config or config.get("trust_remote_code"):
+            raise _broken(folder / name, f"{name} asks for code of its own, which is never run")
+
+
+def _json(data: bytes | None, path: Path) -> dict[str, Any]:
+    if data is None:
+        raise _broken(path, f"{path.name} is missing")
+    try:
+        value = json.loads(data)
+    except (ValueError, RecursionError) as error:
+        raise _broken(path, f"{path.name} is not readable JSON: {error}") from error
+    if not isinstance(value, dict):
+        raise _broken(path, f"{path.name} is not a JSON object")
+    return value
+
+
+def _broken(path: Path, what: str) -> IntegrityError:
+    return IntegrityError(
+        what, where=str(path), fix="`onward repair` brings the recorded files back; nothing was run"
+    )

@@ -1,0 +1,177 @@
+"""A package, loaded by ONNX Runtime: it predicts batches of features and answers questions.
+
+    session = Session(folder)                  # verified, then loaded from the same bytes
+    session.answer("Who wrote it?", "Ada wrote it.")["text"]
+
+A `Session` is a Runner of the scorer, so what is scored is what serves. Starting one imports
+neither torch nor a model library, except where CUDA is used.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from onward import recipes
+from onward.config import Evaluate, Prepare
+from onward.errors import IntegrityError
+from onward.runtime import package as packages
+from onward.runtime import providers
+from onward.runtime.package import Package
+
+
+class Session:
+    """One variant of a package on one execution provider. A Runner."""
+
+    def __init__(
+        self,
+        package: Path | Package,
+        variant: str | None = None,
+        provider: str = "auto",
+        threads: int = 2,
+        verify: bool = True,
+        manifest: str | None = None,
+    ) -> None:
+        """Check a package, then load it.
+
+        Args:
+            package: its folder, or one already read.
+            variant: fp32 or int8; None takes the package's serving choice, else fp32.
+            provider: auto (CUDA where it works, else CPU), cpu or cuda.
+            threads: of one query on a CPU.
+            verify: compare every file with the manifest first.
+            manifest: the sha256 that the package's manifest must have.
+
+        Raises:
+            IntegrityError, MissingFiles: the package is not what was sealed.
+            ProviderError: CUDA was asked for and cannot be used; never a silent fallback.
+        """
+        if isinstance(package, Path):
+            package = packages.read(package, variant, verify=verify, manifest=manifest)
+        self.package, self.variant, self.threads = package, package.variant, threads
+        self.artifact = package.artifact
+        self._runtime, self.device = _load(package.model, provider, threads, package.where)
+        self.provider = f"onnx-{self.device}"
+        self.tokenizer = tokenizer(package)
+        self.prepare = Prepare.model_validate(package.spec["encoding"])
+        self.evaluate = Evaluate.model_validate(package.spec["decoding"])
+        self._recipe = recipes.get(package.spec["recipe"])
+        self._outputs = [output.name for output in self._runtime.get_outputs()]
+        self._inputs = [(i.name, i.type == "tensor(int32)") for i in self._runtime.get_inputs()]
+
+    def predict(self, batch: list[dict[str, Any]]) -> list[dict[str, np.ndarray]]:
+        """Logits of each feature, without padding.
+
+        Args:
+            batch: features with `input_ids` [T] (T may differ), `attention_mask`, and
+                `token_type_ids` where the tokenizer makes them.
+
+        Returns:
+            For each feature {"start_logits": [T], "end_logits": [T]}, float32.
+        """
+        if not batch:
+            return []
+        made = self._runtime.run(self._outputs, self.feeds(batch))
+        lengths = [len(feature["input_ids"]) for feature in batch]
+        return [
+            {name: values[at][:length] for name, values in zip(self._outputs, made, strict=True)}
+            for at, length in enumerate(lengths)
+        ]
+
+    def feeds(self, batch: list[dict[str, Any]]) -> dict[str, np.ndarray]:
+        """The graph's inputs [B, longest T], padded on the right."""
+        arrays = pad(batch, [name for name, _ in self._inputs], self.tokenizer.pad_token_id)
+        return {
+            name: arrays[name].astype(np.int32) if short else arrays[name]
+            for name, short in self._inputs
+        }
+
+    def answer(self, question: str, context: str) -> dict[str, Any]:
+        """The prediction for one question about one context, by the scorer's own code path.
+
+        Returns:
+            {text, start, end, probability, no_answer, n_best}.
+        """
+        row: dict[str, Any] = {
+            "id": "",
+            "title": None,
+            "context": context,
+            "question": question,
+            "answers": [],
+            "starts": [],
+        }
+        features = self._recipe.encode([row], self.tokenizer, self.prepare, labels=False)
+        outputs: list[dict[str, np.ndarray]] = []
+        for at in range(0, len(features), self.evaluate.batch_size):
+            outputs += self.predict(features[at : at + self.evaluate.batch_size])
+        found: dict[str, Any] = next(
+            iter(self._recipe.decode([row], features, outputs, self.evaluate))
+        )
+        return found
+
+
+def pad(batch: list[dict[str, Any]], names: list[str], pad_id: int) -> dict[str, np.ndarray]:
+    """Right-padded int64 arrays [B, longest T]; an input that no feature has is zeros."""
+    longest = max(len(feature["input_ids"]) for feature in batch)
+    arrays = {}
+    for name in names:
+        fill = pad_id if name == "input_ids" else 0
+        array = np.full((len(batch), longest), fill, dtype=np.int64)
+        for row, feature in enumerate(batch):
+            if name in feature:
+                array[row, : len(feature[name])] = feature[name]
+        arrays[name] = array
+    return arrays
+
+
+def tokenizer(package: Package) -> Any:
+    """A fast tokenizer from the checked bytes; `transformers` picks no class and runs no code."""
+    from tokenizers import Tokenizer
+    from transformers import PreTrainedTokenizerFast
+
+    config = json.loads(package.tokenizer["tokenizer_config.json"])
+    marks = ("unk", "sep", "pad", "cls", "mask", "bos", "eos")
+    named = {f"{mark}_token": _mark(config.get(f"{mark}_token")) for mark in marks}
+    try:
+        fast = Tokenizer.from_str(package.tokenizer["tokenizer.json"].decode())
+    except Exception as error:  # the Rust side raises a bare Exception
+        raise IntegrityError(
+            f"tokenizer.json is not a tokenizer: {error}",
+            where=package.where,
+            fix="export again, or `onward repair`",
+        ) from error
+    return PreTrainedTokenizerFast(
+        tokenizer_object=fast,
+        model_input_names=package.spec["inputs"],
+        padding_side="right",
+        truncation_side="right",
+        model_max_length=package.spec["encoding"]["max_length"],
+        **{key: value for key, value in named.items() if value is not None},
+    )
+
+
+def _mark(value: Any) -> str | None:
+    return value.get("content") if isinstance(value, dict) else value
+
+
+def _load(model: bytes, provider: str, threads: int, where: str) -> tuple[Any, str]:
+    import onnxruntime
+
+    device = providers.pick(provider)
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.inter_op_num_threads = 1
+    options.log_severity_level = 4
+    try:
+        runtime = onnxruntime.InferenceSession(model, options, providers=providers.names(device))
+    except Exception as error:  # ONNX Runtime's exceptions share no base of their own
+        raise IntegrityError(
+            f"ONNX Runtime cannot load the graph: {str(error)[:300]}",
+            where=where,
+            fix="export again with the installed versions; `onward doctor` prints them",
+        ) from error
+    runtime.disable_fallback()
+    return runtime, providers.confirm(provider, runtime.get_providers())
