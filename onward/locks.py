@@ -1,6 +1,8 @@
 """An OS lock on a file that says who holds it and since when.
 
-The kernel drops the lock with the process, so a killed holder never blocks anyone.
+The kernel drops the lock with the process, so a killed holder never blocks anyone. What the holder
+calls may take the lock again: that is a no-op in the holder's own context (and in the tasks and
+threads that copy it), never in another thread or process.
 
 >>> import tempfile; path = Path(tempfile.mkdtemp()) / "run.lock"
 >>> with held(path, "a test"):
@@ -15,11 +17,14 @@ import os
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from onward.errors import Busy
+
+_own: ContextVar[frozenset[Path]] = ContextVar("locks held by this context", default=frozenset())
 
 
 @contextmanager
@@ -34,16 +39,23 @@ def held(path: Path, purpose: str, *, wait: float = 0.0) -> Iterator[None]:
     Raises:
         Busy: another process holds it: which, what it does, since when.
     """
+    path = path.resolve()
+    if path in _own.get():
+        yield
+        return
     path.parent.mkdir(parents=True, exist_ok=True)
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    before = _own.get()
     try:
         _take(descriptor, path, wait)
+        _own.set(before | {path})
         since = datetime.now(UTC).isoformat(timespec="seconds")
         note = {"pid": os.getpid(), "purpose": purpose, "since": since}
         os.ftruncate(descriptor, 0)
         os.pwrite(descriptor, json.dumps(note).encode(), 0)
         yield
     finally:
+        _own.set(before)
         os.close(descriptor)
 
 
@@ -56,8 +68,9 @@ def _take(descriptor: int, path: Path, wait: float) -> None:
         except BlockingIOError:
             if time.monotonic() >= deadline:
                 who = holder(path)
+                busy = f"Busy: {who['purpose']} is going on"
                 raise Busy(
-                    f"Busy: {who['purpose']} is going on, process {who['pid']} since {who['since']}",
+                    f"{busy}, process {who['pid']} since {who['since']}",
                     where=str(path),
                     fix="wait for it to end, or use --wait; nothing was changed",
                     details=who,
