@@ -1,0 +1,131 @@
+"""From start and end logits to the best span of the context, or to "no answer".
+
+When is "no answer" an answer? A model learns it only from rows that have none. One that never saw
+such a row still scores its CLS token somehow (windows without the answer train that token too), so
+its null score means nothing for a whole row. Hence `no_answer`, a property of the model that its
+spec records: without it a span is always chosen; with it there is no answer where the null score
+exceeds the best span's by more than `evaluate.no_answer_threshold`. The null score of a row is the
+lowest of its windows': one window that is sure of an answer is enough.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from onward.config import Evaluate
+from onward.recipes.shapes import Feature, Prediction, Row
+
+Output = Mapping[str, NDArray[np.floating]]
+"""start_logits and end_logits of one window, each [T]."""
+
+Span = tuple[float, int, int]
+"""Score, start and end character."""
+
+
+def decode(
+    rows: Sequence[Row],
+    features: Sequence[Feature],
+    outputs: Sequence[Output],
+    settings: Evaluate,
+    *,
+    no_answer: bool = False,
+) -> Iterator[Prediction]:
+    """The answer to each row, in their order: the best span over all windows of the row.
+
+    A span starts and ends in the context, is at most `settings.max_answer_tokens` long, and its
+    text is always a part of the context as it stands: `context[start:end]`.
+
+    Args:
+        rows: the rows that `features` were encoded from.
+        features: windows; `row` is an index in `rows`.
+        outputs: finite logits of each window, aligned with `features`.
+        settings: max_answer_tokens, n_best, no_answer_threshold.
+        no_answer: whether the model learned from rows without an answer; see the module.
+
+    Yields:
+        text, start, end, probability, no_answer, and n_best: up to `settings.n_best` spans and,
+        with `no_answer`, the null (text "", start and end -1), most probable first. Probabilities
+        are the softmax over exactly these.
+    """
+    windows: list[list[int]] = [[] for _ in rows]
+    for number, feature in enumerate(features):
+        windows[feature["row"]].append(number)
+    for row, numbers in zip(rows, windows, strict=True):
+        spans: dict[tuple[int, int], float] = {}
+        for number in numbers:
+            for score, start, end in _spans(features[number], outputs[number], settings):
+                place = _trimmed(row["context"], start, end)
+                spans[place] = max(score, spans.get(place, -np.inf))
+        spans.pop((-1, -1), None)
+        null = min((_null(outputs[number]) for number in numbers), default=0.0)
+        yield _prediction(row["context"], spans, null, settings, no_answer)
+
+
+def _spans(feature: Feature, output: Output, settings: Evaluate) -> list[Span]:
+    """The best `n_best` spans of one window."""
+    offsets = feature["offsets"]
+    at = np.flatnonzero(offsets[:, 0] >= 0)
+    if not at.size:
+        return []
+    inside = slice(int(at[0]), int(at[-1]) + 1)
+    places = offsets[inside]
+    start = output["start_logits"][inside].astype(np.float64)
+    end = output["end_logits"][inside].astype(np.float64)
+    empty = places[:, 0] >= places[:, 1]
+    start[empty] = end[empty] = -np.inf
+    # Row i, column j: the span of tokens i to i + j.
+    width = min(settings.max_answer_tokens, len(start))
+    padded = np.concatenate([end, np.full(width - 1, -np.inf)])
+    band = start[:, None] + np.lib.stride_tricks.sliding_window_view(padded, width)
+    flat = band.ravel()
+    kept = min(settings.n_best, flat.size)
+    best = np.argpartition(-flat, kept - 1)[:kept]
+    first, length = np.divmod(best, width)
+    return [
+        (float(flat[n]), int(places[i, 0]), int(places[i + j, 1]))
+        for n, i, j in zip(best, first, length, strict=True)
+        if np.isfinite(flat[n])
+    ]
+
+
+def _trimmed(context: str, start: int, end: int) -> tuple[int, int]:
+    """The span without the white space that some tokenizers count in; (-1, -1) if it is all so."""
+    text = context[start:end]
+    if not text.strip():
+        return -1, -1
+    return start + len(text) - len(text.lstrip()), end - len(text) + len(text.rstrip())
+
+
+def _null(output: Output) -> float:
+    return float(output["start_logits"][0]) + float(output["end_logits"][0])
+
+
+def _prediction(
+    context: str,
+    spans: dict[tuple[int, int], float],
+    null: float,
+    settings: Evaluate,
+    no_answer: bool,
+) -> Prediction:
+    ranked = sorted(((score, *place) for place, score in spans.items()), key=_rank)
+    kept = ranked[: settings.n_best]
+    none = not kept or (no_answer and null - kept[0][0] > settings.no_answer_threshold)
+    if no_answer or not kept:
+        kept = sorted([*kept, (null, -1, -1)], key=_rank)
+    scores = np.array([score for score, _, _ in kept])
+    weights = np.exp(scores - scores.max())
+    n_best = [
+        {"text": context[start:end] if start >= 0 else "", "start": start, "end": end}
+        | {"probability": round(float(weight), 6)}
+        for (_, start, end), weight in zip(kept, weights / weights.sum(), strict=True)
+    ]
+    chosen = next(one for one in n_best if (one["start"] < 0) == none)
+    return {**chosen, "no_answer": none, "n_best": n_best}
+
+
+def _rank(span: Span) -> tuple[float, int, int]:
+    """Best first; of equal ones the earlier and then the shorter."""
+    return -span[0], span[1], span[2]

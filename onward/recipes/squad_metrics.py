@@ -1,0 +1,95 @@
+"""SQuAD's exact match and F1 as statistics that sum, so that any resampling is one product.
+
+>>> row = {"answers": ["the Normans", "Normans"]}
+>>> statistics(row, {"text": "Normans.", "no_answer": False}).tolist()
+[1.0, 1.0, 1.0, 0.0, 0.0]
+>>> float(metrics(statistics(row, {"text": "Normans of old", "no_answer": False}))["f1"])
+50.0
+
+The rules are those of the official scripts (https://arxiv.org/abs/1606.05250 and 1806.03822) with
+one addition: an answer of which normalisation leaves nothing ("The", "!") is compared as it
+stands, so that "!" is not right for "?".
+"""
+
+from __future__ import annotations
+
+import re
+import string
+from collections import Counter
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from onward.recipes.shapes import Prediction, Row
+
+PRIMARY = "f1"
+METRICS = ("f1", "em", "has_f1", "has_em", "no_f1", "no_em")
+"""In percent, in the order in which tables show them."""
+
+STATISTICS = ("has_n", "has_f1", "has_em", "no_n", "no_right")
+"""Rows with an answer, their F1 and exact matches (0 to 1); rows without, and those found so."""
+
+_ARTICLES = re.compile(r"\b(a|an|the)\b")
+_PUNCTUATION = str.maketrans("", "", string.punctuation)
+
+
+def normalise(text: str) -> str:
+    """Lower case, without ASCII punctuation and English articles, single spaces."""
+    return " ".join(_ARTICLES.sub(" ", text.lower().translate(_PUNCTUATION)).split())
+
+
+def exact_match(prediction: str, gold: str) -> float:
+    """1.0 where both normalise to the same text, else 0.0."""
+    return float(_comparable(prediction) == _comparable(gold))
+
+
+def f1(prediction: str, gold: str) -> float:
+    """Harmonic mean of precision and recall over normalised words, 0.0 to 1.0."""
+    found, wanted = _comparable(prediction).split(), _comparable(gold).split()
+    shared = sum((Counter(found) & Counter(wanted)).values())
+    return 2.0 * shared / (len(found) + len(wanted)) if shared else 0.0
+
+
+def _comparable(text: str) -> str:
+    return normalise(text) or text.strip()
+
+
+def statistics(row: Row, prediction: Prediction) -> NDArray[np.float64]:
+    """What one prediction adds to the totals: float64 [len(STATISTICS)].
+
+    With several gold answers the best of each metric counts. A row without an answer is right
+    exactly where the prediction is that there is none; a row with one is then wrong.
+    """
+    if not row["answers"]:
+        return np.array([0.0, 0.0, 0.0, 1.0, float(prediction["no_answer"])])
+    if prediction["no_answer"]:
+        return np.array([1.0, 0.0, 0.0, 0.0, 0.0])
+    text = prediction["text"]
+    best_f1 = max(f1(text, gold) for gold in row["answers"])
+    best_em = max(exact_match(text, gold) for gold in row["answers"])
+    return np.array([1.0, best_f1, best_em, 0.0, 0.0])
+
+
+def metrics(total: NDArray[np.float64]) -> dict[str, NDArray[Any]]:
+    """Totals [..., len(STATISTICS)] -> METRICS in percent and the counts n, has_n, no_n, each [...].
+
+    Never NaN: a metric over no rows is 0, which its count of 0 flags.
+    """
+    has_n, has_f1, has_em, no_n, no_right = np.moveaxis(np.asarray(total, dtype=np.float64), -1, 0)
+    n = has_n + no_n
+    return {
+        "f1": _percent(has_f1 + no_right, n),
+        "em": _percent(has_em + no_right, n),
+        "has_f1": _percent(has_f1, has_n),
+        "has_em": _percent(has_em, has_n),
+        "no_f1": _percent(no_right, no_n),
+        "no_em": _percent(no_right, no_n),
+        "n": n,
+        "has_n": has_n,
+        "no_n": no_n,
+    }
+
+
+def _percent(part: NDArray[np.float64], whole: NDArray[np.float64]) -> NDArray[np.float64]:
+    return 100.0 * np.divide(part, whole, out=np.zeros_like(part), where=whole > 0)
