@@ -1,0 +1,89 @@
+"""Each start completes or undoes what a killed one began, so the same command again ends alike.
+
+    under the run lock:  finish(project)
+
+A promotion writes: verdict, version, pointer, journal line. After a death between them
+- the pointer moved, the line is missing: the line, kept in the pointer, is appended;
+- the pointer did not move: the unacknowledged version and verdict are removed, and their numbers
+  are used again;
+- temporary files and folders are swept, the trainer's only where no trainer lives.
+
+What it does not do: it never touches what the journal names. A journal that is shorter than the
+pointer says is an error, not a reason to remove versions.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from onward import files, locks
+from onward.errors import IntegrityError
+from onward.project import Project
+from onward.registry import journal, versions
+
+
+def finish(project: Project, *, judging: int | None = None) -> list[str]:
+    """Complete or undo what was begun, under the run lock. Returns what was done, in words.
+
+    Args:
+        project: whose registry.
+        judging: the SEQ of a verdict that is being promoted right now, and so is kept.
+
+    Raises:
+        Busy: another process holds the run lock.
+        IntegrityError: the journal or the pointer is damaged.
+    """
+    with locks.held(project.run_lock, "finishing what was begun"):
+        done = _complete(project)
+        done += _undo(project, judging)
+        done += [f"swept {path.name}" for path in _sweep(project)]
+        return done
+
+
+def _complete(project: Project) -> list[str]:
+    at, following = versions.pointer(project), journal.next_seq(project)
+    if at is None or at.seq < following:
+        return []
+    if at.seq > following or at.line.get("seq") != at.seq:
+        raise IntegrityError(
+            f"champion.json was written with SEQ {at.seq}, the journal ends at {following - 1}",
+            where=str(project.journal),
+            fix="`git checkout models/journal.jsonl models/champion.json` takes both of one state",
+        )
+    journal.write(project, at.line)
+    return [f"journaled {at.seq}: {at.line['what']} {at.version}"]
+
+
+def _undo(project: Project, judging: int | None) -> list[str]:
+    named = {line.get("version") for line in journal.lines(project)}
+    left = [project.version(name) for name in versions.versions(project) if name not in named]
+    following = journal.next_seq(project)
+    left += [
+        project.verdict(seq)
+        for seq in _numbers(project.verdicts)
+        if seq >= following and seq != judging
+    ]
+    for path in left:
+        discard(path)
+    return [f"removed unfinished {path.parent.name}/{path.name}" for path in left]
+
+
+def discard(folder: Path) -> None:
+    """Remove a folder and the .dvc file beside it."""
+    files.remove(folder.with_name(f"{folder.name}.dvc"))
+    files.remove(folder)
+
+
+def _numbers(folder: Path) -> list[int]:
+    if not folder.is_dir():
+        return []
+    names = {path.name.removesuffix(".dvc") for path in folder.iterdir()}
+    return sorted(int(name) for name in names if name.isdecimal())
+
+
+def _sweep(project: Project) -> list[Path]:
+    folders = [project.root, project.turn.parent, project.registry, project.verdicts, project.data]
+    made = project.root / "turn"
+    if made.is_dir() and not locks.is_held(project.train_lock):
+        folders += [made, *(path for path in sorted(made.iterdir()) if path.is_dir())]
+    return [path for folder in folders for path in files.sweep(folder)]

@@ -1,0 +1,159 @@
+"""Going back to an earlier version, and letting a withdrawn candidate return.
+
+A rollback is meant: it withdraws the candidate that it rolls back from, so that neither the same
+turn nor the same weights come back by themselves. Versions between the two are left alone; each
+that should never serve again is rolled back from, or refused by name, on its own.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from onward import files, locks
+from onward.errors import OnwardError, UsageError, Withdrawn
+from onward.project import Project
+from onward.registry import journal, versions
+from onward.registry.finish import finish
+from onward.registry.promote import Probe, in_a_fresh_process, move
+from onward.registry.versions import Champion, Pointer
+
+
+@dataclass(frozen=True)
+class Target:
+    """A version that could serve again; `problem` says why it cannot."""
+
+    version: str
+    seq: int
+    candidate: str
+    problem: OnwardError | None = None
+
+
+def targets(project: Project) -> list[Target]:
+    """All promoted versions but the champion, newest first, each checked byte by byte."""
+    serving = versions.pointer(project)
+    withdrawn = journal.withdrawn_candidates(project)
+    found = []
+    for line in reversed(promotions(project)):
+        if serving is None or line["version"] != serving.version:
+            problem = _problem(project, line, withdrawn)
+            found.append(Target(line["version"], line["seq"], line["candidate"], problem))
+    return found
+
+
+def promotions(project: Project) -> list[dict[str, Any]]:
+    """The journal's lines that made a version, in order."""
+    return [line for line in journal.lines(project) if line["what"] in journal.PROMOTING]
+
+
+def rollback(
+    project: Project, to: str, reason: str, *, by: str = "", probe: Probe | None = None
+) -> Champion:
+    """Let an earlier version serve again and withdraw the present champion's candidate.
+
+    Args:
+        project: whose champion.
+        to: the version that is to serve; `targets` lists them.
+        reason: why; kept in the journal.
+        by: who; default the user's name.
+        probe: tries the package in a fresh process; default `onward.runtime.probe.probe`.
+
+    Raises:
+        UsageError: no reason, no champion, or not an earlier version.
+        Withdrawn: the target's candidate was withdrawn.
+        MissingFiles, IntegrityError: the target is not here, or its bytes changed.
+        Busy: another process changes the registry.
+    """
+    _given(reason, "rollback")
+    with locks.held(project.run_lock, f"rollback to {to}"):
+        finish(project)
+        before, line = _ends(project, to)
+        problem = _problem(project, line, journal.withdrawn_candidates(project))
+        if problem is not None:
+            raise problem
+        (probe or in_a_fresh_process)(project.version(to) / "package")
+        seq = journal.next_seq(project)
+        left = next(p for p in promotions(project) if p["version"] == before.version)["candidate"]
+        said = journal.entry(
+            seq,
+            "rollback",
+            by=by,
+            reason=reason,
+            champion=before.version,
+            version=to,
+            candidate=line["candidate"],
+            withdraws=[left],
+        )
+        move(project, before, Pointer(to, seq, line["manifest"], said))
+        finish(project)  # writes the turn anew where its base was withdrawn by this
+        found = versions.champion(project, check=False)
+        assert found is not None  # noqa: S101 - `move` has just written it
+        return found
+
+
+def reinstate(project: Project, name: str, reason: str, *, by: str = "") -> str:
+    """Let a withdrawn candidate be judged and promoted again. Returns the candidate's id.
+
+    Args:
+        project: whose candidate.
+        name: the version it served as, or the id (at least its first 8 characters).
+        reason: why it may return; kept in the journal.
+        by: who; default the user's name.
+
+    Raises:
+        UsageError: no reason, or nothing withdrawn of that name.
+    """
+    _given(reason, "reinstatement")
+    with locks.held(project.run_lock, f"reinstating {name}"):
+        finish(project)
+        withdrawn = journal.withdrawn_candidates(project)
+        known = {line["version"]: line["candidate"] for line in promotions(project)}
+        wanted = known.get(name, name)
+        matching = [c for c in withdrawn if c == wanted or (len(name) >= 8 and c.startswith(name))]
+        if len(matching) != 1:
+            raise UsageError(
+                f"{name!r} does not name a withdrawn candidate",
+                where=f"withdrawn: {', '.join(c[:12] for c in withdrawn) or 'none'}",
+                fix="`onward history` shows what was withdrawn and why",
+            )
+        journal.append(project, "reinstated", by=by, reason=reason, candidate=matching[0])
+        return matching[0]
+
+
+def _given(reason: str, what: str) -> None:
+    if not reason.strip():
+        raise UsageError(
+            f"A {what} needs a reason", where="--reason", fix="say why; it is kept in the journal"
+        )
+
+
+def _ends(project: Project, to: str) -> tuple[Pointer, dict[str, Any]]:
+    """The pointer as it stands and the promotion that made the target."""
+    project.version(to)  # refuses what is not a version's name
+    before = versions.pointer(project)
+    made = {line["version"]: line for line in promotions(project)}
+    if before is None or to not in made or to == before.version:
+        others = [name for name in made if before is None or name != before.version]
+        why = "serves already" if before and to == before.version else "was never promoted"
+        raise UsageError(
+            f"Cannot roll back: {to} {why}",
+            where=str(project.champion),
+            fix=f"targets are {', '.join(reversed(others)) or 'none'}",
+        )
+    return before, made[to]
+
+
+def _problem(
+    project: Project, line: dict[str, Any], withdrawn: dict[str, str]
+) -> OnwardError | None:
+    if line["candidate"] in withdrawn:
+        return Withdrawn(
+            f"{line['version']} was withdrawn: {withdrawn[line['candidate']]}",
+            where=f"candidate {line['candidate'][:12]}",
+            fix=f"`onward reinstate {line['version']} --reason ...` first",
+        )
+    try:
+        files.verify(project.version(line["version"]), line["manifest"])
+    except OnwardError as error:
+        return error
+    return None
