@@ -1,1 +1,29 @@
-"""One module per kind of task. A recipe is a module with the functions of `extractive.py`."""
+"""One module per kind of task. A recipe is a module with the functions of `extractive.py`.
+
+>>> get("extractive").PRIMARY
+'f1'
+"""
+
+from __future__ import annotations
+
+import importlib
+from types import ModuleType
+
+from onward.errors import DataError
+
+NAMES = ("extractive",)
+
+
+def get(name: str) -> ModuleType:
+    """The recipe's module, imported when it is first asked for.
+
+    Raises:
+        DataError: there is no such recipe, or not in this release.
+    """
+    if name not in NAMES:
+        raise DataError(
+            f"There is no recipe {name!r}",
+            where=f"recipes are {', '.join(NAMES)}",
+            fix="a project holds one recipe; `onward new DIR --recipe NAME` makes another project",
+        )
+    return importlib.import_module(f"onward.recipes.{name}")

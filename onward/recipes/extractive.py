@@ -56,11 +56,11 @@ SCHEMA = pa.schema(
 """One canonical row. `starts` are characters (code points) in `context`, one per answer."""
 
 _COLUMNS = {
-    "id": ("id", "qid", "questionid", "uid", "key"),
-    "title": ("title", "documenttitle", "article", "topic", "document", "source"),
-    "context": ("context", "passage", "paragraph", "text", "support", "body", "documenttext"),
-    "question": ("question", "query", "questiontext", "prompt", "ask"),
-    "answers": ("answers", "answer", "answertext", "correctanswer", "label", "response"),
+    "id": ("id", "qid", "questionid", "uid"),
+    "title": ("title", "documenttitle", "article", "topic"),
+    "context": ("context", "passage", "paragraph", "support", "document", "documenttext", "text"),
+    "question": ("question", "query", "questiontext"),
+    "answers": ("answers", "answer", "answertext", "correctanswer"),
     "starts": ("starts", "answerstart", "answerstarts", "start", "startposition", "offset"),
 }
 """Canonical field -> names of source columns, the likeliest first, compared by letters alone."""

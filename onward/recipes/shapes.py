@@ -14,7 +14,7 @@ Row = dict[str, Any]
 """id, title, context, question, answers, starts; both lists are empty where there is no answer."""
 
 Feature = dict[str, Any]
-"""row (index), input_ids, attention_mask, token_type_ids where the tokenizer makes them, offsets."""
+"""row (an index), the INPUTS that the tokenizer makes, offsets; see `windows.encode`."""
 
 Prediction = dict[str, Any]
 """text, start, end, probability, no_answer, n_best."""

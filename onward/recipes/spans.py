@@ -2,10 +2,10 @@
 
 When is "no answer" an answer? A model learns it only from rows that have none. One that never saw
 such a row still scores its CLS token somehow (windows without the answer train that token too), so
-its null score means nothing for a whole row. Hence `no_answer`, a property of the model that its
-spec records: without it a span is always chosen; with it there is no answer where the null score
-exceeds the best span's by more than `evaluate.no_answer_threshold`. The null score of a row is the
-lowest of its windows': one window that is sure of an answer is enough.
+its null score means nothing for a whole row. Hence `evaluate.no_answer`, which `runner.resolve`
+takes from the candidate's spec: unless it is true a span is always chosen. Where it is, there is
+no answer if the null score exceeds the best span's by more than `evaluate.no_answer_threshold`.
+The null score of a row is the lowest of its windows': one window sure of an answer is enough.
 """
 
 from __future__ import annotations
@@ -30,8 +30,6 @@ def decode(
     features: Sequence[Feature],
     outputs: Sequence[Output],
     settings: Evaluate,
-    *,
-    no_answer: bool = False,
 ) -> Iterator[Prediction]:
     """The answer to each row, in their order: the best span over all windows of the row.
 
@@ -42,12 +40,11 @@ def decode(
         rows: the rows that `features` were encoded from.
         features: windows; `row` is an index in `rows`.
         outputs: finite logits of each window, aligned with `features`.
-        settings: max_answer_tokens, n_best, no_answer_threshold.
-        no_answer: whether the model learned from rows without an answer; see the module.
+        settings: max_answer_tokens, n_best, and no_answer with its threshold (see the module).
 
     Yields:
         text, start, end, probability, no_answer, and n_best: up to `settings.n_best` spans and,
-        with `no_answer`, the null (text "", start and end -1), most probable first. Probabilities
+        with `settings.no_answer`, the null (text "", start and end -1), most probable first. Probabilities
         are the softmax over exactly these.
     """
     windows: list[list[int]] = [[] for _ in rows]
@@ -61,7 +58,7 @@ def decode(
                 spans[place] = max(score, spans.get(place, -np.inf))
         spans.pop((-1, -1), None)
         null = min((_null(outputs[number]) for number in numbers), default=0.0)
-        yield _prediction(row["context"], spans, null, settings, no_answer)
+        yield _prediction(row["context"], spans, null, settings)
 
 
 def _spans(feature: Feature, output: Output, settings: Evaluate) -> list[Span]:
@@ -108,16 +105,15 @@ def _prediction(
     spans: dict[tuple[int, int], float],
     null: float,
     settings: Evaluate,
-    no_answer: bool,
 ) -> Prediction:
     ranked = sorted(((score, *place) for place, score in spans.items()), key=_rank)
     kept = ranked[: settings.n_best]
-    none = not kept or (no_answer and null - kept[0][0] > settings.no_answer_threshold)
-    if no_answer or not kept:
+    none = not kept or (bool(settings.no_answer) and null - kept[0][0] > settings.no_answer_threshold)
+    if settings.no_answer or not kept:
         kept = sorted([*kept, (null, -1, -1)], key=_rank)
     scores = np.array([score for score, _, _ in kept])
     weights = np.exp(scores - scores.max())
-    n_best = [
+    n_best: list[Prediction] = [
         {"text": context[start:end] if start >= 0 else "", "start": start, "end": end}
         | {"probability": round(float(weight), 6)}
         for (_, start, end), weight in zip(kept, weights / weights.sum(), strict=True)

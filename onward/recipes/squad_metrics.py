@@ -72,7 +72,7 @@ def statistics(row: Row, prediction: Prediction) -> NDArray[np.float64]:
 
 
 def metrics(total: NDArray[np.float64]) -> dict[str, NDArray[Any]]:
-    """Totals [..., len(STATISTICS)] -> METRICS in percent and the counts n, has_n, no_n, each [...].
+    """Totals [..., k] -> METRICS in percent and the counts n, has_n and no_n, each [...].
 
     Never NaN: a metric over no rows is 0, which its count of 0 flags.
     """

@@ -1,4 +1,4 @@
-"""Questions and contexts as overlapping windows of tokens, with each token's place in the context."""
+"""Questions and contexts as overlapping windows of tokens that know their place in the context."""
 
 from __future__ import annotations
 

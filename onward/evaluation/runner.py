@@ -1,0 +1,112 @@
+"""A torch model as a Runner of the scorer, and the settings under which a candidate is scored.
+
+    runner = TorchRunner(folder / "model", threads=2)
+    prepare, evaluate = resolve(files.read_json(folder / "spec.json"), evaluate)
+    part = score(recipe, runner, rows_by_unit, tokenizer=runner.tokenizer, ...)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from onward import files
+from onward.config import Evaluate, Prepare
+from onward.errors import UsageError
+from onward.recipes import extractive
+from onward.recipes.shapes import INPUTS, Feature
+
+
+def resolve(spec: Mapping[str, Any], evaluate: Evaluate) -> tuple[Prepare, Evaluate]:
+    """How a candidate is encoded and decoded, wherever it is scored or serves.
+
+    Args:
+        spec: a candidate's spec.json: `encoding` {max_length, stride}, the window it was trained
+            with, and `no_answer`, whether any row it or its base learned from had no answer.
+        evaluate: the project's settings; `no_answer` left open is filled in from the spec.
+    """
+    encoding = spec["encoding"]
+    prepare = Prepare(max_length=encoding["max_length"], stride=encoding["stride"])
+    if evaluate.no_answer is None:
+        evaluate = evaluate.model_copy(update={"no_answer": bool(spec["no_answer"])})
+    return prepare, evaluate
+
+
+class TorchRunner:
+    """A folder with config.json, model.safetensors and a tokenizer, run by torch in fp32."""
+
+    provider = "torch"
+
+    def __init__(
+        self,
+        model_dir: Path,
+        threads: int = 2,
+        device: str = "cpu",
+        *,
+        recipe: ModuleType = extractive,
+    ) -> None:
+        """Load the model.
+
+        Args:
+            model_dir: what `recipe.build` reads.
+            threads: of torch, process-wide: sums differ in their last bits with their number.
+            device: cpu or cuda.
+
+        Raises:
+            UsageError: there is no such device here.
+        """
+        import torch
+        from transformers import AutoTokenizer
+
+        if device.startswith("cuda") and not torch.cuda.is_available():
+            raise UsageError(
+                "CUDA was asked for and torch finds no GPU",
+                where=f"device {device}",
+                fix="use the device cpu",
+            )
+        torch.set_num_threads(threads)
+        self.artifact = fingerprint(model_dir)
+        self.device = device
+        self.model = recipe.build(model_dir, {}).to(device).eval()
+        self.outputs = recipe.graphs(self.model)[0].outputs
+        self.tokenizer = AutoTokenizer.from_pretrained(
+            model_dir, use_fast=True, local_files_only=True, trust_remote_code=False
+        )
+
+    def predict(self, batch: list[Feature]) -> list[dict[str, NDArray[np.float32]]]:
+        """The logits of each feature, [T] each, from one batch padded on the right."""
+        import torch
+
+        if not batch:
+            return []
+        arrays = pad(batch, self.tokenizer.pad_token_id or 0)
+        inputs = {name: torch.from_numpy(a).to(self.device) for name, a in arrays.items()}
+        with torch.inference_mode():
+            made = self.model(**inputs)
+        logits = {name: made[name].float().cpu().numpy() for name in self.outputs}
+        return [
+            {name: values[at, : len(feature["input_ids"])] for name, values in logits.items()}
+            for at, feature in enumerate(batch)
+        ]
+
+
+def pad(batch: list[Feature], pad_id: int) -> dict[str, NDArray[np.int64]]:
+    """The inputs that the features have as int64 arrays [B, longest T], padded on the right."""
+    longest = max(len(feature["input_ids"]) for feature in batch)
+    arrays = {}
+    for name in (name for name in INPUTS if name in batch[0]):
+        fill = pad_id if name == "input_ids" else 0
+        arrays[name] = np.full((len(batch), longest), fill, dtype=np.int64)
+        for at, feature in enumerate(batch):
+            arrays[name][at, : len(feature[name])] = feature[name]
+    return arrays
+
+
+def fingerprint(model_dir: Path) -> str:
+    """The artifact's name in the ledger: sha256 over the names and bytes of a model's files."""
+    return files.digest({name: entry["sha256"] for name, entry in files.inventory(model_dir).items()})
