@@ -6,7 +6,7 @@ from typing import Any
 
 from rich.console import RenderableType
 
-from onward.evaluation.rule import Verdict
+from onward.evaluation.checks import Verdict
 
 
 def verdict_table(verdict: Verdict, seq: int | None = None) -> RenderableType:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Literal
 
-from onward.evaluation.rule import Check, Verdict, decide
+from onward.evaluation.checks import Check, Verdict
+from onward.evaluation.rule import decide
 from onward.project import Project
 
 __all__ = ["Check", "Verdict", "decide", "judge", "nothing_to_do"]

@@ -10,7 +10,7 @@ of the rows or the machine's summing order.
 >>> import numpy as np
 >>> old = np.column_stack([np.ones(200), np.arange(200) % 2])
 >>> new = np.column_stack([np.ones(200), np.ones(200)])
->>> found = paired([(new, old)], lambda t: 100 * t[..., 1] / t[..., 0], resamples=1000, level=0.05)
+>>> found = paired([(new, old)], lambda t: 100 * t[..., 1] / t[..., 0], Draws(1000))
 >>> found.value, found.low > 40, found.high < 60, found.p_below(1.0) < 0.01
 (50.0, True, True, True)
 
@@ -45,6 +45,19 @@ TOO_FINE, FEW_TIMINGS = "more resamples needed", "too few timings"
 
 
 @dataclass(frozen=True)
+class Draws:
+    """How to resample: how often, at which one-sided level, from which seed."""
+
+    resamples: int = 10_000
+    level: float = 0.05
+    seed: int = 0
+
+    def generator(self) -> np.random.Generator:
+        """A fresh generator of a fixed kind."""
+        return np.random.Generator(np.random.PCG64(self.seed % 2**63))
+
+
+@dataclass(frozen=True)
 class Interval:
     """A value with its one-sided bounds at one level, from sorted resamples.
 
@@ -70,22 +83,13 @@ class Interval:
         return (above + 1) / (len(self.samples) + 1)
 
 
-def paired(
-    strata: Sequence[tuple[Array, Array]],
-    score: Score,
-    *,
-    resamples: int,
-    level: float,
-    seed: int = 0,
-) -> Interval:
+def paired(strata: Sequence[tuple[Array, Array]], score: Score, draws: Draws) -> Interval:
     """The change, new minus old, on the same rows.
 
     Args:
         strata: (new [n, k], old [n, k]) of each unit; rows are drawn within their own unit.
         score: from column sums to percent.
-        resamples: R.
-        level: the one-sided level of each bound.
-        seed: of the generator.
+        draws: resamples, level and seed.
     """
     joined = [np.concatenate([new, old], axis=1) for new, old in strata]
     width = joined[0].shape[1] // 2 if joined else 0
@@ -93,19 +97,22 @@ def paired(
     def change(totals: Array) -> Array:
         return score(totals[..., :width]) - score(totals[..., width:])
 
-    return _bootstrap(joined, change, resamples, level, seed)
+    return _bootstrap(joined, change, draws)
 
 
-def single(
-    strata: Sequence[Array], score: Score, *, resamples: int, level: float, seed: int = 0
-) -> Interval:
-    """One side's score; arguments as in `paired`, with strata of one [n, k] array each."""
-    return _bootstrap(list(strata), score, resamples, level, seed)
+def single(strata: Sequence[Array], score: Score, draws: Draws) -> Interval:
+    """One side's score; as `paired`, with one [n, k] array for each unit."""
+    return _bootstrap(list(strata), score, draws)
 
 
-def _bootstrap(
-    strata: list[Array], score: Score, resamples: int, level: float, seed: int
-) -> Interval:
+def pooled(strata: Sequence[Array], score: Score) -> float | None:
+    """The score of all rows together; None where it is not finite."""
+    with np.errstate(all="ignore"):
+        value = float(np.round(score(_total(list(strata))), DECIMALS))
+    return value if math.isfinite(value) else None
+
+
+def _bootstrap(strata: list[Array], score: Score, draws: Draws) -> Interval:
     rows = sum(len(stratum) for stratum in strata)
     if rows == 0:
         return Interval(0.0, 0.0, 0.0, 0.0, NO_ROWS)
@@ -113,9 +120,9 @@ def _bootstrap(
         return Interval(0.0, 0.0, 0.0, 0.0, NOT_FINITE)
     with np.errstate(all="ignore"):  # an overflow shows as a value that is not finite
         value = np.round(score(_total(strata)), DECIMALS)
-        samples = np.round(score(_resampled(strata, resamples, seed)), DECIMALS)
+        samples = np.round(score(_resampled(strata, draws)), DECIMALS)
     flag = ONE_ROW if rows == 1 else ""
-    return _interval(float(value), np.asarray(samples, dtype=np.float64), level, flag)
+    return _interval(float(value), np.asarray(samples, dtype=np.float64), draws.level, flag)
 
 
 def _total(strata: list[Array]) -> Array:
@@ -126,18 +133,19 @@ def _total(strata: list[Array]) -> Array:
     return sum((counts @ rows for rows, counts in distinct), np.zeros(strata[0].shape[1]))
 
 
-def _resampled(strata: list[Array], resamples: int, seed: int) -> Array:
+def _resampled(strata: list[Array], draws: Draws) -> Array:
     """Column sums of each resample [R, k]; rows are drawn within their stratum."""
-    generator = np.random.Generator(np.random.PCG64(seed))
-    totals = np.zeros((resamples, strata[0].shape[1]))
+    generator = draws.generator()
+    totals = np.zeros((draws.resamples, strata[0].shape[1]))
     for stratum in strata:
         if not len(stratum):
             continue
         rows, counts = np.unique(stratum, axis=0, return_counts=True)
         share = counts / len(stratum)
         step = max(1, CHUNK // len(rows))
-        for start in range(0, resamples, step):
-            drawn = generator.multinomial(len(stratum), share, size=min(step, resamples - start))
+        for start in range(0, draws.resamples, step):
+            size = min(step, draws.resamples - start)
+            drawn = generator.multinomial(len(stratum), share, size=size)
             totals[start : start + step] += drawn @ rows
     return totals
 
@@ -148,9 +156,10 @@ def _interval(value: float, samples: Array, level: float, flag: str = "") -> Int
         return Interval(0.0, 0.0, 0.0, 0.0, NOT_FINITE)
     ordered = np.sort(samples)
     # The guard against 0.05 * 10_001 falling a hair below a whole number.
-    index = math.floor(level * (len(ordered) + 1) + 1e-9) - 1
-    if index < 0:
+    reach = level * (len(ordered) + 1) + 1e-9
+    if not (reach >= 1 and level < 1):
         return Interval(value, value, value, float(ordered.std()), flag or TOO_FINE, ordered)
+    index = math.floor(reach) - 1
     low, high = float(ordered[index]), float(ordered[len(ordered) - 1 - index])
     return Interval(value, low, high, float(np.round(ordered.std(), DECIMALS)), flag, ordered)
 
@@ -162,47 +171,38 @@ def rows_needed(rows: int, error: float, distance: float, level: float) -> int |
     """
     if rows < 2 or not (math.isfinite(error) and math.isfinite(distance) and distance > 0):
         return None
-    reach = NormalDist().inv_cdf(1 - level) + NormalDist().inv_cdf(POWER)
+    if not 0 < level < 1:
+        return None
+    reach = NormalDist().inv_cdf(POWER) - NormalDist().inv_cdf(level)
     needed = rows * (reach * error / distance) ** 2
     return math.ceil(needed) if math.isfinite(needed) else None
 
 
-def p95(samples: Sequence[float], *, resamples: int, level: float, seed: int = 0) -> Interval:
+def p95(samples: Sequence[float], draws: Draws) -> Interval:
     """The 95th percentile (nearest rank) of timings, in their unit."""
-    generator = np.random.Generator(np.random.PCG64(seed))
-    return _latency([np.asarray(samples, dtype=np.float64)], resamples, level, generator)
+    return _latency([np.asarray(samples, dtype=np.float64)], draws)
 
 
-def p95_change(
-    new: Sequence[float],
-    old: Sequence[float],
-    *,
-    resamples: int,
-    level: float,
-    seed: int = 0,
-) -> Interval:
+def p95_change(new: Sequence[float], old: Sequence[float], draws: Draws) -> Interval:
     """The change of the 95th percentile in percent of the old one's."""
-    generator = np.random.Generator(np.random.PCG64(seed))
-    sides = [np.asarray(side, dtype=np.float64) for side in (new, old)]
-    return _latency(sides, resamples, level, generator)
+    return _latency([np.asarray(side, dtype=np.float64) for side in (new, old)], draws)
 
 
-def _latency(
-    sides: list[Array], resamples: int, level: float, generator: np.random.Generator
-) -> Interval:
+def _latency(sides: list[Array], draws: Draws) -> Interval:
     if any(side.size == 0 for side in sides):
         return Interval(0.0, 0.0, 0.0, 0.0, NO_ROWS)
     if not all(np.isfinite(side).all() and (side > 0).all() for side in sides):
         return Interval(0.0, 0.0, 0.0, 0.0, NOT_FINITE)
     flag = FEW_TIMINGS if min(side.size for side in sides) < MIN_TIMINGS else ""
     values = [np.sort(side)[_rank(side.size) - 1] for side in sides]
-    drawn = [_quantile_resamples(np.sort(side), resamples, generator) for side in sides]
+    generator = draws.generator()
+    drawn = [_quantiles(np.sort(side), draws.resamples, generator) for side in sides]
     if len(sides) == 1:
-        return _interval(float(values[0]), np.round(drawn[0], DECIMALS), level, flag)
+        return _interval(float(values[0]), np.round(drawn[0], DECIMALS), draws.level, flag)
     with np.errstate(all="ignore"):
         value = 100 * (values[0] / values[1] - 1)
         samples = np.round(100 * (drawn[0] / drawn[1] - 1), DECIMALS)
-    return _interval(float(np.round(value, DECIMALS)), samples, level, flag)
+    return _interval(float(np.round(value, DECIMALS)), samples, draws.level, flag)
 
 
 def _rank(size: int) -> int:
@@ -210,7 +210,7 @@ def _rank(size: int) -> int:
     return -(-95 * size // 100)
 
 
-def _quantile_resamples(ordered: Array, resamples: int, generator: np.random.Generator) -> Array:
+def _quantiles(ordered: Array, resamples: int, generator: np.random.Generator) -> Array:
     """The 95th percentile of each resample [R], exactly as if every resample were sorted.
 
     The k-th smallest of n uniforms is Beta(k, n+1-k); times n, cut to a whole number, it is the

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from onward.evaluation.checks import Verdict
 from onward.evaluation.evidence import Evidence
-from onward.evaluation.rule import Verdict
 from onward.project import Project
 
 

@@ -1,0 +1,199 @@
+"""Check and Verdict: what a gate says, each number with its limit and sample size.
+
+>>> check = Check("harm", "0001-faq", FAILED, rows=812, change=-1.94, limit=-1.0)
+>>> sentence(check, "F1")
+'faq is forgotten: −1.9 F1 on 812 rows, limit −1.0'
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal
+
+from onward.evaluation.evidence import Evidence
+
+PASSED: Literal["✓"] = "✓"
+FAILED: Literal["✗"] = "✗"
+OPEN: Literal["?"] = "?"
+CheckKind = Literal["gain", "harm", "floor", "budget", "evidence"]
+Mark = Literal["✓", "✗", "?"]
+Outcome = Literal["passed", "promoted", "refused", "undecided", "forced"]
+"""What the accuracy gate lets on is passed; forced is a person's word against the rule's."""
+
+LEARNING = "learning"
+P95, P95_CHANGE, MEMORY = "p95 ms", "p95 change %", "memory MB"
+_BECAUSE = {
+    "harm": "forgot",
+    "gain": "no gain",
+    "floor": "too low",
+    "budget": "over budget",
+    "evidence": "incomplete",
+}
+
+
+@dataclass(frozen=True)
+class Check:
+    """One line of the verdict's table. Numbers are points of the metric, ms, percent or MB."""
+
+    kind: CheckKind
+    unit: str
+    """The episode's folder, LEARNING for the pooled learning rows, or a budget's name."""
+    mark: Mark
+    rows: int = 0
+    old: float | None = None
+    new: float | None = None
+    change: float | None = None
+    low: float | None = None
+    """One-sided bound at the verdict's level, of what is compared with `limit`."""
+    high: float | None = None
+    limit: float | None = None
+    p: float | None = None
+    rows_needed: int | None = None
+    """For an open check: rows that would settle it with 80% power; None: no number would."""
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What a gate decided, with each reason, number, limit and sample size."""
+
+    outcome: Outcome
+    kind: Literal["accuracy", "final"]
+    checks: tuple[Check, ...]
+    reasons: tuple[str, ...]
+    level: float
+    candidate: str
+    champion: str | None
+    turn: str
+    metric: str = "F1"
+    subject: str = ""
+    learning: tuple[str, ...] = ()
+    key: str = ""
+    forced: str = ""
+    """The reason that a person gave for promoting against the rule."""
+    evidence: Evidence | None = field(default=None, compare=False, repr=False)
+    """What it rests on, for `verdicts.keep`; not part of the JSON."""
+
+    @property
+    def passes(self) -> bool:
+        """Whether the loop goes on: to the export, or to the promotion."""
+        return self.outcome in ("passed", "promoted", "forced")
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values; `from_json` restores the same verdict, without its evidence."""
+        plain = {name: value for name, value in vars(self).items() if name != "evidence"}
+        return {
+            **plain,
+            "checks": [asdict(check) for check in self.checks],
+            "reasons": list(self.reasons),
+            "learning": list(self.learning),
+        }
+
+    @staticmethod
+    def from_json(value: dict[str, Any]) -> Verdict:
+        """The verdict that `to_json` described."""
+        return Verdict(
+            **{
+                **value,
+                "checks": tuple(Check(**check) for check in value["checks"]),
+                "reasons": tuple(value["reasons"]),
+                "learning": tuple(value["learning"]),
+            }
+        )
+
+    def summary(self) -> dict[str, Any]:
+        """The fields of its journal line that a person reads in the history.
+
+        learning_change and worst_change are points of the metric (None without a champion),
+        worst_unit an episode's folder, rows_needed the largest number that an open check asks for,
+        because one or two words.
+        """
+        gain = next((c for c in self.checks if c.kind == "gain"), None)
+        harms = [c for c in self.checks if c.kind == "harm" and c.change is not None]
+        worst = min(harms, key=lambda c: (c.change or 0.0, c.unit), default=None)
+        needed = [c.rows_needed for c in self.checks if c.mark == OPEN and c.rows_needed]
+        return {
+            "turn": self.turn,
+            "candidate": self.candidate,
+            "key": self.key,
+            "champion": self.champion,
+            "episodes": list(self.learning),
+            "learning_change": gain.change if gain else None,
+            "worst_unit": worst.unit if worst else None,
+            "worst_change": worst.change if worst else None,
+            "rows_needed": max(needed, default=None),
+            "because": self.because,
+        }
+
+    @property
+    def because(self) -> str:
+        """One or two words for the history: why it was not promoted; empty where it was."""
+        for mark in (FAILED, OPEN):
+            for check in self.checks:
+                if check.mark == mark:
+                    return _BECAUSE[check.kind] if mark == FAILED else "too few rows"
+        return ""
+
+
+def episode_name(unit: str) -> str:
+    """0004-faq -> faq; other names stay."""
+    return re.sub(r"^\d{4,}-", "", unit)
+
+
+def listed(units: tuple[str, ...]) -> str:
+    """faq, legal and support."""
+    names = [episode_name(unit) for unit in units]
+    return " and ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)
+
+
+def signed(value: float) -> str:
+    """+1.0 or −1.0, one decimal, with a true minus."""
+    return f"{value:+.1f}".replace("-", "−")
+
+
+def sentence(check: Check, metric: str, learning: tuple[str, ...] = ()) -> str:
+    """Why a check did not pass: the episode, the number, the limit and n."""
+    if check.kind == "evidence" or (check.new is None and check.change is None):
+        return f"{_name(check, learning)}: {check.note}"
+    parts = f"{_name(check, learning)} {_state(check)}: {_number(check, metric)}"
+    return "; ".join(part for part in (parts, check.note, _needs(check)) if part)
+
+
+def _name(check: Check, learning: tuple[str, ...]) -> str:
+    if check.unit == LEARNING and learning:
+        return f"learning {listed(learning)}"
+    return episode_name(check.unit)
+
+
+def _state(check: Check) -> str:
+    if check.mark == OPEN:
+        return "is undecided"
+    return {
+        "harm": "is forgotten",
+        "gain": "gains too little",
+        "floor": "is too low",
+        "budget": "is over its budget",
+    }[check.kind]
+
+
+def _number(check: Check, metric: str) -> str:
+    if check.kind == "budget":
+        value = check.change if check.unit == P95_CHANGE else check.new
+        where = f" in {check.rows} timings" if check.rows else ""
+        return f"{value or 0:,.1f}{where}, limit {check.limit or 0:,.1f}"
+    if check.change is not None:
+        shown, limit = signed(check.change), signed(check.limit or 0)
+    else:
+        shown, limit = f"{check.new or 0:.1f}", f"{check.limit or 0:.1f}"
+    return f"{shown} {metric} on {check.rows:,} rows, limit {limit}"
+
+
+def _needs(check: Check) -> str:
+    if check.mark != OPEN or check.kind == "budget":
+        return ""
+    if check.rows_needed is None:
+        return "no number of rows would settle it at this value"
+    if check.rows_needed <= check.rows:
+        return f"{check.rows_needed:,} rows would do for an unchanged one, so it looks worse"
+    return f"needs about {check.rows_needed:,} rows"
