@@ -54,6 +54,7 @@ class Validate(Settings):
     max_answer_words: int = Field(60, ge=1)
     max_no_answer_percent: float = Field(60.0, ge=0, le=100)
     max_length_shift: float = Field(4.0, gt=1)
+    max_rows_shift: float = Field(50.0, gt=1)
     max_windowed_percent: float = Field(60.0, ge=0, le=100)
 
 
@@ -129,6 +130,8 @@ class Evaluate(Settings):
     max_answer_tokens: int = Field(30, ge=1)
     n_best: int = Field(5, ge=1)
     no_answer_threshold: float = 0.0
+    no_answer: bool | None = None
+    """Whether "no answer" may be answered; None: where the model learned it (its spec says)."""
     threads: int = Field(2, ge=1)
 
 
