@@ -1,0 +1,86 @@
+"""The episode folders in data/: their numbers, names and manifests.
+
+>>> import tempfile
+>>> folders(Project(Path(tempfile.mkdtemp())))
+[]
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from onward import files
+from onward.errors import MissingFiles
+from onward.project import Project
+
+_FOLDER = re.compile(r"([0-9]{4,})-([a-z0-9][a-z0-9_-]{0,63})")
+
+
+@dataclass(frozen=True)
+class Folder:
+    """One sealed episode: its folder's name, the sha256 of its manifest, and the manifest."""
+
+    folder: str
+    sha256: str
+    manifest: dict[str, Any]
+
+    @property
+    def number(self) -> int:
+        """1, 2, ... in the order of opening."""
+        return int(self.manifest["number"])
+
+    @property
+    def name(self) -> str:
+        """The name it was opened with."""
+        return str(self.manifest["name"])
+
+    @property
+    def replaces(self) -> list[str]:
+        """Earlier episodes whose rows of the same ids this one replaces."""
+        return list(self.manifest.get("replaces", []))
+
+    @property
+    def emptied(self) -> list[str]:
+        """Those of `replaces` of which no row is left."""
+        return list(self.manifest.get("emptied", []))
+
+
+def folders(project: Project) -> list[Folder]:
+    """All sealed episodes in data/, by number, withdrawn ones included.
+
+    Raises:
+        MissingFiles: a folder has no manifest.
+    """
+    if not project.data.is_dir():
+        return []
+    names = [p.name for p in project.data.iterdir() if p.is_dir() and _FOLDER.fullmatch(p.name)]
+    found = [read_folder(project, name) for name in names]
+    return sorted(found, key=lambda f: (f.number, f.folder))
+
+
+def read_folder(project: Project, name: str) -> Folder:
+    """One episode's manifest and its hash. Raises MissingFiles where it is not there."""
+    path = project.episode(name) / files.MANIFEST
+    if not path.is_file():
+        raise MissingFiles(
+            f"Episode {name} is not on this machine, or is incomplete",
+            where=str(path.parent),
+            fix="`dvc pull` fetches it, `onward repair` mends it; nothing was changed",
+        )
+    return Folder(name, files.sha256(path), files.read_json(path))
+
+
+def manifest_of(project: Project, name: str) -> dict[str, Any]:
+    """The manifest of one episode."""
+    return read_folder(project, name).manifest
+
+
+def named(project: Project, episode: str) -> Folder | None:
+    """The episode of this name, folder name or number; None where there is none."""
+    for found in folders(project):
+        if episode in (found.folder, found.name, str(found.number)):
+            return found
+    return None
