@@ -1,0 +1,46 @@
+"""What a turn starts from: the folder of its base, verified, and the memory beside it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from onward import files
+from onward.episodes.turn import Turn
+from onward.errors import IntegrityError
+from onward.learning import encoder
+from onward.project import Project
+
+
+def source(project: Project, turn: Turn) -> Path:
+    """The folder with the base's weights and tokenizer, its bytes checked against the turn.
+
+    Raises:
+        IntegrityError: they are not those that the turn names.
+        MissingFiles: the version or the encoder is not on this machine.
+        SettingsError: the encoder is one that is refused.
+    """
+    if turn.base.kind == "version":
+        folder = project.version(turn.base.name)
+        files.verify(folder, turn.base.sha256)
+        encoder.check(folder / "checkpoint")
+        return folder / "checkpoint"
+    folder = encoder.locate(turn.base.name)
+    found = encoder.fingerprint(folder, project.cache)
+    if found != turn.base.sha256:
+        raise IntegrityError(
+            f"The encoder {turn.base.name} is not the one that the turn names",
+            where=str(folder),
+            fix="install the one it was begun with, or take this one with `onward run --fresh`",
+            details={"expected": turn.base.sha256, "found": found},
+        )
+    return folder
+
+
+def memory(project: Project, turn: Turn) -> Path | None:
+    """The memory beside the base's checkpoint; None where the base is a pretrained encoder.
+
+    `source` has verified it together with the version.
+    """
+    if turn.base.kind != "version":
+        return None
+    return project.version(turn.base.name) / "memory"
