@@ -1,0 +1,81 @@
+"""What is expected of a turn's episodes, as plain values: a name, a column, its limits.
+
+Great Expectations judges them (onward/validation/suite.py). Columns are derived from the rows
+(onward/validation/columns.py) and hold numbers and ids alone, so that no text of a row can come
+into a report.
+
+>>> between("contexts are short enough", "rows", "context_chars", high=10).limit()
+{'min': None, 'max': 10}
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from onward.config import Validate
+
+Frame = Literal["rows", "episodes", "learning"]
+"""One line per row of the turn, per episode of the turn, per episode that is being learned."""
+
+
+@dataclass(frozen=True)
+class Expectation:
+    """One column of one frame, and what its values must be.
+
+    A failed `warning` is reported and stops nothing.
+    """
+
+    name: str
+    kind: Literal["between", "unique"]
+    frame: Frame
+    column: str
+    low: float | None = None
+    high: float | None = None
+    severity: Literal["critical", "warning"] = "critical"
+
+    def limit(self) -> dict[str, Any] | None:
+        """The limits as the report shows them."""
+        if self.kind == "unique":
+            return None
+        return {"min": self.low, "max": self.high}
+
+
+@dataclass(frozen=True)
+class History:
+    """Means over the rows of the episodes that the base already knows."""
+
+    rows: float
+    context_chars: float
+    question_chars: float
+
+
+def between(
+    name: str,
+    frame: Frame,
+    column: str,
+    *,
+    low: float | None = None,
+    high: float | None = None,
+    severity: Literal["critical", "warning"] = "critical",
+) -> Expectation:
+    """Every value of the column lies in [low, high]; None leaves a side open."""
+    return Expectation(name, "between", frame, column, low, high, severity)
+
+
+def unique(name: str, frame: Frame, column: str) -> Expectation:
+    """No value of the column stands in it twice."""
+    return Expectation(name, "unique", frame, column)
+
+
+def of_any_recipe(settings: Validate) -> list[Expectation]:
+    """What holds for every kind of task: the shape of the files, ids, sizes of both sides."""
+    return [
+        between("files have the recipe's columns", "episodes", "unlike_schema", high=0),
+        between("enough training rows", "episodes", "train_rows", low=settings.min_train_rows),
+        between("enough held-out rows", "episodes", "heldout_rows", low=settings.min_heldout_rows),
+        between("no null in a row", "rows", "nulls", high=0),
+        between("ids can be read", "rows", "id_chars", low=1, high=1000),
+        unique("ids are unique in the turn", "rows", "id"),
+        between("no training row is held out", "rows", "also_held_out", high=0),
+    ]

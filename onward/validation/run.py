@@ -1,0 +1,70 @@
+"""Validate the episodes of the turn: check their bytes, measure, judge, report.
+
+The report is turn/validate/report.json. DVC deletes a failed stage's outputs at its next try, so a
+copy for people lies in .onward/reports/validate.json, whatever the outcome.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from onward import config, files, recipes
+from onward.episodes import turn as turns
+from onward.episodes.folders import manifest_of
+from onward.progress import Progress
+from onward.project import Project
+from onward.validation import columns, extractive
+from onward.validation.expectations import of_any_recipe
+from onward.validation.floors import floors
+from onward.validation.report import failure, report
+from onward.validation.suite import judge
+
+
+def run(project: Project) -> None:
+    """Write turn/validate/report.json.
+
+    Raises:
+        IntegrityError: an episode is not the one that the turn names.
+        ValidationFailed: an expectation or a floor failed: which, on how many rows, sample ids.
+    """
+    turn = turns.Turn.read(project)
+    turns.check(project, turn)
+    with Progress("validate", total=1) as progress:
+        found = examine(project, turn)
+        progress.advance()
+    for path in (kept_report(project), project.made("validate") / "report.json"):
+        files.write_json(path, found)
+    failed = failure(found, where=str(kept_report(project)))
+    if failed is not None:
+        raise failed
+
+
+def kept_report(project: Project) -> Path:
+    """Where the last report can be read after a failure, too."""
+    return project.private / "reports" / "validate.json"
+
+
+def examine(project: Project, turn: turns.Turn) -> dict[str, Any]:
+    """The report over the turn's episodes, passed or not."""
+    settings = config.read(project.params, config.Validate)
+    window = config.read(project.params, config.Prepare).max_length
+    schema = recipes.get(turn.recipe).SCHEMA
+    frames = columns.measure(_deliveries(project, turn), schema, window)
+    expected = [
+        *of_any_recipe(settings),
+        *extractive.expectations(settings, columns.history(frames)),
+    ]
+    outcomes = judge(expected, frames)
+    return report(outcomes, floors(outcomes, frames), frames)
+
+
+def _deliveries(project: Project, turn: turns.Turn) -> list[columns.Delivery]:
+    return [
+        columns.Delivery(
+            project.episode(folder),
+            folder in turn.learning_episodes,
+            tuple(manifest_of(project, folder).get("replaces", [])),
+        )
+        for folder in (*turn.known_episodes, *turn.learning_episodes)
+    ]

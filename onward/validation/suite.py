@@ -1,0 +1,128 @@
+"""Great Expectations as the judge of a list of expectations.
+
+Every expectation becomes one of its own and is run over a pandas frame of derived columns. Its
+results keep counts and the ids of a few failing lines, nothing else. Its telemetry and progress
+bars are off, nothing is stored, and Data Docs, which would show values as raw HTML, are not made.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from typing import Any
+
+from onward.errors import InternalError
+from onward.validation.columns import Frames
+from onward.validation.expectations import Expectation
+
+SAMPLES = 5
+"""Ids kept per failed expectation."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What one expectation came to: lines looked at, lines that failed, where some of them are."""
+
+    expectation: Expectation
+    passed: bool
+    checked: int
+    failed: int
+    samples: tuple[str, ...]
+    observed: dict[str, Any] | None
+
+
+def judge(expectations: list[Expectation], frames: Frames) -> list[Outcome]:
+    """Run the expectations, in their order. A frame without lines gives outcomes with checked 0.
+
+    Raises:
+        InternalError: Great Expectations could not compute one, say for a column that is missing.
+    """
+    outcomes: dict[str, Outcome] = {}
+    for name in dict.fromkeys(e.frame for e in expectations):
+        listed = [e for e in expectations if e.frame == name]
+        frame = frames.of(name)
+        if len(frame):
+            outcomes |= _run(listed, frame, _identity(name))
+        else:
+            outcomes |= {e.name: Outcome(e, False, 0, 0, (), None) for e in listed}
+    return [outcomes[e.name] for e in expectations]
+
+
+def _identity(frame: str) -> list[str]:
+    return ["episode", "side", "id"] if frame == "rows" else ["episode"]
+
+
+def _run(listed: list[Expectation], frame: Any, identity: list[str]) -> dict[str, Outcome]:
+    quietly = _quiet_context()
+    batch = (
+        quietly.data_sources.add_pandas("episodes")
+        .add_dataframe_asset("frame")
+        .add_batch_definition_whole_dataframe("whole")
+        .get_batch({"dataframe": frame})
+    )
+    found = batch.validate(_suite(listed), result_format=_counts_and_ids(identity))
+    by_name = {result.expectation_config.meta["name"]: result for result in found.results}
+    return {e.name: _outcome(e, by_name[e.name], frame, identity) for e in listed}
+
+
+def _quiet_context() -> Any:
+    os.environ["GX_ANALYTICS_ENABLED"] = "false"
+    import great_expectations as gx
+    from great_expectations.data_context.types.base import ProgressBarsConfig
+
+    context = gx.get_context(mode="ephemeral")
+    context.variables.progress_bars = ProgressBarsConfig(globally=False)
+    return context
+
+
+def _suite(listed: list[Expectation]) -> Any:
+    import great_expectations as gx
+
+    return gx.ExpectationSuite(name="episodes", expectations=[_native(e) for e in listed])
+
+
+def _native(expected: Expectation) -> Any:
+    from great_expectations import expectations as native
+
+    meta = {"name": expected.name}
+    if expected.kind == "unique":
+        return native.ExpectColumnValuesToBeUnique(column=expected.column, meta=meta)
+    return native.ExpectColumnValuesToBeBetween(
+        column=expected.column, min_value=expected.low, max_value=expected.high, meta=meta
+    )
+
+
+def _counts_and_ids(identity: list[str]) -> dict[str, Any]:
+    return {
+        "result_format": "SUMMARY",
+        "partial_unexpected_count": SAMPLES,
+        "unexpected_index_column_names": identity,
+        "return_unexpected_index_query": False,
+    }
+
+
+def _outcome(expected: Expectation, result: Any, frame: Any, identity: list[str]) -> Outcome:
+    if "element_count" not in result.result:
+        raise InternalError(
+            f"The expectation {expected.name!r} could not be computed",
+            where=f"column {expected.column} of {expected.frame}",
+            fix="run it again with --debug; report it if it stays",
+            details={"exception": str(result.exception_info)[:2000]},
+        )
+    counts = result.result
+    samples = counts.get("partial_unexpected_index_list") or []
+    return Outcome(
+        expectation=expected,
+        passed=bool(result.success),
+        checked=int(counts["element_count"]) - int(counts["missing_count"]),
+        failed=int(counts["unexpected_count"]),
+        samples=tuple("/".join(str(s[part]) for part in identity) for s in samples),
+        observed=_observed(frame[expected.column]),
+    )
+
+
+def _observed(values: Any) -> dict[str, Any] | None:
+    """Least and greatest value of a numeric column."""
+    if not len(values) or values.dtype.kind not in "iuf":
+        return None
+    return {"min": round(float(values.min()), 3), "max": round(float(values.max()), 3)}
