@@ -1,8 +1,8 @@
 """What a version carries forward so that the next turn need not read the past again.
 
-A memory is a folder: memory.json (which strategy, over which episodes) and, for replay, rows.parquet
-(the recipe's columns and `episode`). It lies beside its checkpoint and is read from the base in the
-next turn. naive and joint need none and say so.
+A memory is a folder: memory.json (which strategy, over which episodes) and, for replay,
+rows.parquet (the recipe's columns and `episode`). It lies beside its checkpoint and is read from
+the base in the next turn. naive and joint need none and say so.
 
 >>> import tempfile; folder = Path(tempfile.mkdtemp())
 >>> write(folder, [], settings=Strategy(rows="joint"), seed=0, covers=[], schema=pa.schema([]))

@@ -35,25 +35,39 @@ STRUCTURES = ("single",)
 
 ALLOWED = frozenset(Cell(*cell) for cell in product(RECIPES, TUNINGS, ROWS, TERMS, STRUCTURES))
 
+_KEYS: dict[str, tuple[str, ...]] = {
+    "project.recipe": RECIPES,
+    "finetune.tuning": TUNINGS,
+    "strategy.rows": ROWS,
+    "strategy.term": TERMS,
+    "strategy.structure": STRUCTURES,
+}
 
-def check(recipe: str, tuning: str, strategy: Strategy) -> None:
+
+def check(recipe: str, tuning: str | None, strategy: Strategy) -> None:
     """Refuse a cell that is not in the table, naming it and the part that is unknown.
+
+    Args:
+        recipe: the project's.
+        tuning: finetune.tuning; None where only some allowed tuning must exist.
+        strategy: the block strategy.
 
     Raises:
         SettingsError: the cell is not allowed.
     """
-    cell = Cell(recipe, tuning, strategy.rows, strategy.term, strategy.structure)
-    if cell in ALLOWED:
+    tunings = TUNINGS if tuning is None else (tuning,)
+    rest = (strategy.rows, strategy.term, strategy.structure)
+    cells = [Cell(recipe, each, *rest) for each in tunings]
+    if any(cell in ALLOWED for cell in cells):
         return
-    parts = (("project.recipe", RECIPES), ("finetune.tuning", TUNINGS), ("strategy.rows", ROWS))
-    parts += (("strategy.term", TERMS), ("strategy.structure", STRUCTURES))
+    cell = cells[0]
     wrong = [
         f"{key} {value!r} (known: {', '.join(known)})"
-        for value, (key, known) in zip(cell, parts, strict=True)
+        for value, (key, known) in zip(cell, _KEYS.items(), strict=True)
         if value not in known
     ]
     raise SettingsError(
-        f"{recipe} cannot be trained with {' x '.join(cell[1:])}",
+        f"{recipe} cannot be trained with {' x '.join(cell[1 if tuning else 2 :])}",
         where="params.yaml: " + ("; ".join(wrong) or "project, finetune and strategy together"),
         fix="choose an allowed combination; onward/learning/table.py lists them",
     )

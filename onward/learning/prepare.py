@@ -1,0 +1,240 @@
+"""The stage prepare: choose the rows of this turn, carve the early-stopping part, encode.
+
+Writes turn/prepare: train.parquet and stopping.parquet (rows and the episode of each),
+features.parquet and, where a part was carved, stopping_features.parquet (encoded windows), memory/
+(what the candidate will carry forward) and the manifest. Same turn, parameters and code: same
+bytes.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from onward import config, files, recipes
+from onward.config import Prepare, Strategy
+from onward.episodes import rows as parquet
+from onward.episodes import turn as turns
+from onward.episodes.folders import manifest_of
+from onward.episodes.turn import Turn
+from onward.errors import DataError, IntegrityError, MissingFiles
+from onward.learning import base, encoder, features, memory, rows, table
+from onward.learning.rows import Labelled
+from onward.progress import Progress
+from onward.project import Project
+from onward.recipes.shapes import Row
+
+SCHEMA = 1
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """The rows of this turn; each call starts a new pass over them."""
+
+    train: Callable[[], Iterator[Labelled]]
+    stopping: Callable[[], Iterator[Labelled]]
+    count: int
+    memory: list[Labelled]
+
+
+def run(project: Project) -> None:
+    """Write turn/prepare.
+
+    Raises:
+        IntegrityError: an episode, the base or the report is not the one that the turn names.
+        MissingFiles: something that it needs is not on this machine.
+        SettingsError: this recipe and strategy may not be combined.
+        DataError: there is no row to learn.
+    """
+    turn = Turn.read(project)
+    turns.check(project, turn)
+    settings = config.read(project.params, Prepare)
+    strategy = config.read(project.params, Strategy)
+    table.check(turn.recipe, None, strategy)
+    _validated(project)
+    source = base.source(project, turn)
+    recipe = recipes.get(turn.recipe)
+    chosen = choose(project, turn, recipe, settings, strategy)
+    tokenizer = encoder.tokenizer(source)
+    about = {"stage": "prepare", "turn": turn.id, "window": _window(settings)}
+    with files.building(project.made("prepare"), replace=True, **about) as folder:
+        counts = write(folder, chosen, recipe, tokenizer, settings)
+        files.write_json(folder / "counts.json", {"schema": SCHEMA, **counts})
+        remembered = folder / "memory"
+        remembered.mkdir()
+        memory.write(
+            remembered,
+            chosen.memory,
+            settings=strategy,
+            seed=settings.seed,
+            covers=[named.model_dump() for named in (*turn.known, *turn.learning)],
+            schema=recipe.SCHEMA,
+        )
+
+
+def _validated(project: Project) -> None:
+    """Refuse to go on without a validation report that passed."""
+    path = project.made("validate") / "report.json"
+    if not path.is_file():
+        raise MissingFiles(
+            "The episodes of this turn were not validated",
+            where=str(path),
+            fix="`dvc repro validate` or `onward run` does it",
+        )
+    if files.read_json(path).get("passed") is not True:
+        raise DataError(
+            "The episodes of this turn did not pass validation",
+            where=str(path),
+            fix="mend or withdraw the episode that the report names, then run again",
+        )
+
+
+def _window(settings: Prepare) -> dict[str, int]:
+    return {"max_length": settings.max_length, "stride": settings.stride}
+
+
+def choose(
+    project: Project, turn: Turn, recipe: Any, settings: Prepare, strategy: Strategy
+) -> Chosen:
+    """Select the rows, split off the early-stopping part, and draw the memory."""
+
+    def read(episodes: Iterable[str]) -> Iterator[Labelled]:
+        for episode in episodes:
+            for row in turns.rows(project, episode, "train"):
+                yield episode, row
+
+    def known() -> Iterator[Labelled]:
+        return read(turn.known_episodes)
+
+    def learning() -> Iterator[Labelled]:
+        return read(turn.learning_episodes)
+
+    covers = [named.model_dump() for named in turn.known]
+    folder = None if _corrects_known(project, turn) else base.memory(project, turn)
+    seed = settings.seed
+    old = memory.recall(folder, known, settings=strategy, seed=seed, covers=covers)
+    new = memory.remember(old, learning(), settings=strategy, seed=seed)
+    if new:
+        forbidden = _held_out(project, turn)
+        old, new = _without(old, forbidden), _without(new, forbidden)
+
+    def selected() -> Iterator[Labelled]:
+        return rows.select(learning(), known(), old, strategy, seed)
+
+    keys = Counter(recipe.split_key(row) for _, row in selected())
+    if not keys:
+        raise DataError(
+            "There is no row to learn",
+            where=str(project.turn),
+            fix="open an episode with training rows, or withdraw the empty one",
+        )
+    aside = carve(keys, settings.early_stopping_percent, seed)
+    return Chosen(
+        train=lambda: (f for f in selected() if recipe.split_key(f[1]) not in aside),
+        stopping=lambda: (f for f in selected() if recipe.split_key(f[1]) in aside),
+        count=keys.total(),
+        memory=new,
+    )
+
+
+def carve(keys: Counter[str], percent: float, seed: int) -> set[str]:
+    """The split keys (titles, or contexts) whose rows only say when to stop.
+
+    By hash, the first ones that hold at most `percent` of the rows together; at least one and
+    never all. None where percent is 0 or there is but one key.
+    """
+    if not percent or len(keys) < 2:
+        return set()
+    order = sorted(keys, key=lambda key: hashlib.sha256(f"{seed}:{key}".encode()).digest())
+    limit, held = keys.total() * percent / 100, 0
+    aside: set[str] = set()
+    for key in order[:-1]:
+        if held + keys[key] <= limit:
+            aside.add(key)
+            held += keys[key]
+    return aside or {min(order, key=lambda key: keys[key])}
+
+
+def _corrects_known(project: Project, turn: Turn) -> bool:
+    known = set(turn.known_episodes)
+    return any(
+        known & set(manifest_of(project, episode).get("replaces", []))
+        for episode in turn.learning_episodes
+    )
+
+
+def _held_out(project: Project, turn: Turn) -> set[bytes]:
+    """Every held-out question with its context, of all episodes, in the form leaks are found by."""
+    return {
+        _compared(row)
+        for episode in (*turn.known_episodes, *turn.learning_episodes)
+        for row in turns.rows(project, episode, "heldout")
+    }
+
+
+def _without(found: list[Labelled], forbidden: set[bytes]) -> list[Labelled]:
+    return [labelled for labelled in found if _compared(labelled[1]) not in forbidden]
+
+
+def _compared(row: dict[str, Any]) -> bytes:
+    texts = (parquet.normalised(row["question"]), parquet.normalised(row["context"]))
+    return hashlib.blake2b("\0".join(texts).encode(), digest_size=16).digest()
+
+
+def write(
+    folder: Path, chosen: Chosen, recipe: Any, tokenizer: Any, settings: Prepare
+) -> dict[str, Any]:
+    """Write rows and windows into a folder and return what was counted.
+
+    Raises:
+        IntegrityError: a second pass over the episodes gave other rows than the first.
+    """
+    columns = recipe.SCHEMA.append(pa.field("episode", pa.string(), nullable=False))
+    counts: dict[str, Any] = {}
+    with Progress("prepare", total=chosen.count) as progress:
+        for side, passes in (("train", chosen.train), ("stopping", chosen.stopping)):
+            prefix = "" if side == "train" else "stopping_"
+            with parquet.Writer(folder / f"{side}.parquet", columns) as out:
+                passing = _Passing(passes(), out, progress)
+                windows = features.encode(passing, recipe, tokenizer, settings)
+                found = features.write(folder / f"{prefix}features.parquet", windows)
+            counts[side] = {**passing.counts(), **found}
+    written = counts["train"]["rows"] + counts["stopping"]["rows"]
+    if written != chosen.count:
+        raise IntegrityError(
+            f"{chosen.count:,} rows were counted and {written:,} written",
+            where=str(folder),
+            fix="another process changed data/ meanwhile; run again",
+        )
+    return counts
+
+
+class _Passing:
+    """Rows on their way to the encoder: each is written and counted as it passes."""
+
+    def __init__(self, found: Iterator[Labelled], out: parquet.Writer, progress: Progress) -> None:
+        self.found, self.out, self.progress = found, out, progress
+        self.episodes: Counter[str] = Counter()
+        self.no_answer = 0
+
+    def __iter__(self) -> Iterator[Row]:
+        for episode, row in self.found:
+            self.out.write({**row, "episode": episode})
+            self.episodes[episode] += 1
+            self.no_answer += not row["answers"]
+            self.progress.advance()
+            yield row
+
+    def counts(self) -> dict[str, Any]:
+        """Rows, those without an answer, and rows by episode."""
+        return {
+            "rows": self.episodes.total(),
+            "no_answer": self.no_answer,
+            "episodes": dict(sorted(self.episodes.items())),
+        }
