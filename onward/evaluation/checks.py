@@ -72,6 +72,8 @@ class Verdict:
     key: str = ""
     forced: str = ""
     """The reason that a person gave for promoting against the rule."""
+    settings: dict[str, Any] = field(default_factory=dict)
+    """The block `gate` that it was decided under."""
     evidence: Evidence | None = field(default=None, compare=False, repr=False)
     """What it rests on, for `verdicts.keep`; not part of the JSON."""
 

@@ -1,27 +1,198 @@
-"""The gates of a turn: gather the evidence, refuse what is withdrawn, decide by the rule."""
+"""The gates of a turn: refuse what is withdrawn, gather the evidence, decide by the rule.
+
+    verdict = judge(project, "accuracy")     # passed, refused or undecided
+    verdict = judge(project, "final")        # promoted, refused or undecided
+    verdicts.keep(project, seq, verdict)
+
+A verdict is named by its `key`: candidate, champion, tests, settings, code and benchmark report.
+The same key is not judged twice.
+"""
 
 from __future__ import annotations
 
-from typing import Literal
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
 
-from onward.evaluation.checks import Check, Verdict
-from onward.evaluation.rule import decide
+from onward import config, files, recipes
+from onward.config import Evaluate, Gate
+from onward.episodes import turn as turns
+from onward.episodes.turn import Turn
+from onward.errors import MissingFiles, SettingsError
+from onward.evaluation import gathering
+from onward.evaluation.checks import FAILED, Check, Verdict, episode_name
+from onward.evaluation.evidence import Evidence, Kind
+from onward.evaluation.gathering import Heldout
+from onward.evaluation.rule import decide, level_of
+from onward.evaluation.runner import resolve
+from onward.evaluation.statistics import Array, Score
 from onward.project import Project
+from onward.registry import journal, versions
+from onward.registry.versions import Champion
 
-__all__ = ["Check", "Verdict", "decide", "judge", "nothing_to_do"]
+__all__ = ["Check", "Verdict", "code", "decide", "judge", "nothing_to_do", "score_of"]
+
+CODE = ("statistics.py", "evidence.py", "rule.py")
+"""What can change a decision; the scorer's own hash covers how rows are scored."""
 
 
-def judge(
-    project: Project, kind: Literal["accuracy", "final"], *, force_reason: str = ""
-) -> Verdict:
+def judge(project: Project, kind: Kind, *, force_reason: str = "") -> Verdict:
     """The verdict on turn/finetune's candidate against the champion. Journals nothing.
 
-    `verdict.outcome` is passed (accuracy gate), promoted (final gate), refused or undecided;
-    `verdict.evidence` is what `verdicts.keep` stores.
+    Args:
+        project: whose turn.
+        kind: the accuracy gate judges the checkpoint, the final one the package and its budgets.
+        force_reason: a person's reason to go on against the rule: the outcome is then "forced"
+            where it would be refused or undecided. A withdrawn candidate stays refused.
+
+    Returns:
+        The verdict; its `evidence` is what `verdicts.keep` stores.
+
+    Raises:
+        SettingsError: gate.floor does not lie above the trivial baseline.
+        MissingFiles: a stage has not run on this candidate, or files must be pulled.
+        IntegrityError: data, outputs or the champion differ from their manifests.
     """
-    raise NotImplementedError
+    turn = Turn.read(project)
+    settings = config.read(project.params, Gate)
+    candidate = _candidate(project)
+    champion = versions.champion(project)
+    turns.check(project, turn)
+    units = gathering.tests(project, turn, champion)
+    key = _key(project, turn, kind, candidate, champion, units, settings)
+    withdrawn = journal.withdrawn_candidates(project).get(candidate)
+    if withdrawn is not None:
+        return replace(_withdrawn(turn, kind, candidate, champion, withdrawn), key=key)
+    files.verify(project.made("finetune"), candidate)
+    evidence = gathering.gather(project, kind, turn, champion, candidate, units)
+    _check_floor(project, evidence, settings)
+    level = level_of(settings, evidence.tries)
+    verdict = replace(decide(evidence, settings, level, score_of(turn.recipe)), key=key)
+    if force_reason and not verdict.passes:
+        return replace(verdict, outcome="forced", forced=force_reason)
+    return verdict
 
 
 def nothing_to_do(project: Project) -> str | None:
-    """Why there is nothing to judge (the candidate serves, or was judged so already), or None."""
-    raise NotImplementedError
+    """Why there is nothing to judge: the candidate serves, or was judged so already. Else None.
+
+    Scores nothing and loads no model.
+    """
+    made = project.made("finetune") / files.MANIFEST
+    if not made.exists():
+        return None
+    turn, candidate = Turn.read(project), files.sha256(made)
+    champion = versions.champion(project, check=False)
+    if champion is not None and champion.candidate == candidate:
+        return f"{champion.version} serves, and is what these episodes and settings make"
+    settings = config.read(project.params, Gate)
+    units = gathering.tests(project, turn, champion)
+    kinds: tuple[Kind, ...] = ("accuracy", "final") if _report(project) else ("accuracy",)
+    for kind in kinds:
+        key = _key(project, turn, kind, candidate, champion, units, settings)
+        line = journal.verdict_for(project, key)
+        if line is not None and line["what"] in ("refused", "undecided"):
+            return (
+                f"this candidate was {line['what']} already, as {line['seq']}: "
+                f"`onward gate --show {line['seq']}` says why"
+            )
+    return None
+
+
+def score_of(recipe: str) -> Score:
+    """A recipe's primary metric in percent, from column sums."""
+    module = recipes.get(recipe)
+
+    def score(totals: Array) -> Array:
+        found: Array = module.metrics(totals)[module.PRIMARY]
+        return found
+
+    return score
+
+
+def code() -> str:
+    """Hash of the source that can change a decision."""
+    here = Path(__file__).parent
+    return files.digest({name: files.sha256(here / name) for name in CODE})
+
+
+def _key(
+    project: Project,
+    turn: Turn,
+    kind: Kind,
+    candidate: str,
+    champion: Champion | None,
+    units: Sequence[Heldout],
+    settings: Gate,
+) -> str:
+    """The verdict's name. A withdrawn candidate's refusal has a name of its own, so that it does
+    not stand in the way after a reinstatement."""
+    return files.digest(
+        {
+            "candidate": candidate,
+            "champion": champion.manifest if champion else None,
+            "tests": {u.episode: [u.known, u.learning, sorted(u.rows)] for u in units},
+            "scorer": _scorer(project, turn),
+            "settings": settings.model_dump(),
+            "code": code(),
+            "benchmark": _report(project) if kind == "final" else None,
+            "withdrawn": journal.withdrawn_candidates(project).get(candidate),
+        }
+    )
+
+
+def _scorer(project: Project, turn: Turn) -> str:
+    spec = files.read_json(project.made("finetune") / "spec.json")
+    prepare, evaluate = resolve(spec, config.read(project.params, Evaluate))
+    return str(recipes.get(turn.recipe).scorer(evaluate, prepare))
+
+
+def _report(project: Project) -> str | None:
+    path = project.made("benchmark") / "report.json"
+    return files.sha256(path) if path.exists() else None
+
+
+def _candidate(project: Project) -> str:
+    """The candidate's id: sha256 of the manifest of turn/finetune."""
+    path = project.made("finetune") / files.MANIFEST
+    if not path.exists():
+        raise MissingFiles(
+            "There is no candidate to judge",
+            where=str(path.parent),
+            fix="`onward run`, or `dvc repro evaluate`, makes one",
+        )
+    return files.sha256(path)
+
+
+def _withdrawn(
+    turn: Turn, kind: Kind, candidate: str, champion: Champion | None, reason: str
+) -> Verdict:
+    note = f"candidate {candidate[:12]} was withdrawn: {reason}"
+    return Verdict(
+        outcome="refused",
+        kind=kind,
+        checks=(Check("evidence", "candidate", FAILED, note=note),),
+        reasons=(f"{note}; `onward reinstate {candidate[:12]} --reason ...` lets it be judged",),
+        level=0.0,
+        candidate=candidate,
+        champion=champion.version if champion else None,
+        turn=turn.id,
+        learning=tuple(turn.learning_episodes),
+    )
+
+
+def _check_floor(project: Project, evidence: Evidence, settings: Gate) -> None:
+    """A floor that the trivial baseline reaches shows nothing."""
+    if evidence.champion is not None:
+        return
+    measured = [(u.baseline, u.name) for u in evidence.units if u.baseline is not None]
+    baseline, unit = max(measured, default=(float("-inf"), ""))
+    if settings.floor > baseline:
+        return
+    raise SettingsError(
+        f"gate.floor is {settings.floor:g}, but the trivial baseline reaches {baseline:.1f} "
+        f"{evidence.metric} on {episode_name(unit)}",
+        where=f"{project.params}: gate.floor",
+        fix=f"set gate.floor above {baseline:.1f}",
+        details={"floor": settings.floor, "baseline": baseline, "unit": unit},
+    )

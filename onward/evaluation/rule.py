@@ -38,6 +38,8 @@ from onward.evaluation.checks import (
 from onward.evaluation.evidence import Evidence, Unit
 from onward.evaluation.statistics import Array, Draws, Interval, Score
 
+__all__ = ["Check", "Verdict", "decide", "level_of"]
+
 
 def level_of(settings: Gate, tries: int) -> float:
     """The one-sided level: halved for each other candidate already judged in this turn."""
@@ -71,6 +73,7 @@ def decide(evidence: Evidence, settings: Gate, level: float, score: Score) -> Ve
         metric=evidence.metric,
         subject=evidence.subject,
         learning=evidence.learning,
+        settings=settings.model_dump(),
         evidence=evidence,
     )
 

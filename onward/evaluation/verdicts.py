@@ -1,12 +1,44 @@
-"""models/verdicts/SEQ: the rows, settings and checks of every verdict, so that any replays."""
+"""models/verdicts/SEQ: what every verdict rests on, refusals too, so that any can be replayed.
+
+    rows.parquet    unit, row, side (new, old), statistics, prediction, artifact, provider, scorer
+    evidence.json   the rest of the evidence: units, budgets, tries, problems; null: none was taken
+    settings.json   the block `gate`, the level, and hashes of the code that decided
+    verdict.json    what came out
+    manifest.json   the sha256 of each
+
+`replay` decides again from the first three and compares with the fourth, number by number.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import math
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
 
-from onward.evaluation.checks import Verdict
-from onward.evaluation.evidence import Evidence
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from onward import config, files, recipes
+from onward.config import Evaluate, Gate, Prepare
+from onward.errors import IntegrityError
+from onward.evaluation import gate
+from onward.evaluation.checks import Check, Verdict
+from onward.evaluation.evidence import Budgets, Evidence, Side, Unit
+from onward.evaluation.rule import decide
 from onward.project import Project
+from onward.registry import journal
+
+SCHEMA = 1
+ROWS = pa.schema(
+    [
+        pa.field(name, pa.string(), nullable=False)
+        for name in ("unit", "row", "side", "prediction", "artifact", "provider", "scorer")
+    ]
+    + [pa.field("statistics", pa.list_(pa.float64()), nullable=False)]
+)
+_NAMED = ("artifact", "provider", "scorer")
 
 
 @dataclass(frozen=True)
@@ -16,27 +48,222 @@ class Replay:
     seq: int
     kept: Verdict
     again: Verdict | None
+    """None: it was given without evidence, because the candidate had been withdrawn."""
     differences: tuple[str, ...] = ()
-    """What differs, a sentence each; empty: bit-identical."""
+    """What differs, a sentence each; empty: every number is bit-identical."""
     notes: tuple[str, ...] = ()
-    """What changed since, without changing the outcome: gate code, scorer code, numpy."""
+    """What changed since it was decided: the gate's code, the recipe's, numpy."""
 
     @property
     def same(self) -> bool:
-        """Whether every check came out bit-identical."""
+        """Whether everything came out bit-identical."""
         return not self.differences
 
 
 def keep(project: Project, seq: int, verdict: Verdict, evidence: Evidence | None = None) -> str:
-    """Write models/verdicts/SEQ. Returns its manifest's sha256. Default: `verdict.evidence`."""
-    raise NotImplementedError
+    """Write models/verdicts/SEQ. Returns the sha256 of its manifest.
+
+    Args:
+        project: whose verdict.
+        seq: the journal's next number.
+        verdict: what was decided.
+        evidence: what it rests on; default `verdict.evidence`.
+
+    Raises:
+        IntegrityError: the folder is there already.
+    """
+    evidence = evidence or verdict.evidence
+    with files.building(project.verdict(seq), kind="verdict") as folder:
+        pq.write_table(
+            _table(evidence),
+            folder / "rows.parquet",
+            compression="zstd",
+            row_group_size=8192,
+            write_page_checksum=True,
+        )
+        described = _describe(evidence) if evidence else None
+        files.write_json(folder / "evidence.json", {"schema": SCHEMA, "evidence": described})
+        files.write_json(folder / "settings.json", _settings(verdict, evidence))
+        files.write_json(folder / "verdict.json", {"schema": SCHEMA, **verdict.to_json()})
+    return files.sha256(project.verdict(seq) / files.MANIFEST)
 
 
 def read(project: Project, seq: int) -> Verdict:
-    """The verdict as it was kept, its folder verified."""
-    raise NotImplementedError
+    """The verdict as it was kept, with its evidence, its folder verified.
+
+    Raises:
+        MissingFiles: it is not on this machine (`dvc pull`).
+        IntegrityError: a file differs from the manifest, or the manifest from the journal.
+    """
+    folder = project.verdict(seq)
+    line = next((found for found in journal.lines(project) if found["seq"] == seq), {})
+    files.verify(folder, line.get("verdict"))
+    value = files.read_json(folder / "verdict.json")
+    if value.pop("schema", None) != SCHEMA:
+        raise IntegrityError(
+            f"Verdict {seq} is of a kind this version does not know",
+            where=str(folder / "verdict.json"),
+            fix="use the release of Onward that wrote it",
+        )
+    described = files.read_json(folder / "evidence.json")["evidence"]
+    evidence = _restore(described, folder / "rows.parquet") if described else None
+    return Verdict(**{**vars(Verdict.from_json(value)), "evidence": evidence})
 
 
 def replay(project: Project, seq: int) -> Replay:
-    """Decide again from the kept rows and settings."""
-    raise NotImplementedError
+    """Decide again from the kept rows and settings. Raises as `read` does."""
+    kept = read(project, seq)
+    settings = files.read_json(project.verdict(seq) / "settings.json")
+    notes = tuple(_changed(settings, kept))
+    if kept.evidence is None:
+        return Replay(seq, kept, None, (), notes)
+    limits = config.parse(settings["gate"], Gate, where=str(project.verdict(seq)))
+    score = gate.score_of(kept.evidence.recipe)
+    again = decide(kept.evidence, limits, settings["level"], score)
+    return Replay(seq, kept, again, tuple(_differences(kept, again)), notes)
+
+
+def _settings(verdict: Verdict, evidence: Evidence | None) -> dict[str, Any]:
+    return {
+        "schema": SCHEMA,
+        "gate": verdict.settings,
+        "level": verdict.level,
+        "code": gate.code(),
+        "recipe": _recipe_code(evidence.recipe) if evidence else None,
+        "numpy": np.__version__,
+    }
+
+
+def _recipe_code(recipe: str) -> str:
+    """The scorer's hash under default settings, so that it changes with the code alone."""
+    return str(recipes.get(recipe).scorer(Evaluate(), Prepare()))
+
+
+def _changed(settings: dict[str, Any], kept: Verdict) -> list[str]:
+    notes = []
+    if settings["code"] != gate.code():
+        notes.append("the gate's code has changed since")
+    if kept.evidence and settings["recipe"] != _recipe_code(kept.evidence.recipe):
+        notes.append("the scorer's code has changed since; the kept rows are as they were scored")
+    if settings["numpy"] != np.__version__:
+        notes.append(f"numpy was {settings['numpy']}, is {np.__version__}")
+    return notes
+
+
+def _differences(kept: Verdict, again: Verdict) -> list[str]:
+    found = []
+    if not kept.forced and kept.outcome != again.outcome:
+        found.append(f"the outcome was {kept.outcome}, is {again.outcome}")
+    if len(kept.checks) != len(again.checks):
+        found.append(f"there were {len(kept.checks)} checks, are {len(again.checks)}")
+    for old, new in zip(kept.checks, again.checks, strict=False):
+        found += _check_differences(old, new)
+    if kept.reasons != again.reasons:
+        found.append("the reasons read differently")
+    return found
+
+
+def _check_differences(kept: Check, again: Check) -> list[str]:
+    before, after = asdict(kept), asdict(again)
+    return [
+        f"{kept.kind} of {kept.unit}: {name} was {before[name]!r}, is {after[name]!r}"
+        for name in before
+        if before[name] != after[name]
+    ]
+
+
+def _table(evidence: Evidence | None) -> pa.Table:
+    rows = [
+        {
+            "unit": unit.name,
+            "row": row,
+            "side": which,
+            "statistics": side.statistics[at].tolist(),
+            "prediction": side.predictions[at] if side.predictions else "",
+            **{name: getattr(side, name) for name in _NAMED},
+        }
+        for unit in (evidence.units if evidence else ())
+        for which, side in (("new", unit.new), ("old", unit.old))
+        if side is not None
+        for at, row in enumerate(side.rows)
+    ]
+    rows.sort(key=lambda r: (r["unit"], r["row"], r["side"]))
+    return pa.Table.from_pylist(rows, schema=ROWS)
+
+
+def _describe(evidence: Evidence) -> dict[str, Any]:
+    plain = {name: value for name, value in vars(evidence).items() if name != "units"}
+    units = [
+        {
+            "name": unit.name,
+            "known": unit.known,
+            "learning": unit.learning,
+            "rows": sorted(unit.rows),
+            "baseline": _number(unit.baseline),
+            "sides": [w for w in ("new", "old") if getattr(unit, w) is not None],
+        }
+        for unit in evidence.units
+    ]
+    given = evidence.budgets
+    budgets = {
+        "new_ms": [_number(ms) for ms in given.new_ms],
+        "old_ms": [_number(ms) for ms in given.old_ms],
+        "memory_mb": _number(given.memory_mb),
+    }
+    return {
+        **plain,
+        "units": units,
+        "budgets": budgets,
+        "statistics": list(evidence.statistics),
+        "problems": list(evidence.problems),
+    }
+
+
+def _number(value: float | None) -> float | str | None:
+    """JSON has no NaN and no infinity; `float` reads their names back."""
+    return value if value is None or math.isfinite(value) else str(value)
+
+
+def _restore(value: dict[str, Any], rows: Path) -> Evidence:
+    table = pq.read_table(rows, page_checksum_verification=True)
+    sides: dict[tuple[str, str], list[dict[str, Any]]] = {}
+    for row in table.to_pylist():
+        sides.setdefault((row["unit"], row["side"]), []).append(row)
+    given = value["budgets"]
+    budgets = Budgets(
+        new_ms=tuple(float(ms) for ms in given["new_ms"]),
+        old_ms=tuple(float(ms) for ms in given["old_ms"]),
+        memory_mb=None if given["memory_mb"] is None else float(given["memory_mb"]),
+    )
+    return Evidence(
+        **{
+            **value,
+            "units": tuple(_unit(unit, sides) for unit in value["units"]),
+            "budgets": budgets,
+            "statistics": tuple(value["statistics"]),
+            "problems": tuple(value["problems"]),
+        }
+    )
+
+
+def _unit(value: dict[str, Any], sides: dict[tuple[str, str], list[dict[str, Any]]]) -> Unit:
+    given = {w: _side(sides.get((value["name"], w), [])) for w in value["sides"]}
+    baseline = value["baseline"]
+    return Unit(
+        name=value["name"],
+        known=value["known"],
+        learning=value["learning"],
+        rows=tuple(value["rows"]),
+        baseline=None if baseline is None else float(baseline),
+        new=given.get("new"),
+        old=given.get("old"),
+    )
+
+
+def _side(rows: list[dict[str, Any]]) -> Side:
+    return Side(
+        rows=tuple(row["row"] for row in rows),
+        statistics=np.array([row["statistics"] for row in rows], dtype=np.float64),
+        predictions=tuple(row["prediction"] for row in rows),
+        **({name: rows[0][name] for name in _NAMED} if rows else {}),
+    )
