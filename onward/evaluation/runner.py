@@ -1,8 +1,8 @@
 """A torch model as a Runner of the scorer, and the settings under which a candidate is scored.
 
-    runner = TorchRunner(folder / "model", threads=2)
-    prepare, evaluate = resolve(files.read_json(folder / "spec.json"), evaluate)
-    part = score(recipe, runner, rows_by_unit, tokenizer=runner.tokenizer, ...)
+runner = TorchRunner(folder / "model", threads=2)
+prepare, evaluate = resolve(files.read_json(folder / "spec.json"), evaluate)
+part = score(recipe, runner, rows_by_unit, tokenizer=runner.tokenizer, ...)
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ def resolve(spec: Mapping[str, Any], evaluate: Evaluate) -> tuple[Prepare, Evalu
         evaluate: the project's settings; `no_answer` left open is filled in from the spec.
     """
     encoding = spec["encoding"]
-    prepare = Prepare(max_length=encoding["max_length"], stride=encoding["stride"])
+    prepare = Prepare.model_validate({key: encoding[key] for key in ("max_length", "stride")})
     if evaluate.no_answer is None:
         evaluate = evaluate.model_copy(update={"no_answer": bool(spec["no_answer"])})
     return prepare, evaluate
@@ -59,6 +59,7 @@ class TorchRunner:
 
         Raises:
             UsageError: there is no such device here.
+            IntegrityError: weights are missing, such as those of the head.
         """
         import torch
         from transformers import AutoTokenizer
@@ -72,7 +73,7 @@ class TorchRunner:
         torch.set_num_threads(threads)
         self.artifact = fingerprint(model_dir)
         self.device = device
-        self.model = recipe.build(model_dir, {}).to(device).eval()
+        self.model = recipe.build(model_dir, {"new_head": False}).to(device).eval()
         self.outputs = recipe.graphs(self.model)[0].outputs
         self.tokenizer = AutoTokenizer.from_pretrained(
             model_dir, use_fast=True, local_files_only=True, trust_remote_code=False
@@ -109,4 +110,6 @@ def pad(batch: list[Feature], pad_id: int) -> dict[str, NDArray[np.int64]]:
 
 def fingerprint(model_dir: Path) -> str:
     """The artifact's name in the ledger: sha256 over the names and bytes of a model's files."""
-    return files.digest({name: entry["sha256"] for name, entry in files.inventory(model_dir).items()})
+    return files.digest(
+        {name: entry["sha256"] for name, entry in files.inventory(model_dir).items()}
+    )

@@ -21,10 +21,11 @@ import pyarrow as pa
 
 from onward import files
 from onward.config import Evaluate, Prepare
+from onward.errors import IntegrityError
 from onward.recipes.shapes import ExportSpec, Prediction, Row
 from onward.recipes.spans import decode
 from onward.recipes.squad_metrics import METRICS, PRIMARY, STATISTICS, metrics, statistics
-from onward.recipes.windows import encode
+from onward.recipes.windows import encode, questions_cut
 
 __all__ = [
     "METRICS",
@@ -38,6 +39,7 @@ __all__ = [
     "graphs",
     "guess",
     "metrics",
+    "questions_cut",
     "scorer",
     "split_key",
     "statistics",
@@ -119,26 +121,40 @@ def _answer(row: Row, start: int, end: int) -> Prediction:
 def build(source: Path, spec: Mapping[str, Any]) -> Any:
     """A torch model with a span head, in fp32, from a folder with safetensors.
 
-    A head that the folder lacks is drawn from torch's global generator: seed it first.
-
     Args:
         source: an encoder or a trained reader. Nothing is fetched, unpickled or run from it.
-        spec: `dropout`, where given, replaces the model's own rates.
+        spec: `dropout`, where given, replaces the model's own rates. `new_head` (default true):
+            a head that the folder lacks is drawn from torch's global generator; seed it first.
+
+    Raises:
+        IntegrityError: weights are missing and `new_head` is false.
     """
     from transformers import AutoConfig, AutoModelForQuestionAnswering
+    from transformers.utils import logging
 
+    logging.disable_progress_bar()
+    logging.set_verbosity_error()
     config = AutoConfig.from_pretrained(source, local_files_only=True, trust_remote_code=False)
     for name in _DROPOUTS:
         if spec.get("dropout") is not None and hasattr(config, name):
             setattr(config, name, float(spec["dropout"]))
-    return AutoModelForQuestionAnswering.from_pretrained(
+    model, found = AutoModelForQuestionAnswering.from_pretrained(
         source,
         config=config,
         dtype="float32",
         use_safetensors=True,
         local_files_only=True,
         trust_remote_code=False,
+        output_loading_info=True,
     )
+    lacking = sorted(found["missing_keys"])
+    if lacking and not spec.get("new_head", True):
+        raise IntegrityError(
+            f"The model lacks {len(lacking)} weights, first {lacking[0]}",
+            where=str(source),
+            fix="name the folder of a trained question-answering model, not of an encoder",
+        )
+    return model
 
 
 def graphs(model: Any) -> list[ExportSpec]:

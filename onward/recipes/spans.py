@@ -44,8 +44,8 @@ def decode(
 
     Yields:
         text, start, end, probability, no_answer, and n_best: up to `settings.n_best` spans and,
-        with `settings.no_answer`, the null (text "", start and end -1), most probable first. Probabilities
-        are the softmax over exactly these.
+        with `settings.no_answer`, the null (text "", start and end -1), most probable first. The
+        probabilities are the softmax over exactly these.
     """
     windows: list[list[int]] = [[] for _ in rows]
     for number, feature in enumerate(features):
@@ -108,7 +108,9 @@ def _prediction(
 ) -> Prediction:
     ranked = sorted(((score, *place) for place, score in spans.items()), key=_rank)
     kept = ranked[: settings.n_best]
-    none = not kept or (bool(settings.no_answer) and null - kept[0][0] > settings.no_answer_threshold)
+    none = not kept or (
+        bool(settings.no_answer) and null - kept[0][0] > settings.no_answer_threshold
+    )
     if settings.no_answer or not kept:
         kept = sorted([*kept, (null, -1, -1)], key=_rank)
     scores = np.array([score for score, _, _ in kept])

@@ -33,23 +33,34 @@ def encode(
     Returns:
         Features in the order of the rows: row (index in `rows`), input_ids, attention_mask and,
         where the tokenizer makes them, token_type_ids (lists of T integers), offsets (int32
-        [T, 2]: characters of the context, -1 elsewhere), question_cut (whether the question was
-        longer than a quarter of the window and lost its end).
+        [T, 2]: characters of the context, -1 elsewhere). A question longer than a quarter of the
+        window loses its end: `questions_cut` counts these.
 
     Raises:
         SettingsError: the tokenizer cannot say where in the text its tokens lie.
     """
+    _need_offsets(tokenizer)
+    features: list[Feature] = []
+    for first in range(0, len(rows), _ROWS_AT_ONCE):
+        part = rows[first : first + _ROWS_AT_ONCE]
+        features += _encode_part(part, first, tokenizer, settings, labels)
+    return features
+
+
+def questions_cut(rows: Sequence[Row], tokenizer: Any, settings: Prepare) -> int:
+    """How many questions are longer than `encode` allows and lose their end."""
+    _need_offsets(tokenizer)
+    cut = _cut(rows, tokenizer, settings.max_length // QUESTION_SHARE)
+    return sum(len(short) < len(row["question"]) for short, row in zip(cut, rows, strict=True))
+
+
+def _need_offsets(tokenizer: Any) -> None:
     if not getattr(tokenizer, "is_fast", False):
         raise SettingsError(
             f"The tokenizer {type(tokenizer).__name__} gives no character offsets",
             where="project.encoder",
             fix="choose an encoder with a fast tokenizer (its folder holds a tokenizer.json)",
         )
-    features: list[Feature] = []
-    for first in range(0, len(rows), _ROWS_AT_ONCE):
-        part = rows[first : first + _ROWS_AT_ONCE]
-        features += _encode_part(part, first, tokenizer, settings, labels)
-    return features
 
 
 def _encode_part(
@@ -73,7 +84,6 @@ def _encode_part(
         offsets[~of_context] = -1
         feature = {name: encoded[name][number] for name in INPUTS if name in encoded}
         feature |= {"row": first + index, "offsets": offsets}
-        feature["question_cut"] = len(questions[index]) < len(rows[index]["question"])
         if labels:
             start, end = _positions(rows[index], offsets)
             feature |= {"start_position": start, "end_position": end}
@@ -84,6 +94,8 @@ def _encode_part(
 def _cut(rows: Sequence[Row], tokenizer: Any, limit: int) -> list[str]:
     """The questions, each ended after its first `limit` tokens."""
     questions = [row["question"] for row in rows]
+    if not questions:
+        return []
     tokens = tokenizer(questions, add_special_tokens=False, return_offsets_mapping=True)
     return [
         text[: places[limit - 1][1]] if len(places) > limit else text
