@@ -38,26 +38,23 @@ def judge(expectations: list[Expectation], frames: Frames) -> list[Outcome]:
         InternalError: Great Expectations could not compute one, say for a column that is missing.
     """
     outcomes: dict[str, Outcome] = {}
+    judging = _quiet_context()
     for name in dict.fromkeys(e.frame for e in expectations):
         listed = [e for e in expectations if e.frame == name]
         frame = frames.of(name)
         if len(frame):
-            outcomes |= _run(listed, frame, _identity(name))
+            outcomes |= _run(judging, name, listed, frame)
         else:
             outcomes |= {e.name: Outcome(e, False, 0, 0, (), None) for e in listed}
     return [outcomes[e.name] for e in expectations]
 
 
-def _identity(frame: str) -> list[str]:
-    return ["episode", "side", "id"] if frame == "rows" else ["episode"]
-
-
-def _run(listed: list[Expectation], frame: Any, identity: list[str]) -> dict[str, Outcome]:
-    quietly = _quiet_context()
+def _run(judging: Any, name: str, listed: list[Expectation], frame: Any) -> dict[str, Outcome]:
+    identity = ["episode", "side", "id"] if name == "rows" else ["episode"]
     batch = (
-        quietly.data_sources.add_pandas("episodes")
-        .add_dataframe_asset("frame")
-        .add_batch_definition_whole_dataframe("whole")
+        judging.data_sources.add_pandas(name)
+        .add_dataframe_asset(name)
+        .add_batch_definition_whole_dataframe(name)
         .get_batch({"dataframe": frame})
     )
     found = batch.validate(_suite(listed), result_format=_counts_and_ids(identity))
@@ -66,13 +63,18 @@ def _run(listed: list[Expectation], frame: Any, identity: list[str]) -> dict[str
 
 
 def _quiet_context() -> Any:
+    """In memory alone: no telemetry, no progress bars, no folder for Data Docs."""
     os.environ["GX_ANALYTICS_ENABLED"] = "false"
     import great_expectations as gx
-    from great_expectations.data_context.types.base import ProgressBarsConfig
+    from great_expectations.data_context.types import base
 
-    context = gx.get_context(mode="ephemeral")
-    context.variables.progress_bars = ProgressBarsConfig(globally=False)
-    return context
+    stores = base.InMemoryStoreBackendDefaults(init_temp_docs_sites=False)
+    quiet = base.DataContextConfig(
+        store_backend_defaults=stores,
+        progress_bars=base.ProgressBarsConfig(globally=False),
+        analytics_enabled=False,
+    )
+    return gx.get_context(mode="ephemeral", project_config=quiet)
 
 
 def _suite(listed: list[Expectation]) -> Any:

@@ -1,0 +1,60 @@
+"""Projects with a turn over small episodes, good ones and such as no door would let in."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from onward import files
+from onward.episodes.turn import Base, Data, Named, Turn
+from onward.project import Project
+from onward.recipes.extractive import SCHEMA
+from tests.toys import toy_rows
+
+NULLABLE = pa.schema([pa.field(f.name, f.type) for f in SCHEMA])
+Rows = list[dict[str, Any]]
+
+
+def sides(seed: int, train: int = 30, heldout: int = 24) -> dict[str, Rows]:
+    """The two sides of an episode that passes."""
+    return {"train": toy_rows(train, seed), "heldout": toy_rows(heldout, seed + 1000)}
+
+
+def project(root: Path, validate: str = "{}") -> Project:
+    """A project without episodes; `validate` is the block's YAML."""
+    (root / "params.yaml").write_text(f"validate: {validate}\nprepare: {{max_length: 320}}\n")
+    (root / "dvc.yaml").write_text("stages: {}\n")
+    return Project(root)
+
+
+def deliver(
+    at: Project,
+    *,
+    known: dict[str, dict[str, Rows]] | None = None,
+    learning: dict[str, dict[str, Rows]] | None = None,
+    replaces: dict[str, list[str]] | None = None,
+    schema: pa.Schema = NULLABLE,
+) -> Turn:
+    """Seal episodes and write the turn that names them."""
+    named = {}
+    for number, (name, rows) in enumerate({**(known or {}), **(learning or {})}.items(), start=1):
+        folder = f"{number:04}-{name}"
+        extra = {"number": number, "name": name, "replaces": (replaces or {}).get(name, [])}
+        with files.building(at.episode(folder), **extra) as made:
+            for side, listed in rows.items():
+                table = pa.Table.from_pylist(listed, schema=schema)
+                pq.write_table(table, made / f"{side}.parquet", write_page_checksum=True)
+        manifest = files.sha256(at.episode(folder) / files.MANIFEST)
+        named[name] = Named(episode=folder, manifest=manifest)
+    turn = Turn(
+        recipe="extractive",
+        base=Base(kind="pretrained", name="toy", sha256="0" * 64),
+        known=tuple(named[name] for name in known or {}),
+        learning=tuple(named[name] for name in learning or {}),
+        data=Data(md5="0.dir", size=1, nfiles=1),
+    )
+    turn.write(at)
+    return turn
