@@ -1,19 +1,291 @@
-"""The tables a person sees: a verdict, and the history. Pure functions to Rich renderables."""
+"""The tables a person sees: a verdict, and the history. Pure functions to Rich renderables.
+
+>>> from rich.console import Console
+>>> Console(width=70).print(history_table([], None))
+Nothing was judged yet.
+<BLANKLINE>
+
+On a narrow terminal whole columns are left out, the least needed first; nothing is cut in a number.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
-from rich.console import RenderableType
+from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
+from rich.measure import Measurement
+from rich.table import Table
+from rich.text import Text
 
-from onward.evaluation.checks import Verdict
+from onward.evaluation.checks import (
+    FAILED,
+    OPEN,
+    P95_CHANGE,
+    PASSED,
+    Check,
+    Verdict,
+    episode_name,
+    listed,
+    signed,
+)
+
+STYLES = {PASSED: "green", FAILED: "red", OPEN: "yellow"}
+OUTCOMES = {"refused": "bold red", "undecided": "bold yellow", "forced": "bold magenta"}
+NOTHING = "—"
+_NUMBERS = ("rows", "old", "new", "limit", "p")
 
 
-def verdict_table(verdict: Verdict, seq: int | None = None) -> RenderableType:
-    """The headline, one line a check, and Why / And / Now / See."""
-    raise NotImplementedError
+@dataclass(frozen=True)
+class Fitting:
+    """The first of several renderables that fits the width; the last where none does."""
+
+    choices: Sequence[RenderableType]
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        unbounded = options.update(width=1_000)
+        for choice in self.choices[:-1]:
+            if Measurement.get(console, unbounded, choice).maximum <= options.max_width:
+                yield choice
+                return
+        yield self.choices[-1]
 
 
-def history_table(lines: list[dict[str, Any]], champion: str | None) -> RenderableType:
-    """The journal, newest first, and the line that says who serves and how to undo it."""
-    raise NotImplementedError
+def verdict_table(
+    verdict: Verdict, seq: int | None = None, *, version: str | None = None
+) -> RenderableType:
+    """The headline, one line a check, and Why / And / Now / See.
+
+    Args:
+        verdict: what was decided.
+        seq: the number it is kept under, where it is.
+        version: the version that it became, where it was promoted.
+    """
+    full = ["mark", "name", "rows", "old", "new", "change", "limit", "p"]
+    if verdict.champion is None:
+        full.remove("old")
+    narrower = [
+        full,
+        [c for c in full if c != "p"],
+        [c for c in full if c not in ("p", "rows")],
+        [c for c in full if c not in ("p", "rows", "old", "new")],
+    ]
+    checks = [check for check in verdict.checks if check.kind != "evidence"]
+    tables = [_checks(verdict, checks, columns) for columns in narrower]
+    tables.append(_checks(verdict, checks, narrower[-1], name_width=9))
+    table = [Fitting(tables)] if checks else []
+    return Group(_headline(verdict, seq), *table, _lines(verdict, seq, version))
+
+
+def _headline(verdict: Verdict, seq: int | None) -> Text:
+    text = Text(verdict.outcome.upper(), style=OUTCOMES.get(verdict.outcome, "bold green"))
+    learned = listed(verdict.learning) or "no new episode"
+    against = f"against {verdict.champion}" if verdict.champion else "as first champion"
+    parts = [str(seq) if seq else "", f"{learned} {against}", verdict.subject]
+    return text.append("  " + " · ".join(part for part in parts if part), style="default not bold")
+
+
+def _checks(
+    verdict: Verdict, checks: list[Check], columns: list[str], name_width: int = 14
+) -> Table:
+    table = Table(box=None, padding=(0, 1, 0, 0), pad_edge=False)
+    what = "change" if verdict.champion else "score"
+    heads = {
+        "mark": "",
+        "name": "",
+        "old": verdict.champion or "",
+        "change": f"{what} [{100 * (1 - 2 * verdict.level):.4g}%]",
+    }
+    for column in columns:
+        table.add_column(
+            Text(heads.get(column, column)),
+            justify="right" if column in _NUMBERS else "left",
+            no_wrap=True,
+            overflow="ellipsis" if column == "name" else "fold",
+        )
+    for check in checks:
+        cells = _cells(check, name_width)
+        table.add_row(
+            *(Text(cells[c], style=STYLES[check.mark] if c == "mark" else "") for c in columns)
+        )
+    return table
+
+
+def _cells(check: Check, name_width: int) -> dict[str, str]:
+    budget = check.kind == "budget"
+    return {
+        "mark": check.mark,
+        "name": _clipped(_unit(check), name_width),
+        "rows": f"{check.rows:,}" if check.rows and not budget else "",
+        "old": _plain(check.old, budget),
+        "new": _plain(check.new, budget),
+        "change": _change(check),
+        "limit": _limit(check),
+        "p": _p(check.p),
+    }
+
+
+def _unit(check: Check) -> str:
+    return "p95 change" if check.unit == P95_CHANGE else episode_name(check.unit)
+
+
+def _clipped(name: str, width: int) -> str:
+    return name if len(name) <= width else name[: width - 1] + "."
+
+
+def _plain(value: float | None, budget: bool) -> str:
+    if value is None:
+        return ""
+    return f"{value:,.0f}" if budget and value >= 100 else f"{value:.1f}"
+
+
+def _change(check: Check) -> str:
+    """+4.1 [+2.9,+5.3]; for a score or a budget the interval alone."""
+    if check.change is None and check.new is None:
+        return check.note
+    if check.low is None or check.high is None:
+        return ""
+    if check.change is None:
+        return f"[{_plain(check.low, True)},{_plain(check.high, True)}]"
+    unit = "%" if check.kind == "budget" else ""
+    return f"{signed(check.change)}{unit} [{signed(check.low)},{signed(check.high)}]"
+
+
+def _limit(check: Check) -> str:
+    if check.limit is None:
+        return ""
+    if check.unit == P95_CHANGE:
+        return f"≤{signed(check.limit)}%"
+    if check.kind == "budget":
+        return f"≤{check.limit:,.0f}"
+    return f"≥{check.limit:.1f}" if check.kind == "floor" else f"≥{signed(check.limit)}"
+
+
+def _p(value: float | None) -> str:
+    if value is None:
+        return ""
+    if value < 0.001:
+        return "<.001"
+    return ">.999" if value > 0.999 else f"{value:.3f}".lstrip("0")
+
+
+def _lines(verdict: Verdict, seq: int | None, version: str | None) -> Table:
+    grid = Table.grid(padding=(0, 3, 0, 0))
+    grid.add_column(no_wrap=True, style="bold")
+    grid.add_column(overflow="fold")
+    for word, reason in zip(
+        ["Why", *["And"] * len(verdict.reasons)], verdict.reasons, strict=False
+    ):
+        grid.add_row(word, Text(reason))
+    grid.add_row("Now", Text(_now(verdict, version)))
+    if seq:
+        grid.add_row("See", Text(f"onward gate --examples {seq} · --replay {seq}"))
+    return grid
+
+
+def _now(verdict: Verdict, version: str | None) -> str:
+    if version:
+        against = f", against the rule: {verdict.forced}" if verdict.forced else ""
+        return f"{version} serves{against}"
+    if verdict.outcome == "passed":
+        return "export, benchmark and the final gate come next"
+    if verdict.passes:
+        return "`onward promote` makes it the champion"
+    serving = f"{verdict.champion} serves" if verdict.champion else "nothing serves yet"
+    return f"nothing changed; {serving}"
+
+
+def history_table(lines: Sequence[dict[str, Any]], champion: str | None) -> RenderableType:
+    """The journal, newest first, and the line that says who serves and how to undo it.
+
+    Args:
+        lines: the journal's lines, oldest first.
+        champion: the version that serves, or None.
+    """
+    if not lines:
+        return Text("Nothing was judged yet.\n")
+    full = ["SEQ", "DATE", "WHAT", "CHAMPION", "EPISODE", "NEW", "WORST OLD", "BY · WHY"]
+    narrower = [
+        full,
+        [c for c in full if c != "DATE"],
+        [c for c in full if c not in ("DATE", "BY · WHY")],
+        ["SEQ", "WHAT", "CHAMPION", "NEW"],
+    ]
+    newest = list(reversed(lines))
+    tables = [_history(newest, columns) for columns in narrower]
+    return Group(Fitting(tables), _serving(lines, champion))
+
+
+def _history(lines: Sequence[dict[str, Any]], columns: list[str]) -> Table:
+    table = Table(box=None, padding=(0, 1, 0, 0), pad_edge=False)
+    for column in columns:
+        table.add_column(Text(column), justify="right" if column == "SEQ" else "left", no_wrap=True)
+    for line in lines:
+        cells = _history_cells(line)
+        table.add_row(*(Text(cells[column]) for column in columns))
+    return table
+
+
+def _history_cells(line: dict[str, Any]) -> dict[str, str]:
+    what = str(line["what"])
+    return {
+        "SEQ": str(line["seq"]),
+        "DATE": _date(str(line.get("at", ""))),
+        "WHAT": f"{what} !" if what == "forced" else what,
+        "CHAMPION": _champions(line),
+        "EPISODE": _episodes(line),
+        "NEW": _signed(line.get("learning_change")),
+        "WORST OLD": _worst(line),
+        "BY · WHY": _clipped(_why(line), 40),
+    }
+
+
+def _date(at: str) -> str:
+    try:
+        return datetime.fromisoformat(at).strftime("%d %b")
+    except ValueError:
+        return NOTHING
+
+
+def _champions(line: dict[str, Any]) -> str:
+    before, after = line.get("champion"), line.get("version")
+    if before and after and before != after:
+        return f"{before} → {after}"
+    return f"→ {after}" if after and not before else before or NOTHING
+
+
+def _episodes(line: dict[str, Any]) -> str:
+    folders = line.get("episodes") or ([line["episode"]] if line.get("episode") else [])
+    if not folders:
+        return NOTHING
+    numbers = [folder.partition("-")[0].lstrip("0") for folder in folders]
+    shown = "+".join(numbers) if len(numbers) <= 3 else f"{numbers[0]}…{numbers[-1]}"
+    return _clipped(f"{shown} {episode_name(folders[-1])}", 18)
+
+
+def _signed(value: float | None) -> str:
+    return NOTHING if value is None else signed(value)
+
+
+def _worst(line: dict[str, Any]) -> str:
+    if line["what"] == "undecided" and line.get("rows_needed"):
+        return f"needs {line['rows_needed']:,} rows"
+    if line.get("worst_unit") is None:
+        return NOTHING
+    return f"{_clipped(episode_name(line['worst_unit']), 14)} {_signed(line.get('worst_change'))}"
+
+
+def _why(line: dict[str, Any]) -> str:
+    reason = line.get("reason") or line.get("because") or ""
+    return " · ".join(part for part in (str(line.get("by", "")), str(reason)) if part)
+
+
+def _serving(lines: Sequence[dict[str, Any]], champion: str | None) -> Text:
+    if champion is None:
+        return Text("○ nothing serves yet")
+    made = (line for line in lines if line["what"] in ("promoted", "forced"))
+    before = next((line.get("champion") for line in made if line.get("version") == champion), None)
+    undo = f" · undo: onward rollback --to {before} --reason …" if before else ""
+    return Text(f"● {champion} serves{undo}")

@@ -136,7 +136,7 @@ def _settings(verdict: Verdict, evidence: Evidence | None) -> dict[str, Any]:
 
 def _recipe_code(recipe: str) -> str:
     """The scorer's hash under default settings, so that it changes with the code alone."""
-    return str(recipes.get(recipe).scorer(Evaluate(), Prepare()))
+    return str(recipes.get(recipe).scorer(Evaluate.model_validate({}), Prepare.model_validate({})))
 
 
 def _changed(settings: dict[str, Any], kept: Verdict) -> list[str]:
