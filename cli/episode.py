@@ -1,0 +1,212 @@
+"""`onward episode`: open, list, show, withdraw."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, is_dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from cli.output import Json, answer, here
+from onward import files
+from onward.errors import UsageError
+
+app = typer.Typer(
+    help="Deliveries of labelled data: numbered, named, immutable.", no_args_is_help=True
+)
+
+
+@app.command("open")
+def open_(
+    name: Annotated[str, typer.Argument(help="A plain name such as support-2026.")],
+    source: Annotated[Path, typer.Argument(help="SQuAD JSON, JSONL, CSV, TSV or Parquet.")],
+    pairs: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--map", metavar="FIELD=COLUMN", help="Which column holds a field; else guessed."
+        ),
+    ] = None,
+    file_format: Annotated[
+        str | None, typer.Option("--format", help="squad, jsonl, csv, tsv or parquet.")
+    ] = None,
+    corrects: Annotated[
+        str | None, typer.Option(help="The episode whose rows this one replaces.")
+    ] = None,
+    dry_run: Annotated[bool, typer.Option(help="Say what would happen; change nothing.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Take a file of labelled rows in: check, split, number it, and write the next turn.
+
+    Every row is counted once: accepted, repaired, or quarantined with its reason. The same name
+    with the same source is already open; with another source it is an error.
+    """
+    from onward.episodes.open import open_episode
+    from tasks import versions
+
+    opened = open_episode(
+        here(),
+        name,
+        source,
+        mapping=_mapping(pairs or []),
+        file_format=file_format,
+        corrects=corrects,
+        dry_run=dry_run,
+        keep=versions.add_data,
+    )
+    answer(as_json, _plain(opened), *_told(opened, dry_run))
+
+
+@app.command("list")
+def list_(
+    quarantined: Annotated[
+        bool, typer.Option(help="Only episodes with quarantined rows, and where these are.")
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """Every episode: rows to learn from, held out and quarantined, and where it stands."""
+    from onward.episodes.open import episodes
+
+    found = [_plain(item) for item in episodes(here())]
+    if quarantined:
+        found = [item for item in found if item["counts"]["quarantined"]]
+    answer(as_json, {"episodes": found}, _table(found, quarantined))
+
+
+@app.command()
+def show(
+    name: Annotated[str, typer.Argument(help="The episode's name, number or folder.")],
+    as_json: Json = False,
+) -> None:
+    """One episode: source, settings, counts, reasons of quarantine."""
+    item = _named(name)
+    manifest = files.read_json(here().episode(item["folder"]) / files.MANIFEST)
+    data = {**manifest, **item, "files": sorted(manifest["files"])}
+    answer(as_json, data, *_shown(data))
+
+
+@app.command()
+def withdraw(
+    name: Annotated[str, typer.Argument(help="The episode's name, number or folder.")],
+    reason: Annotated[str, typer.Option(help="Why; it is kept in the journal.")],
+    as_json: Json = False,
+) -> None:
+    """Take an episode out of every later turn. Its files and history stay."""
+    from onward.episodes.open import withdraw as withdraw_episode
+    from onward.registry.journal import user
+    from tasks import versions
+
+    folder = _named(name)["folder"]
+    withdraw_episode(here(), folder, reason, user(), versions.add_data)
+    answer(
+        as_json,
+        {"withdrawn": folder, "reason": reason},
+        f"Withdrew {folder}: {reason}",
+        "Next  onward run   (or `onward run --fresh`, where the champion has learned it)",
+    )
+
+
+def _mapping(pairs: list[str]) -> dict[str, str] | None:
+    found = {}
+    for pair in pairs:
+        field, equals, column = pair.partition("=")
+        if not (field and equals and column):
+            raise UsageError(
+                f"{pair!r} does not say which column holds a field",
+                where="--map",
+                fix="write it as FIELD=COLUMN, such as --map question=frage",
+            )
+        found[field] = column
+    return found or None
+
+
+def _plain(value: Any) -> dict[str, Any]:
+    if hasattr(value, "to_json"):
+        return value.to_json()
+    return asdict(value) if is_dataclass(value) else dict(value)
+
+
+def _named(name: str) -> dict[str, Any]:
+    from onward.episodes.open import episodes
+
+    found = [_plain(item) for item in episodes(here())]
+    for item in found:
+        number, _, plain = item["folder"].partition("-")
+        if name in (item["folder"], plain) or (name.isdecimal() and int(name) == int(number)):
+            return item
+    raise UsageError(
+        f"There is no episode {name!r}",
+        where=str(here().data),
+        fix=f"episodes are {', '.join(item['folder'] for item in found) or 'none yet'}",
+    )
+
+
+def _told(opened: Any, dry_run: bool) -> list[str]:
+    counts, source = opened.counts, opened.source
+    if opened.already_open:
+        return [f"{opened.folder} is already open with this source; nothing was changed"]
+    columns = ", ".join(f"{k}={v}" for k, v in sorted(source["mapping"].items()))
+    lines = [
+        f"{'Would open' if dry_run else 'Opened'} {opened.folder} from {source['name']}",
+        f"Columns      {columns}{'   (guessed; --map says otherwise)' if opened.guessed else ''}",
+        f"Rows         {_counted(counts)}",
+        f"Split        {counts['train']:,} to learn from, {counts['heldout']:,} held out",
+    ]
+    lines += [f"Repaired     {n:,} {kind}" for kind, n in sorted(opened.repairs.items())]
+    lines += [f"Quarantined  {n:,} {reason}" for reason, n in sorted(opened.reasons.items())]
+    if counts["quarantined"]:
+        lines += [_sample(item) for item in opened.samples[:3]]
+        if not dry_run:
+            where = here().episode(opened.folder) / "quarantined.jsonl"
+            lines.append(f"Mend them in {where} and open that file as a new episode")
+    lines.append("Nothing was changed" if dry_run else "Next  onward run   (or `dvc repro`)")
+    return lines
+
+
+def _counted(counts: dict[str, int]) -> str:
+    return (
+        f"{counts['seen']:,} seen: {counts['accepted']:,} accepted, "
+        f"{counts['repaired']:,} repaired, {counts['quarantined']:,} quarantined"
+    )
+
+
+def _sample(item: dict[str, Any]) -> str:
+    detail = item.get("detail") or ""
+    return f"  line {item.get('line', '?')}: {item.get('reason', '')} {detail}".rstrip()
+
+
+def _table(found: list[dict[str, Any]], quarantined: bool) -> Any:
+    from rich.table import Table
+    from rich.text import Text
+
+    if not found:
+        return "No episode has quarantined rows" if quarantined else "No episode is open yet"
+    table = Table(box=None, pad_edge=False)
+    for heading in ("EPISODE", "STATE", "TRAIN", "HELD OUT", "QUARANTINED", "WHY"):
+        right = heading in ("TRAIN", "HELD OUT", "QUARANTINED")
+        table.add_column(heading, justify="right" if right else "left")
+    for item in found:
+        counts = item["counts"]
+        numbers = [f"{counts[key]:,}" for key in ("train", "heldout", "quarantined")]
+        why = item["withdrawn"] or (f"corrects {item['corrects']}" if item["corrects"] else "")
+        table.add_row(item["folder"], item["state"], *numbers, Text(why))
+    return table
+
+
+def _shown(data: dict[str, Any]) -> list[str]:
+    counts, source = data["counts"], data["source"]
+    lines = [
+        f"{data['folder']} · {data['state']}{_because(data)}",
+        f"Source       {source['name']} · {source['format']} · {source['bytes']:,} bytes",
+        f"             sha256 {source['sha256']}",
+        f"Columns      {', '.join(f'{k}={v}' for k, v in sorted(source['mapping'].items()))}",
+        f"Rows         {_counted(counts)}",
+        f"Split        {counts['train']:,} to learn from, {counts['heldout']:,} held out",
+    ]
+    lines += [f"Quarantined  {n:,} {reason}" for reason, n in sorted(data["reasons"].items())]
+    where = here().episode(data["folder"])
+    return [*lines, f"Manifest     {data['manifest']}", f"Files        {where}"]
+
+
+def _because(data: dict[str, Any]) -> str:
+    return f": {data['withdrawn']}" if data["withdrawn"] else ""

@@ -1,0 +1,170 @@
+"""`onward gate` and `onward promote`: the verdict on this turn, without any server."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Annotated, Any
+
+import typer
+
+from cli.output import Ended, Json, answer, here, note
+from onward.errors import UsageError
+from onward.project import Project
+
+
+def gate(
+    show: Annotated[
+        int | None, typer.Option(metavar="SEQ", help="Show a kept verdict; see `onward history`.")
+    ] = None,
+    replay: Annotated[
+        int | None,
+        typer.Option(metavar="SEQ", help="Compute a kept verdict again from its rows."),
+    ] = None,
+    examples: Annotated[
+        int | None,
+        typer.Option(metavar="SEQ", help="Answers lost and won between champion and challenger."),
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Judge what the stages made: the table, the reasons, and what to do next.
+
+    A refusal is kept and journaled, once. What passes the final gate waits for `onward promote`.
+    """
+    if sum(value is not None for value in (show, replay, examples)) > 1:
+        raise UsageError(
+            "Only one of --show, --replay and --examples at a time",
+            where="onward gate",
+            fix="name one of them",
+        )
+    if show is not None:
+        _show(show, as_json)
+    elif replay is not None:
+        _replay(replay, as_json)
+    elif examples is not None:
+        _examples(examples, as_json)
+    else:
+        _judge(as_json)
+
+
+def promote(
+    force: Annotated[
+        bool, typer.Option("--force", help="Promote against the rule; marked so for ever.")
+    ] = False,
+    reason: Annotated[str, typer.Option(help="Why, with --force; kept in the journal.")] = "",
+    as_json: Json = False,
+) -> None:
+    """Judge, then make the candidate the champion, if the gate says so."""
+    from onward.registry.journal import user
+    from tasks import verdicts
+
+    if force != bool(reason.strip()):
+        raise UsageError(
+            "--force and --reason go together",
+            where="onward promote",
+            fix="promote by the rule with neither, or against it with both",
+        )
+    project = here()
+    with _at_the_gate(project, "onward promote", as_json):
+        settled = verdicts.whole(project, forced=reason)
+        if settled.verdict.outcome in ("promoted", "forced"):
+            by = user() if force else verdicts.RULE
+            settled = verdicts.serve(project, settled.verdict, by=by, reason=reason)
+    _say(settled, as_json)
+
+
+def _judge(as_json: bool) -> None:
+    from tasks import verdicts
+
+    project = here()
+    with _at_the_gate(project, "onward gate", as_json):
+        settled = verdicts.whole(project)
+    _say(settled, as_json)
+
+
+@contextmanager
+def _at_the_gate(project: Project, purpose: str, as_json: bool) -> Iterator[None]:
+    """The run lock, what was begun finished, and a candidate that does not serve already.
+
+    Raises:
+        Ended: the candidate serves; said, and exit code 0.
+    """
+    from onward import locks
+    from tasks import verdicts
+
+    with locks.held(project.run_lock, purpose):
+        for line in verdicts.begin(project):
+            note(line)
+        if version := verdicts.serving(project):
+            answer(
+                as_json,
+                {"outcome": "nothing to do", "version": version},
+                f"Nothing to do: {version} serves and is what the stages made",
+            )
+            raise Ended(0)
+        yield
+
+
+def _say(settled: Any, as_json: bool) -> None:
+    """The verdict as a table; ends with 2 where it is refused or undecided."""
+    from cli.tables import verdict_table
+
+    verdict = settled.verdict
+    data = {**verdict.to_json(), "seq": settled.seq, "version": settled.version}
+    parts: list[Any] = [verdict_table(verdict, settled.seq)]
+    if settled.version:
+        parts.append(f"{settled.version} serves")
+    elif verdict.outcome == "promoted":
+        parts.append("Now   it may be promoted: `onward promote`")
+    elif verdict.outcome == "passed":
+        parts.append("Now   the accuracy gate let it through: `dvc repro`, then `onward gate`")
+    answer(as_json, data, *parts)
+    if verdict.outcome in ("refused", "undecided"):
+        raise Ended(2)
+
+
+def _show(seq: int, as_json: bool) -> None:
+    from cli.tables import verdict_table
+    from onward.evaluation import verdicts
+
+    verdict = verdicts.read(here(), _known(seq))
+    answer(as_json, {**verdict.to_json(), "seq": seq}, verdict_table(verdict, seq))
+
+
+def _replay(seq: int, as_json: bool) -> None:
+    from cli.tables import verdict_table
+    from onward.evaluation import verdicts
+
+    replay = verdicts.replay(here(), _known(seq))
+    data = {
+        "seq": seq,
+        "same": replay.same,
+        "differences": list(replay.differences),
+        "notes": list(replay.notes),
+    }
+    said = "bit-identical" if replay.same else "NOT the same"
+    shown = verdict_table(replay.again or replay.kept, seq)
+    lines = [f"Replayed from the kept rows: {said}", *replay.differences, *replay.notes]
+    answer(as_json, data, shown, *lines)
+    if not replay.same:
+        raise Ended(1)
+
+
+def _examples(seq: int, as_json: bool) -> None:
+    raise NotImplementedError
+
+
+def _known(seq: int) -> int:
+    from onward.registry import journal
+
+    known = [line["seq"] for line in journal.lines(here()) if line["what"] in journal.VERDICTS]
+    if seq not in known:
+        raise UsageError(
+            f"There is no verdict {seq}",
+            where=str(here().journal),
+            fix=f"verdicts are {', '.join(map(str, known)) or 'none yet'}; see `onward history`",
+        )
+    return seq
+
+
+COMMANDS = (gate, promote)

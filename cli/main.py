@@ -1,0 +1,122 @@
+"""`onward`: the front door.
+
+    onward                  how the champion stands, and what needs you
+    onward run              learn what is new, prove it, promote it
+    onward gate --show 9    why a verdict came out as it did
+
+Exit codes: 0 promoted or nothing to do, 2 refused or undecided, 3 wrong usage or settings,
+1 failure. Nothing heavy is imported here: each command imports what it needs when it runs.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import traceback
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from cli import ask, doctor, episode, gate, new, output, run, server, status, versions
+from onward.errors import InternalError, OnwardError
+
+app = typer.Typer(
+    name="onward",
+    help="Keeps a question-answering model up to date and never lets it slip back.",
+    epilog="Exit codes: 0 promoted or nothing to do, 2 refused or undecided, "
+    "3 wrong usage or settings, 1 failure.",
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+app.add_typer(episode.app, name="episode")
+app.add_typer(server.app, name="server")
+for group in (new, run, gate, versions, status, ask, doctor):
+    for command in group.COMMANDS:
+        app.command(command.__name__)(command)
+
+
+@app.callback(invoke_without_command=True)
+def begin(
+    context: typer.Context,
+    project: Annotated[
+        str | None, typer.Option("--project", "-C", help="The project's folder, if not this one.")
+    ] = None,
+    debug: Annotated[  # read by `start` below, wherever it stands
+        bool, typer.Option("--debug", help="Show the traceback of an error, too.")
+    ] = False,
+    version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False,
+) -> None:
+    """Keeps a question-answering model up to date and never lets it slip back."""
+    output.choose(project)
+    if version:
+        from importlib.metadata import version as installed
+
+        typer.echo(installed("onward"))
+        raise typer.Exit
+    if context.invoked_subcommand is None:
+        status.status()
+
+
+def start(arguments: list[str]) -> int:
+    """Run one command line (without the program's name) and return its exit code."""
+    debug = "--debug" in arguments
+    as_json = "--json" in arguments
+    arguments = [word for word in arguments if word != "--debug"]
+    try:
+        with output.only_json(as_json):
+            return _run(arguments, as_json=as_json, debug=debug)
+    except BrokenPipeError:
+        # The reader (head, less) has seen enough: no error of ours, and nothing more to flush.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+
+
+def _run(arguments: list[str], *, as_json: bool, debug: bool) -> int:
+    try:
+        app(arguments, prog_name="onward")
+    except SystemExit as ended:
+        # Only Typer raises it: 2 is its own word for wrong usage, which is 3 here.
+        return 3 if ended.code == 2 else int(ended.code or 0)
+    except output.Ended as ended:
+        return ended.code
+    except OnwardError as error:
+        if debug:
+            traceback.print_exc()
+        output.failure(error, as_json=as_json)
+        return error.exit_code
+    except KeyboardInterrupt:
+        return 128 + signal.SIGINT
+    except BrokenPipeError:
+        raise
+    except Exception as error:  # noqa: BLE001 - the border: every defect gets a type here
+        return _defect(error, as_json=as_json, debug=debug)
+    return 0
+
+
+def _defect(error: Exception, *, as_json: bool, debug: bool) -> int:
+    if debug:
+        traceback.print_exc()
+    output.failure(
+        InternalError(
+            f"{type(error).__name__}: {error}",
+            where="this is a defect of Onward",
+            fix="run it again with --debug and report what it prints",
+        ),
+        as_json=as_json,
+    )
+    return InternalError.exit_code
+
+
+def main() -> None:
+    """The console script."""
+    # `python` in dvc.yaml means this one, also where the environment was not activated.
+    here = str(Path(sys.executable).parent)
+    paths = os.environ.get("PATH", "").split(os.pathsep)
+    if here not in paths:
+        os.environ["PATH"] = os.pathsep.join([here, *paths])
+    os.environ.setdefault("DVC_NO_ANALYTICS", "1")
+    os.environ.setdefault("DO_NOT_TRACK", "1")
+    sys.exit(start(sys.argv[1:]))

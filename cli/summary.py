@@ -1,0 +1,81 @@
+"""What `onward run` prints at its end: learned, before and after, latency, version, reports."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from onward import files
+from onward.project import Project
+
+
+def result(project: Project, outcome: str) -> dict[str, Any]:
+    """The end of a run as plain values; what the turn did not come to is None."""
+    from onward.episodes.turn import Turn
+    from onward.registry import journal, versions
+
+    turn = Turn.read(project)
+    pointer = versions.pointer(project)
+    judged = [line for line in journal.lines(project) if line["what"] in journal.VERDICTS]
+    made = outcome != "NothingToDo"
+    return {
+        "outcome": outcome,
+        "champion": pointer.version if pointer else None,
+        "seq": judged[-1]["seq"] if judged and made else None,
+        "learned": turn.learning_episodes,
+        "scores": _read(project, "evaluate", "summary.json") if made else None,
+        "latency": _read(project, "benchmark", "report.json") if outcome == "Promoted" else None,
+    }
+
+
+def lines(project: Project, data: dict[str, Any]) -> list[Any]:
+    """The same for people."""
+    if data["outcome"] == "NothingToDo":
+        serves = f"{data['champion']} serves" if data["champion"] else "Nothing serves yet"
+        return [f"Nothing to do: {data['message']}", serves]
+    told: list[Any] = ["", *_verdict(project, data["seq"])]
+    told.append(f"Learned    {', '.join(data['learned'])}")
+    told += _scores(data["scores"])
+    if data["latency"]:
+        told.append(f"Latency    {_latency(data['latency'])}")
+    if data["outcome"] == "Promoted":
+        told.append(f"Version    {data['champion']} serves, in {project.version(data['champion'])}")
+    told.append(f"Run        {data['run']}")
+    told.append(f"Next       {_next(data)}")
+    return told
+
+
+def _verdict(project: Project, seq: int | None) -> list[Any]:
+    if seq is None:
+        return []
+    from cli.tables import verdict_table
+    from onward.evaluation import verdicts
+
+    return [verdict_table(verdicts.read(project, seq), seq), ""]
+
+
+def _scores(summary: dict[str, Any] | None) -> list[str]:
+    if summary is None:
+        return []
+    metric = summary["metric"]
+    told = summary["units"]["all"]
+    old, new = told["before"][metric], told["after"][metric]
+    before = "the trivial baseline" if summary["before"] == "baseline" else summary["before"]
+    return [
+        f"Before     {metric.upper()} {old:.1f} on {told['rows']:,} held-out rows ({before})",
+        f"After      {metric.upper()} {new:.1f}, EM {told['after']['em']:.1f}",
+    ]
+
+
+def _latency(report: dict[str, Any]) -> str:
+    raise NotImplementedError
+
+
+def _next(data: dict[str, Any]) -> str:
+    if data["outcome"] == "Promoted":
+        return "onward ask QUESTION --context TEXT   ·   onward report"
+    return f"onward gate --examples {data['seq']}   ·   onward report"
+
+
+def _read(project: Project, stage: str, name: str) -> Any:
+    path = project.made(stage) / name
+    return files.read_json(path) if path.exists() else None

@@ -1,0 +1,89 @@
+"""Which flow runs of this project are alive: a record each in .onward/runs, by process and host.
+
+A killed process leaves its flow run RUNNING on the server for ever. Each run records itself before
+it does anything; at the next start the recorded ones whose process is gone are marked Crashed,
+which frees their slots, too. Not covered: a record on another host, whose processes cannot be
+looked at from here.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import psutil
+from prefect.client.orchestration import get_client
+from prefect.exceptions import ObjectNotFound
+from prefect.runtime import flow_run
+from prefect.states import Crashed
+
+from onward import files
+from onward.project import Project
+
+
+@contextmanager
+def recorded(project: Project) -> Iterator[list[str]]:
+    """Record this flow run for the block; yields the ids of dead ones that it marked Crashed."""
+    swept = mark_crashed(project)
+    record = folder(project) / f"{flow_run.id}.json"
+    process = psutil.Process()
+    files.write_json(
+        record,
+        {
+            "schema": files.SCHEMA,
+            "pid": process.pid,
+            "started": process.create_time(),
+            "host": socket.gethostname(),
+        },
+    )
+    try:
+        yield swept
+    finally:
+        # SIGKILL leaves it, and that is how the next start knows.
+        record.unlink(missing_ok=True)
+
+
+def folder(project: Project) -> Path:
+    """.onward/runs: one file a flow run that has not ended by itself."""
+    return project.private / "runs"
+
+
+def mark_crashed(project: Project) -> list[str]:
+    """Mark the recorded runs of dead processes on this host Crashed; returns their ids."""
+    swept = []
+    for record in sorted(folder(project).glob("*.json")):
+        value = files.read_json(record)
+        if value["host"] != socket.gethostname() or _alive(value):
+            continue
+        if _mark(UUID(record.stem), f"process {value['pid']} on {value['host']} is gone"):
+            swept.append(record.stem)
+        record.unlink(missing_ok=True)
+    return swept
+
+
+def _alive(record: dict[str, Any]) -> bool:
+    if record["pid"] == os.getpid():
+        return True
+    try:
+        process = psutil.Process(record["pid"])
+        same = abs(process.create_time() - record["started"]) < 1.0
+        return same and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
+
+
+def _mark(run: UUID, why: str) -> bool:
+    with get_client(sync_client=True) as client:
+        try:
+            state = client.read_flow_run(run).state
+            if state is not None and state.is_final():
+                return False
+            client.set_flow_run_state(run, Crashed(message=why), force=True)
+        except ObjectNotFound:  # it belonged to another server
+            return False
+    return True

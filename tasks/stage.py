@@ -1,0 +1,56 @@
+"""Run one DVC stage, stream its log, raise its typed error. Free of Prefect.
+
+DVC alone decides whether a stage is up to date; asking it first costs 10 ms, so a kept stage costs
+no process.
+
+>>> run_stage(project, "validate", print)  # doctest: +SKIP
+'kept'
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable
+from typing import Literal
+
+from onward.project import Project
+from tasks import versions
+
+STEPS = ("validate", "prepare", "finetune", "evaluate", "export", "benchmark")
+"""The stages of dvc.yaml in order, but `inputs`, which every run starts with."""
+
+BEFORE_THE_GATE = STEPS[:4]
+"""What the accuracy gate judges by."""
+
+Outcome = Literal["kept", "made"]
+
+
+def run_stage(
+    project: Project, name: str, on_line: Callable[[str], None], run: str = ""
+) -> Outcome:
+    """Bring one stage up to date; the stages before it must be.
+
+    Args:
+        project: whose stage.
+        name: as dvc.yaml names it.
+        on_line: hears each line that the stage prints, while it runs.
+        run: the id of the run, so that a typed error of an earlier one is not taken for its own.
+
+    Returns:
+        "kept" where DVC found it up to date, "made" where it ran.
+
+    Raises:
+        OnwardError: the stage's own typed error, or InternalError with the end of its log.
+    """
+    if not versions.stale(project, name):
+        return "kept"
+    versions.reproduce(project, name, on_line=on_line, run_id=run or uuid.uuid4().hex)
+    return "made"
+
+
+def stale(project: Project) -> list[str]:
+    """The stages that a run would make, by what is on disk now; those after a stale one count."""
+    for number, name in enumerate(STEPS):
+        if versions.stale(project, name):
+            return list(STEPS[number:])
+    return []
