@@ -126,7 +126,7 @@ def code(stage: str, recipe: str) -> dict[str, Any]:
         "schema": SCHEMA,
         "stage": stage,
         "recipe": recipe,
-        "modules": {name: files.sha256(source(name)) for name in names},
+        "modules": {name: files.sha256(source(name)) for name in names if source(name).is_file()},
     }
 
 

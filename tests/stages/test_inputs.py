@@ -1,0 +1,105 @@
+"""The stage `inputs`: equal in every run, another file for another machine or module."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from onward import files, fingerprints
+from onward.errors import SettingsError
+from onward.project import Project
+from onward.stages.inputs import run
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Project:
+    (tmp_path / "params.yaml").write_text("project: {name: toy}\n")
+    return Project(tmp_path)
+
+
+def _written(project: Project) -> dict[str, bytes]:
+    return {p.name: p.read_bytes() for p in sorted(project.made("inputs").iterdir())}
+
+
+def test_writes_one_file_per_stage_and_the_machine(project: Project) -> None:
+    run(project)
+    assert set(_written(project)) == {
+        "machine.json",
+        *(f"{stage}.json" for stage in fingerprints.STAGES),
+    }
+
+
+def test_two_runs_write_equal_bytes(project: Project) -> None:
+    run(project)
+    first = _written(project)
+    run(project)
+    assert _written(project) == first
+
+
+def test_runs_as_a_command_and_loads_nothing_heavy(project: Project) -> None:
+    """In a folder that holds no code: what `onward new` makes."""
+    run(project)
+    here = _written(project)
+    code = (
+        "import sys, runpy\n"
+        "runpy.run_module('onward.stages.inputs', run_name='__main__')\n"
+        "print(sorted({'torch', 'transformers', 'pandas', 'dvc'} & set(sys.modules)))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=project.root, capture_output=True, text=True, check=True
+    )
+    assert done.stdout.strip() == "[]"
+    assert _written(project) == here
+
+
+def test_a_changed_module_changes_its_stages_only(
+    project: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run(project)
+    before = _written(project)
+    edited = tmp_path / "suite.py"
+    edited.write_bytes(fingerprints.source("onward.validation.suite").read_bytes() + b"\n")
+    true = fingerprints.source
+    monkeypatch.setattr(
+        fingerprints, "source", lambda m: edited if m == "onward.validation.suite" else true(m)
+    )
+    run(project)
+    changed = {name for name, data in _written(project).items() if data != before[name]}
+    assert changed == {"validate.json"}
+
+
+def test_machine_knows_versions_without_loading_them() -> None:
+    found = fingerprints.machine()
+    assert found["packages"]["torch"] is not None
+    assert found["cores"] >= 1
+    assert set(found["flags"]) <= fingerprints.PRECISION_FLAGS
+    json.dumps(found, allow_nan=False)
+
+
+def test_gpus_are_named_by_the_driver_tool(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    tool = tmp_path / "nvidia-smi"
+    tool.write_text("#!/bin/sh\necho 'NVIDIA H200, 570.1'\n")
+    tool.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:/bin:/usr/bin")
+    assert fingerprints.machine()["gpus"] == [{"name": "NVIDIA H200", "driver": "570.1"}]
+    tool.write_text("#!/bin/sh\necho 'no devices'; exit 9\n")
+    assert fingerprints.machine()["gpus"] == []
+
+
+def test_an_unreadable_params_file_is_named(project: Project) -> None:
+    project.params.write_text("project: {recipe: poetry}\n")
+    with pytest.raises(SettingsError, match="poetry"):
+        run(project)
+    assert not (project.made("inputs") / "prepare.json").exists()
+
+
+def test_each_file_names_its_modules_by_hash(project: Project) -> None:
+    run(project)
+    found = files.read_json(project.made("inputs") / "validate.json")
+    own = fingerprints.source("onward.validation.run")
+    assert found["modules"]["onward.validation.run"] == files.sha256(own)
+    assert found["recipe"] == "extractive"
