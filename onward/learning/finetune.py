@@ -1,0 +1,199 @@
+"""The stage finetune: from turn/prepare and the turn's base to a candidate.
+
+Writes turn/finetune: model/ (config, model.safetensors, tokenizer), memory/, spec.json (what it
+takes to make it again) and the manifest, whose sha256 is the candidate's id; and turn/curves. The
+trainer holds the project's training lock itself, for as long as it runs.
+"""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from onward import config, files, locks, recipes
+from onward.config import Finetune, Strategy
+from onward.episodes import rows as parquet
+from onward.episodes.turn import Turn
+from onward.errors import IntegrityError, SettingsError
+from onward.learning import base, checkpoints, curves, encoder, table
+from onward.learning.features import Features
+from onward.learning.structures import STRUCTURES
+from onward.learning.trainer import Task, Trained
+from onward.project import Project
+
+SCHEMA = 1
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """turn/prepare, verified."""
+
+    folder: Path
+    manifest: dict[str, Any]
+    counts: dict[str, Any]
+
+    @property
+    def stopping(self) -> bool:
+        """Whether rows were carved off to say when to stop."""
+        return bool(self.counts["stopping"]["rows"])
+
+
+def run(project: Project) -> None:
+    """Train the candidate of this turn and write turn/finetune and turn/curves.
+
+    Raises:
+        Busy: another process trains in this project.
+        IntegrityError, MissingFiles: turn/prepare or the base is not what the turn names.
+        SettingsError: recipe, tuning and strategy may not be combined, or settings contradict.
+        TrainingError: as `onward.learning.trainer.fit`.
+    """
+    with locks.held(project.train_lock, "fine-tuning"):
+        turn = Turn.read(project)
+        settings = config.read(project.params, Finetune)
+        strategy = config.read(project.params, Strategy)
+        table.check(turn.recipe, settings.tuning, strategy)
+        prepared = read_prepared(project, turn)
+        _check_stopping(settings, prepared)
+        source = base.source(project, turn)
+        work = checkpoints.only(project, key(project, turn, prepared, settings, strategy))
+        task = _task(turn, prepared, settings, strategy, source, work)
+        trained = STRUCTURES[strategy.structure](task, settings)
+        _write(project, turn, prepared, settings, strategy, source, trained)
+
+
+def read_prepared(project: Project, turn: Turn) -> Prepared:
+    """turn/prepare, its bytes checked against its manifest and that against the turn.
+
+    Raises:
+        MissingFiles: the stage prepare has not run.
+        IntegrityError: it is damaged, or was made for another turn.
+    """
+    folder = project.made("prepare")
+    files.verify(folder)
+    manifest = files.read_json(folder / files.MANIFEST)
+    if manifest.get("turn") != turn.id:
+        raise IntegrityError(
+            "turn/prepare was made for another turn",
+            where=str(folder),
+            fix="`dvc repro prepare` or `onward run` makes it anew",
+        )
+    return Prepared(folder, manifest, files.read_json(folder / "counts.json"))
+
+
+def _check_stopping(settings: Finetune, prepared: Prepared) -> None:
+    if settings.patience and not prepared.stopping:
+        raise SettingsError(
+            "finetune.patience needs rows that say when to stop, and none were carved off",
+            where="params.yaml, finetune.patience and prepare.early_stopping_percent",
+            fix="set prepare.early_stopping_percent above 0, or finetune.patience to 0",
+        )
+
+
+def key(
+    project: Project, turn: Turn, prepared: Prepared, settings: Finetune, strategy: Strategy
+) -> str:
+    """The digest of all that decides the candidate's bytes: the name of the work folder."""
+    inputs = [project.made("inputs") / name for name in ("finetune.json", "machine.json")]
+    value = {
+        "turn": turn.id,
+        "prepare": files.sha256(prepared.folder / files.MANIFEST),
+        "finetune": settings.model_dump(),
+        "strategy": strategy.model_dump(),
+        "inputs": {path.name: files.sha256(path) for path in inputs if path.is_file()},
+    }
+    return files.digest(value)
+
+
+def _task(
+    turn: Turn,
+    prepared: Prepared,
+    settings: Finetune,
+    strategy: Strategy,
+    source: Path,
+    work: Path,
+) -> Task:
+    recipe = recipes.get(turn.recipe)
+    first = turn.base.kind == "pretrained"
+    folder = prepared.folder
+    stopping = folder / "stopping_features.parquet"
+    return Task(
+        build=lambda: recipe.build(source, {"dropout": settings.dropout}),
+        data=Features.load(folder / "features.parquet"),
+        stopping=Features.load(stopping) if prepared.stopping else None,
+        rate=settings.first_learning_rate if first else settings.learning_rate,
+        epochs=settings.first_epochs if first else settings.epochs,
+        pad=encoder.tokenizer(source).pad_token_id or 0,
+        work=work,
+        name_rows=lambda rows: _ids(folder / "train.parquet", set(rows)),
+        term=strategy.term,
+    )
+
+
+def _ids(path: Path, rows: set[int]) -> list[str]:
+    """The ids of training rows by their numbers."""
+    return [row["id"] for at, row in enumerate(parquet.read(path, ["id"])) if at in rows]
+
+
+def _write(
+    project: Project,
+    turn: Turn,
+    prepared: Prepared,
+    settings: Finetune,
+    strategy: Strategy,
+    source: Path,
+    trained: Trained,
+) -> None:
+    """Seal the candidate, then its curves."""
+    with files.building(project.made("finetune"), replace=True, stage="finetune") as folder:
+        save_model(trained.model, source, folder / "model")
+        shutil.copytree(prepared.folder / "memory", folder / "memory")
+        spec = _spec(turn, prepared, settings, strategy, trained)
+        files.write_json(folder / "spec.json", spec)
+    with files.building(project.made("curves"), replace=True) as folder:
+        curves.write(folder, trained.course, trained.steps)
+
+
+def save_model(model: Any, source: Path, folder: Path) -> None:
+    """Config, model.safetensors and the tokenizer of `source`, in an empty folder."""
+    files.operation("write", folder)
+    model.save_pretrained(folder)
+    for name in encoder.TOKENIZER_FILES:
+        if (source / name).is_file():
+            shutil.copyfile(source / name, folder / name)
+
+
+def _spec(
+    turn: Turn,
+    prepared: Prepared,
+    settings: Finetune,
+    strategy: Strategy,
+    trained: Trained,
+) -> dict[str, Any]:
+    """What it takes to make this candidate again; no times."""
+    known = [named.model_dump() for named in turn.known]
+    learning = [named.model_dump() for named in turn.learning]
+    first = turn.base.kind == "pretrained"
+    return {
+        "schema": SCHEMA,
+        "recipe": turn.recipe,
+        "base": turn.base.model_dump(),
+        "known": known,
+        "learning": learning,
+        "learned": known + learning,
+        "tuning": settings.tuning,
+        "strategy": strategy.model_dump(),
+        **prepared.manifest["window"],
+        "no_answer": prepared.counts["train"]["no_answer"] > 0,
+        "rows": prepared.counts["train"]["rows"],
+        "windows": prepared.counts["train"]["windows"],
+        "steps": trained.steps,
+        "epochs": settings.first_epochs if first else settings.epochs,
+        "learning_rate": settings.first_learning_rate if first else settings.learning_rate,
+        "batch_size": settings.batch_size,
+        "micro_batch": trained.micro_batch,
+        "precision": trained.precision,
+        "seed": settings.seed,
+        **trained.sizes,
+    }
