@@ -1,0 +1,248 @@
+"""The stage `export`: the candidate becomes a package of ONNX variants that answer as it does.
+
+    turn/export/package/        what serves; see onward/runtime/package.py
+    turn/export/ledger.parquet  every held-out row answered by each kept variant
+    turn/export/report.json     parity, attention fused, each int8 scheme tried and why (not) kept
+    turn/export/texts.json      held-out questions and contexts that the benchmark times
+    turn/export/manifest.json
+
+The fp32 graph must give torch's logits and torch's score on every unit, or the stage fails. An
+int8 graph is a bonus: of a few schemes, the first whose loss is shown to lie within
+`export.int8_max_loss` is kept. Everything runs on the CPU, so that equal inputs give equal bytes.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from onward import config, files, recipes
+from onward.config import Evaluate, Export, Prepare
+from onward.episodes import turn as turns
+from onward.episodes.turn import Turn
+from onward.errors import ExportError, IntegrityError
+from onward.evaluation.evaluate import heldout
+from onward.evaluation.ledger import LedgerPart, read_parts, write_parts
+from onward.evaluation.runner import TorchRunner, fingerprint, resolve
+from onward.evaluation.scorer import score
+from onward.project import Project
+from onward.recipes.shapes import Row
+from onward.runtime import graph as graphs
+from onward.runtime import package, parity
+from onward.runtime.graph import Graph
+from onward.runtime.int8 import Int8
+from onward.runtime.int8 import search as search_int8
+from onward.runtime.package import Package
+from onward.runtime.probes import probes, texts
+from onward.runtime.session import Session
+
+SCHEMA = 1
+
+
+@dataclass(frozen=True)
+class Job:
+    """What a variant is scored with."""
+
+    project: Project
+    turn: Turn
+    recipe: ModuleType
+    rows: dict[str, list[Row]]
+    prepare: Prepare
+    evaluate: Evaluate
+    threads: int
+
+    def session(self, made: Package) -> Session:
+        """The package on the CPU."""
+        return Session(made, provider="cpu", threads=self.threads)
+
+    def score(self, session: Session, label: str) -> LedgerPart:
+        """Every held-out row, by the scorer that torch was scored with."""
+        return score(
+            self.recipe,
+            session,
+            self.rows,
+            tokenizer=session.tokenizer,
+            prepare=self.prepare,
+            evaluate=self.evaluate,
+            cache=self.project.cache / "ledger",
+            label=label,
+        )
+
+
+def run(project: Project) -> None:
+    """Export turn/finetune/model into turn/export.
+
+    Raises:
+        IntegrityError, MissingFiles: an episode, the candidate or its ledger is not what the turn
+            and the manifests name.
+        ExportError: the graph's attention was not fused, or it needs more than one file.
+        ParityError: the fp32 graph does not answer as torch does; nothing is written.
+    """
+    turn = Turn.read(project)
+    turns.check(project, turn)
+    settings = config.read(project.params, Export)
+    made = project.made("finetune")
+    files.verify(made)
+    files.verify(project.made("evaluate"))
+    recipe = recipes.get(turn.recipe)
+    spec = files.read_json(made / "spec.json")
+    prepare, evaluate = resolve(spec, config.read(project.params, Evaluate))
+    rows = heldout(project, turn)
+    job = Job(project, turn, recipe, rows, prepare, evaluate, settings.threads)
+    torch = TorchRunner(made / "model", settings.threads, recipe=recipe)
+    graph = graphs.export(torch.model, recipe.graphs(torch.model)[0], opset=settings.opset)
+    _say(f"export: {graph.attention_fused} of {graph.layers} attention layers fused")
+    _write(job, settings, torch, graph)
+
+
+def _write(job: Job, settings: Export, torch: TorchRunner, graph: Graph) -> None:
+    made = job.project.made("finetune")
+    fp32 = _package(job, "fp32", graph.model, graph, tokenizer_files(made / "model"))
+    session = job.session(fp32)
+    measured, part = _parity(job, settings, torch, session)
+    kept = {"fp32": (session, part)}
+    int8 = search_int8(job, settings, graph, fp32, part) if settings.int8 else Int8()
+    if int8.session is not None and int8.part is not None:
+        kept["int8"] = (int8.session, int8.part)
+    sessions = {name: session for name, (session, _) in kept.items()}
+    report = {
+        "schema": SCHEMA,
+        "turn": job.turn.id,
+        "candidate": files.sha256(made / files.MANIFEST),
+        "variants": sorted(kept),
+        "provider": session.provider,
+        "graph": graph_report(graph),
+        "parity": measured,
+        "int8": int8.report(settings),
+    }
+    with files.building(job.project.made("export"), replace=True, turn=job.turn.id) as folder:
+        write_package(folder / "package", sessions, graph, probes(job.recipe, job.rows, sessions))
+        write_parts(folder / "ledger.parquet", [part for _, part in kept.values()])
+        files.write_json(folder / "texts.json", texts(job.rows))
+        files.write_json(folder / "report.json", report)
+
+
+def _parity(
+    job: Job, settings: Export, torch: TorchRunner, session: Session
+) -> tuple[dict[str, Any], LedgerPart]:
+    rows = [row for unit in sorted(job.rows) for row in job.rows[unit]]
+    features = job.recipe.encode(rows, session.tokenizer, job.prepare, labels=False)
+    _same_tokens(job.recipe.encode(rows[:20], torch.tokenizer, job.prepare, labels=False), features)
+    batches = parity.sample(features)
+    worst = parity.logits(session, torch, batches, settings.max_logit_difference)
+    _say(f"export: logits within {worst:.1e} of torch's on {len(batches)} batches")
+    part = job.score(session, "score fp32")
+    scores = parity.scores(job.recipe, part, torch_part(job.project))
+    parity.require(scores, settings.max_score_difference)
+    lengths = [len(feature["input_ids"]) for batch in batches for feature in batch]
+    measured = {
+        # Its last digits may differ between machines, and nothing is decided by them.
+        "logit_difference": float(f"{worst:.1e}"),
+        "logit_limit": settings.max_logit_difference,
+        "logit_batches": len(batches),
+        "logit_lengths": [min(lengths), max(lengths)],
+        "score_limit": settings.max_score_difference,
+        "units": [one.to_json() for one in scores],
+    }
+    return measured, part
+
+
+def _same_tokens(theirs: Sequence[dict[str, Any]], ours: Sequence[dict[str, Any]]) -> None:
+    """The package's tokenizer is loaded without the model library's classes: it must not differ."""
+    for one, other in zip(theirs, ours, strict=False):
+        if list(one["input_ids"]) != list(other["input_ids"]):
+            raise ExportError(
+                "The package's tokenizer encodes differently from the model's own",
+                where="turn/finetune/model/tokenizer.json",
+                fix="this tokenizer needs code of its own; choose an encoder whose tokenizer.json "
+                "says all",
+                details={"model": list(one["input_ids"]), "package": list(other["input_ids"])},
+            )
+
+
+def torch_part(project: Project) -> LedgerPart:
+    """The candidate's rows as torch answered them in turn/evaluate.
+
+    Raises:
+        IntegrityError: evaluate scored another candidate.
+    """
+    made = project.made("finetune")
+    named = {fingerprint(made / "model"), files.sha256(made / files.MANIFEST)}
+    path = project.made("evaluate") / "ledger.parquet"
+    for part in read_parts(path):
+        if part.artifact in named and part.provider == "torch":
+            return part
+    raise IntegrityError(
+        "turn/evaluate was not made from the candidate in turn/finetune",
+        where=str(path),
+        fix="`dvc repro` (or `onward run`) makes it anew",
+    )
+
+
+def tokenizer_files(model: Path) -> dict[str, bytes]:
+    """The bytes of a model folder's fast tokenizer. Raises ExportError: it has none."""
+    missing = [name for name in package.TOKENIZER if not (model / name).is_file()]
+    if missing:
+        raise ExportError(
+            f"The model has no fast tokenizer: {', '.join(missing)} is missing",
+            where=str(model),
+            fix="choose an encoder whose folder holds tokenizer.json and tokenizer_config.json",
+        )
+    return {name: (model / name).read_bytes() for name in package.TOKENIZER}
+
+
+def _package(
+    job: Job, variant: str, model: bytes, graph: Graph, tokenizer: dict[str, bytes]
+) -> Package:
+    spec = {
+        "schema": package.SCHEMA,
+        "recipe": job.turn.recipe,
+        "inputs": list(graph.inputs),
+        "outputs": list(graph.outputs),
+        "encoding": job.prepare.model_dump(include={"max_length", "stride"}),
+        "decoding": job.evaluate.model_dump(),
+        "no_answer": bool(job.evaluate.no_answer),
+    }
+    return Package(variant, model, tokenizer, spec)
+
+
+def write_package(
+    folder: Path, sessions: dict[str, Session], graph: Graph, asked: list[dict[str, Any]]
+) -> None:
+    """Write and seal a package of the sessions' variants."""
+    variants = {}
+    for name, session in sessions.items():
+        data = session.package.model
+        files.write_bytes(folder / package.MODELS[name], data)
+        variants[name] = {
+            "file": package.MODELS[name],
+            "sha256": hashlib.sha256(data).hexdigest(),
+            "bytes": len(data),
+            "artifact": session.artifact,
+            "attention_fused": graph.attention_fused,
+        }
+    fp32 = sessions["fp32"].package
+    for file, data in fp32.tokenizer.items():
+        files.write_bytes(folder / file, data)
+    files.write_json(folder / package.SPEC, {**fp32.spec, "variants": variants, "probes": asked})
+    files.seal(folder)
+
+
+def graph_report(graph: Graph) -> dict[str, Any]:
+    """What became of the attention."""
+    return {
+        "architecture": graph.architecture,
+        "attention_fused": graph.attention_fused,
+        "layers": graph.layers,
+        "fusion_required": graph.fusion_known,
+        "nodes": graph.nodes,
+        "bytes": len(graph.model),
+    }
+
+
+def _say(line: str) -> None:
+    print(line, flush=True)  # noqa: T201 - a stage's log is its standard output

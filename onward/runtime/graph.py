@@ -1,0 +1,166 @@
+"""From a torch model to one ONNX file: dynamic shapes, attention fused, the same bytes every time.
+
+`torch.onnx.export(dynamo=True)`, then onnxscript's `optimize_for_ort` (ONNX Runtime's own optimiser
+fuses no attention in graphs made this way), then constants are folded, because the fusion leaves
+the joined query, key and value weights as a Concat. Stack traces and other notes are dropped: they
+hold paths and would make equal graphs differ.
+
+>>> sorted(FUSED)[:2]
+['bert', 'camembert']
+"""
+
+from __future__ import annotations
+
+import logging
+import warnings
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from onward.errors import ExportError
+from onward.recipes.shapes import ExportSpec
+
+FUSED = frozenset({"bert", "roberta", "xlm-roberta", "camembert", "electra", "distilbert"})
+"""Architectures whose every layer must come out as one fused attention node."""
+
+ATTENTION = ("Attention", "MultiHeadAttention", "GroupQueryAttention")
+MAX_BYTES = 2**31 - 1
+"""protobuf's limit. A larger model would need external data, which is never loaded."""
+
+_UNLIMITED = 2**40
+
+
+@dataclass(frozen=True)
+class Graph:
+    """One exported graph."""
+
+    model: bytes
+    inputs: tuple[str, ...]
+    outputs: tuple[str, ...]
+    nodes: int
+    attention_fused: int
+    layers: int
+    architecture: str
+
+    @property
+    def fusion_known(self) -> bool:
+        """Whether fewer fused attention nodes than layers would be an error."""
+        return self.architecture in FUSED
+
+
+def export(model: Any, spec: ExportSpec, *, opset: int) -> Graph:
+    """Export a model in evaluation mode.
+
+    Args:
+        model: a torch model whose outputs have the names of `spec.outputs`.
+        spec: inputs (int64 [batch, length]) and outputs; both dimensions stay dynamic.
+        opset: of the standard operators.
+
+    Raises:
+        ExportError: the attention of a known architecture was not fused, or the file would need
+            external data.
+    """
+    import onnx_ir
+    import onnx_ir.passes.common as passes
+    from onnxscript import optimizer
+    from onnxscript.rewriter.ort_fusions import optimize_for_ort
+
+    with _quiet():
+        program = _program(model, spec, opset)
+        fused, _ = optimize_for_ort(program.model)
+        optimizer.fold_constants(fused, input_size_limit=_UNLIMITED, output_size_limit=_UNLIMITED)
+        passes.RemoveUnusedNodesPass()(fused)
+        passes.ClearMetadataAndDocStringPass()(fused)
+    counts = Counter(node.op_type for node in fused.graph)
+    graph = Graph(
+        model=serialised(onnx_ir.to_proto(fused)),
+        inputs=spec.inputs,
+        outputs=spec.outputs,
+        nodes=sum(counts.values()),
+        attention_fused=sum(counts[kind] for kind in ATTENTION),
+        layers=int(model.config.num_hidden_layers),
+        architecture=str(model.config.model_type),
+    )
+    _require_fusion(graph)
+    return graph
+
+
+def serialised(proto: Any) -> bytes:
+    """The one byte form of a graph, without notes. Raises ExportError: larger than one file."""
+    del proto.metadata_props[:]
+    for part in (proto.graph, *proto.functions):
+        del part.metadata_props[:]
+        for node in part.node:
+            del node.metadata_props[:]
+            node.doc_string = ""
+    size = proto.ByteSize()
+    if size > MAX_BYTES:
+        raise ExportError(
+            f"The graph needs {size:,} bytes; one file holds {MAX_BYTES:,}",
+            where="turn/finetune/model",
+            fix="use a smaller encoder: external data is never loaded",
+        )
+    data: bytes = proto.SerializeToString(deterministic=True)
+    return data
+
+
+def _program(model: Any, spec: ExportSpec, opset: int) -> Any:
+    import torch
+
+    class Named(torch.nn.Module):
+        """The model with inputs and outputs in the order of the spec."""
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.model = model
+
+        def forward(self, *inputs: Any) -> tuple[Any, ...]:
+            named = dict(zip(spec.inputs, inputs, strict=True))
+            made = self.model(**named, return_dict=True)
+            return tuple(made[name] for name in spec.outputs)
+
+    # Two rows of unequal length: sizes of 1 would be taken for constants.
+    example = {name: torch.ones(2, 16, dtype=torch.int64) for name in spec.inputs}
+    example["attention_mask"][1, 10:] = 0
+    dimensions = {0: torch.export.Dim("batch"), 1: torch.export.Dim("length")}
+    with torch.no_grad():
+        return torch.onnx.export(
+            Named().eval(),
+            tuple(example.values()),
+            dynamo=True,
+            opset_version=opset,
+            input_names=list(spec.inputs),
+            output_names=list(spec.outputs),
+            dynamic_shapes=(tuple(dimensions for _ in spec.inputs),),
+            external_data=False,
+            verbose=False,
+        )
+
+
+def _require_fusion(graph: Graph) -> None:
+    if graph.fusion_known and graph.attention_fused != graph.layers:
+        raise ExportError(
+            f"{graph.attention_fused} of {graph.layers} attention layers were fused",
+            where=f"architecture {graph.architecture}",
+            fix="install the pinned torch, onnx and onnxscript (`make env`); other versions draw "
+            "the graph differently",
+            details={"fused": graph.attention_fused, "layers": graph.layers},
+        )
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Without the exporter's notes about operators of packages that are not installed."""
+    loggers = [logging.getLogger(name) for name in ("torch.onnx", "onnxscript", "onnx_ir")]
+    levels = [logger.level for logger in loggers]
+    try:
+        for logger in loggers:
+            logger.setLevel(logging.ERROR)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)

@@ -1,0 +1,135 @@
+"""Whether a graph answers as the torch model does: logits on a sample, the metric on all rows.
+
+>>> import numpy as np
+>>> a = [{"start_logits": np.zeros(3)}]; b = [{"start_logits": np.array([0.0, 0.5, 0.0])}]
+>>> difference(a, b)
+0.5
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+
+from onward.errors import ParityError
+from onward.evaluation.ledger import LedgerPart
+from onward.evaluation.statistics import Draws, Interval, paired
+from onward.recipes.shapes import Feature
+
+Outputs = dict[str, np.ndarray]
+WINDOWS = 36
+
+
+@dataclass(frozen=True)
+class UnitScore:
+    """The primary metric of one unit by both, on the same rows."""
+
+    unit: str
+    rows: int
+    torch: float
+    onnx: float
+
+    @property
+    def change(self) -> float:
+        """onnx minus torch, in points."""
+        return self.onnx - self.torch
+
+    def to_json(self) -> dict[str, Any]:
+        """For report.json."""
+        return {**asdict(self), "change": round(self.change, 6)}
+
+
+def sample(features: Sequence[Feature], windows: int = WINDOWS) -> list[list[Feature]]:
+    """Batches for the logits: the shortest and longest alone, mixed lengths padded together.
+
+    Windows are taken evenly from short to long, so every length that occurs is near one of them.
+    """
+    ordered = sorted(features, key=lambda feature: len(feature["input_ids"]))
+    places = np.linspace(0, len(ordered) - 1, min(windows, len(ordered))).astype(int)
+    chosen = [ordered[place] for place in places]
+    # Strided, so that a batch holds short and long ones and most of its rows are padded.
+    mixed = [chosen[start::6] for start in range(min(6, len(chosen)))]
+    return [[chosen[0]], [chosen[-1]], *mixed]
+
+
+def difference(ours: Sequence[Outputs], theirs: Sequence[Outputs]) -> float:
+    """The largest absolute difference of any output; infinite where one is not finite."""
+    largest = 0.0
+    for one, other in zip(ours, theirs, strict=True):
+        for name, values in one.items():
+            gap = float(np.max(np.abs(values - other[name]), initial=0.0))
+            largest = max(largest, gap if math.isfinite(gap) else math.inf)
+    return largest
+
+
+def logits(onnx: Any, torch: Any, batches: Sequence[list[Feature]], limit: float) -> float:
+    """The largest difference of logits between two runners.
+
+    Raises:
+        ParityError: it is above `limit`, or an output is not finite.
+    """
+    gaps = [difference(onnx.predict(batch), torch.predict(batch)) for batch in batches]
+    worst = max(range(len(gaps)), key=gaps.__getitem__)
+    if not gaps[worst] <= limit:
+        lengths = [len(feature["input_ids"]) for feature in batches[worst]]
+        raise ParityError(
+            f"Logits of the ONNX graph differ from torch's by {gaps[worst]:.3g}; "
+            f"the limit is {limit:g}",
+            where=f"a batch of windows of {lengths} tokens",
+            fix="the graph is wrong: export with the pinned versions, or raise "
+            "export.max_logit_difference if you know why",
+            details={"difference": str(gaps[worst]), "limit": limit, "lengths": lengths},
+        )
+    return gaps[worst]
+
+
+def scores(recipe: ModuleType, onnx: LedgerPart, torch: LedgerPart) -> list[UnitScore]:
+    """The primary metric of each unit of `torch` by both."""
+    found = []
+    for unit in torch.units():
+        rows, _ = torch.statistics(unit)
+        onnx.require({unit: rows})
+        values = [float(recipe.metrics(part.total(unit))[recipe.PRIMARY]) for part in (torch, onnx)]
+        found.append(UnitScore(unit, len(rows), *values))
+    return found
+
+
+def require(found: Sequence[UnitScore], limit: float) -> None:
+    """Check each unit's change against the limit, in points either way.
+
+    Raises:
+        ParityError: with the numbers of the worst unit.
+    """
+    wrong = [one for one in found if not abs(one.change) <= limit]
+    if not wrong:
+        return
+    worst = max(wrong, key=lambda one: abs(one.change))
+    raise ParityError(
+        f"The ONNX graph scores {worst.onnx:.2f} where torch scores {worst.torch:.2f} "
+        f"({worst.change:+.2f}); the limit is {limit:g}",
+        where=f"{worst.unit}, {worst.rows} held-out rows",
+        fix="the graph is wrong: export with the pinned versions; nothing was exported",
+        details={"units": [one.to_json() for one in found], "limit": limit},
+    )
+
+
+def loss(
+    recipe: ModuleType, new: LedgerPart, old: LedgerPart, draws: Draws | None = None
+) -> Interval:
+    """The paired change of the primary metric, new minus old, over all units of `old`."""
+    strata = list(_aligned(new, old))
+    return paired(strata, lambda total: recipe.metrics(total)[recipe.PRIMARY], draws or Draws())
+
+
+def _aligned(new: LedgerPart, old: LedgerPart) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    for unit in old.units():
+        rows, before = old.statistics(unit)
+        new.require({unit: rows})
+        names, after = new.statistics(unit)
+        place = {name: at for at, name in enumerate(names)}
+        yield after[[place[row] for row in rows]], before
