@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from onward import files
 from onward.config import Evaluate, Prepare
-from onward.errors import UsageError
+from onward.errors import ProviderError
 from onward.recipes import extractive
 from onward.recipes.shapes import INPUTS, Feature
 
@@ -40,13 +40,11 @@ def resolve(spec: Mapping[str, Any], evaluate: Evaluate) -> tuple[Prepare, Evalu
 class TorchRunner:
     """A folder with config.json, model.safetensors and a tokenizer, run by torch in fp32."""
 
-    provider = "torch"
-
     def __init__(
         self,
         model_dir: Path,
         threads: int = 2,
-        device: str = "cpu",
+        device: str = "auto",
         *,
         recipe: ModuleType = extractive,
     ) -> None:
@@ -55,25 +53,27 @@ class TorchRunner:
         Args:
             model_dir: what `recipe.build` reads.
             threads: of torch, process-wide: sums differ in their last bits with their number.
-            device: cpu or cuda.
+            device: cpu, cuda, or auto: cuda where there is one.
 
         Raises:
-            UsageError: there is no such device here.
+            ProviderError: there is no such device here.
             IntegrityError: weights are missing, such as those of the head.
         """
         import torch
         from transformers import AutoTokenizer
 
-        if device.startswith("cuda") and not torch.cuda.is_available():
-            raise UsageError(
+        found = torch.cuda.is_available()
+        if device == "cuda" and not found:
+            raise ProviderError(
                 "CUDA was asked for and torch finds no GPU",
-                where=f"device {device}",
-                fix="use the device cpu",
+                where="device cuda",
+                fix="use the device cpu; `onward doctor` says what is there",
             )
+        self.device = ("cuda" if found else "cpu") if device == "auto" else device
+        self.provider = "torch" if self.device == "cpu" else "torch-cuda"
         torch.set_num_threads(threads)
         self.artifact = fingerprint(model_dir)
-        self.device = device
-        self.model = recipe.build(model_dir, {"new_head": False}).to(device).eval()
+        self.model = recipe.build(model_dir, {"new_head": False}).to(self.device).eval()
         self.outputs = recipe.graphs(self.model)[0].outputs
         self.tokenizer = AutoTokenizer.from_pretrained(
             model_dir, use_fast=True, local_files_only=True, trust_remote_code=False

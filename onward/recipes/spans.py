@@ -10,6 +10,7 @@ The null score of a row is the lowest of its windows': one window sure of an ans
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
@@ -89,7 +90,13 @@ def _spans(feature: Feature, output: Output, settings: Evaluate) -> list[Span]:
 
 
 def _trimmed(context: str, start: int, end: int) -> tuple[int, int]:
-    """The span without the white space that some tokenizers count in; (-1, -1) if it is all so."""
+    """The span without the white space that some tokenizers count in; (-1, -1) if it is all so.
+
+    A tokenizer that strips accents ends a decomposed "café" before its accent: the marks that
+    follow the last letter belong to it.
+    """
+    while end < len(context) and unicodedata.category(context[end])[0] == "M":
+        end += 1
     text = context[start:end]
     if not text.strip():
         return -1, -1
