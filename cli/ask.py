@@ -25,7 +25,10 @@ def ask(
     ] = False,
     as_json: Json = False,
 ) -> None:
-    """Ask the champion; the answer is a piece of the given context and nothing else."""
+    """Ask the champion about a context.
+
+    The answer is a piece of the context and nothing else.
+    """
     if demo:
         question, context = _held_out(question)
     elif file is not None:
@@ -68,7 +71,10 @@ def _text(file: Path) -> str:
 
 
 def report(as_json: Json = False) -> None:
-    """Write the report page: report/index.html, readable without a server."""
+    """Write the report page, report/index.html.
+
+    It is readable without a server.
+    """
     from onward.report.page import write
 
     path = write(here())

@@ -32,9 +32,10 @@ class Finding:
 
 
 def doctor(as_json: Json = False) -> None:
-    """Versions, providers, disk, server, locks and data integrity, and what to do.
+    """What is installed, what runs, what is damaged, what to do.
 
-    Exit code 1 where something is not well.
+    Looks at versions, settings, encoder, providers, disk, server, locks and every hash. Exit
+    code 1 where something is not well.
     """
     project = here()
     found = [_versions(), _settings(project), _encoder(project), _providers(), _disk(project)]

@@ -36,10 +36,11 @@ def open_(
     dry_run: Annotated[bool, typer.Option(help="Say what would happen; change nothing.")] = False,
     as_json: Json = False,
 ) -> None:
-    """Take a file of labelled rows in: check, split, number it, and write the next turn.
+    """Take in a file of labelled rows; the next run learns it.
 
-    Every row is counted once: accepted, repaired, or quarantined with its reason. The same name
-    with the same source is already open; with another source it is an error.
+    It is checked, split into training and held-out rows, and numbered. Every row is counted
+    once: accepted, repaired, or quarantined with its reason. The same name with the same source
+    is already open; with another source it is an error.
     """
     from onward.episodes.open import open_episode
     from tasks import versions
@@ -64,7 +65,7 @@ def list_(
     ] = False,
     as_json: Json = False,
 ) -> None:
-    """Every episode: rows to learn from, held out and quarantined, and where it stands."""
+    """Every episode: its rows, and where it stands."""
     from onward.episodes.open import episodes
 
     found = [_plain(item) for item in episodes(here())]

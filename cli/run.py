@@ -34,10 +34,11 @@ def run(
     ] = False,
     as_json: Json = False,
 ) -> None:
-    """Learn what is new, prove it, promote it: the whole loop, or what of it is not done yet.
+    """Learn what is new, prove it, promote it.
 
-    Uses the Prefect server that PREFECT_API_URL names, else starts the project's own. Without any
-    server: `dvc repro`, then `onward gate` and `onward promote`.
+    The whole loop, or what of it is not done yet. Uses the Prefect server that PREFECT_API_URL
+    names, else starts the project's own. Without any server: `dvc repro`, then `onward gate`
+    and `onward promote`.
     """
     from onward.episodes.turn import Turn
 

@@ -9,14 +9,14 @@ import typer
 from cli.output import Json, answer, here, note
 
 app = typer.Typer(
-    help="The project's own Prefect server: SQLite, on 127.0.0.1, inside .onward/prefect.",
+    help="The project's own Prefect server: on 127.0.0.1, SQLite.",
     no_args_is_help=True,
 )
 
 
 @app.command()
 def start(as_json: Json = False) -> None:
-    """Start the server, or find it running; print where its dashboard is.
+    """Start the server and say where its dashboard is.
 
     `onward run` does this by itself where no other server is configured.
     """

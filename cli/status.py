@@ -12,7 +12,7 @@ WIDTH = 60
 
 
 def status(as_json: Json = False) -> None:
-    """Who serves, how good it is, how the last turn ended, and what needs you."""
+    """The champion, the last turn, and what needs you."""
     project = here()
     data = state(project)
     answer(as_json, data, *_lines(data))

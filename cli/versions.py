@@ -18,9 +18,10 @@ def rollback(
     reason: Reason = "",
     as_json: Json = False,
 ) -> None:
-    """Let an earlier version serve again; alone, list the ones that could, verified.
+    """Let an earlier version serve again.
 
-    The version left behind is withdrawn: no run brings it back until `onward reinstate`.
+    Without --to, lists the versions that could, each verified. The version left behind is
+    withdrawn: no run brings it back until `onward reinstate`.
     """
     from onward.registry import rollback as registry
 
@@ -92,7 +93,7 @@ def adopt(
     reason: Reason = "",
     as_json: Json = False,
 ) -> None:
-    """Take an existing fine-tuned model as this turn's candidate, for the same gate.
+    """Take a fine-tuned model as this turn's candidate.
 
     The stages export and time it; `onward run` then judges it like any other.
     """
@@ -108,7 +109,7 @@ def adopt(
 
 
 def repair(as_json: Json = False) -> None:
-    """Bring back the recorded files of episodes and versions that were changed or lost."""
+    """Bring changed or lost files back to what is recorded."""
     from tasks import repair as steps
 
     done = steps.repair(here(), note)
@@ -117,7 +118,10 @@ def repair(as_json: Json = False) -> None:
 
 
 def verify(as_json: Json = False) -> None:
-    """Hash everything that is kept: episodes, versions, verdicts, pointer and journal."""
+    """Hash everything that is kept against what is recorded.
+
+    Episodes, versions, verdicts, the pointer and the journal.
+    """
     from onward.episodes import repair as episodes
     from onward.registry import verify as registry
 
@@ -136,7 +140,7 @@ def history(
     limit: Annotated[int, typer.Option(help="The newest so many lines; 0 for all.", min=0)] = 20,
     as_json: Json = False,
 ) -> None:
-    """Every verdict, promotion, rollback and withdrawal, newest first."""
+    """Every verdict, rollback and withdrawal, newest first."""
     from cli.tables import history_table
     from onward.registry import journal, versions
 

@@ -1,0 +1,138 @@
+"""The front door: exit codes, help, errors in three lines, and nothing heavy imported."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from cli import main, output
+from onward.errors import Busy, OnwardError, SettingsError, Withdrawn
+
+COMMANDS = [
+    "new", "run", "gate", "promote", "rollback", "reinstate", "adopt", "repair", "verify",
+    "history", "status", "ask", "report", "doctor",
+    "episode open", "episode list", "episode show", "episode withdraw",
+    "server start", "server stop", "server status",
+]  # fmt: skip
+
+
+@pytest.fixture
+def empty(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def test_help_names_every_command_and_cuts_none(capsys: pytest.CaptureFixture[str]) -> None:
+    listed = []
+    for arguments in ([], ["episode"], ["server"]):
+        assert main.start([*arguments, "--help"]) == 0
+        shown = capsys.readouterr().out
+        rows = shown.partition("Commands:\n")[2].partition("\n\n")[0]
+        assert "..." not in rows
+        names = [line.split()[0] for line in rows.splitlines()]
+        listed += [" ".join([*arguments, name]) for name in names]
+    assert set(listed) - {"episode", "server"} == set(COMMANDS)
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_has_help_worth_reading(
+    command: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main.start([*command.split(), "--help"]) == 0
+    shown = capsys.readouterr().out
+    assert "--json" in shown
+    described = shown.partition("\n\n")[2].partition("Options:")[0].partition("Arguments:")[0]
+    assert len(described.split()) >= 5
+    for line in shown.partition("Options:")[2].splitlines():
+        if line.lstrip().startswith("--"):
+            assert len(line.split()) > 2 or "  " not in line.strip(), f"{command}: {line}"
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [["bogus"], ["gate", "--bogus"], ["gate", "--show", "x"], ["episode", "open"], ["new"]],
+)
+def test_wrong_usage_is_3_and_not_typers_2(arguments: list[str], empty: Path) -> None:
+    assert main.start(arguments) == 3
+
+
+def test_outside_a_project_is_wrong_usage(empty: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main.start([]) == 3
+    said = capsys.readouterr().err.strip().splitlines()
+    assert len(said) == 3
+    assert "onward new" in said[2]
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (Busy("busy", where="here", fix="wait"), 1),
+        (SettingsError("bad", where="params.yaml", fix="mend"), 3),
+        (Withdrawn("gone", where="candidate", fix="reinstate"), 2),
+    ],
+)
+def test_an_error_is_three_lines_and_its_code(
+    error: OnwardError,
+    code: int,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    def raises() -> None:
+        raise error
+
+    monkeypatch.setattr(main.status, "status", raises)
+    assert main.start([]) == code
+    assert capsys.readouterr().err.splitlines() == error.lines()
+    assert main.start(["--debug"]) == code
+    assert "Traceback" in capsys.readouterr().err
+
+
+def test_a_defect_becomes_typed_without_a_traceback(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def raises() -> None:
+        raise ZeroDivisionError("[red]by zero")
+
+    monkeypatch.setattr(main.status, "status", raises)
+    assert main.start([]) == 1
+    said = capsys.readouterr().err
+    assert "ZeroDivisionError: [red]by zero" in said
+    assert "Traceback" not in said
+
+
+def test_json_is_one_object_also_for_errors_and_noise(
+    empty: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main.start(["status", "--json"]) == 3
+    said = capsys.readouterr()
+    assert json.loads(said.out)["error"] == "UsageError"
+    with output.only_json(True):
+        print("progress")
+        output.note("more progress")
+        output.answer(True, {"a": 1}, "text")
+    said = capsys.readouterr()
+    assert json.loads(said.out) == {"a": 1}
+    assert said.err == "progress\nmore progress\n"
+
+
+def test_text_is_never_read_as_markup(capsys: pytest.CaptureFixture[str]) -> None:
+    output.answer(False, {}, "[bold]S07[/bold]" + "x" * 200)
+    assert capsys.readouterr().out == "[bold]S07[/bold]" + "x" * 200 + "\n"
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["status"], ["history"]])
+def test_light_commands_import_nothing_heavy(arguments: list[str]) -> None:
+    code = (
+        "import sys; from cli import main; main.start(sys.argv[1:]);"
+        "print([m for m in ('torch', 'prefect', 'dvc', 'transformers', 'pandas', 'onnxruntime',"
+        " 'great_expectations') if m in sys.modules], file=sys.stderr)"
+    )
+    root = Path(main.__file__).parent.parent
+    done = subprocess.run(
+        [sys.executable, "-c", code, *arguments], cwd=root, capture_output=True, text=True
+    )
+    assert done.stderr.strip().splitlines()[-1] == "[]", done.stderr
