@@ -26,12 +26,11 @@ def resolve(spec: Mapping[str, Any], evaluate: Evaluate) -> tuple[Prepare, Evalu
     """How a candidate is encoded and decoded, wherever it is scored or serves.
 
     Args:
-        spec: a candidate's spec.json: `encoding` {max_length, stride}, the window it was trained
-            with, and `no_answer`, whether any row it or its base learned from had no answer.
+        spec: a candidate's spec.json: `max_length` and `stride` of the windows it was trained on,
+            and `no_answer`, whether any row that it or its base learned from had no answer.
         evaluate: the project's settings; `no_answer` left open is filled in from the spec.
     """
-    encoding = spec["encoding"]
-    prepare = Prepare.model_validate({key: encoding[key] for key in ("max_length", "stride")})
+    prepare = Prepare.model_validate({key: spec[key] for key in ("max_length", "stride")})
     if evaluate.no_answer is None:
         evaluate = evaluate.model_copy(update={"no_answer": bool(spec["no_answer"])})
     return prepare, evaluate

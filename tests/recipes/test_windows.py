@@ -39,10 +39,8 @@ def test_windows_overlap_and_leave_out_nothing(tokenizer: Any) -> None:
             "offset_mapping"
         ]
         assert seen == {pair for pair in whole if pair[0] < pair[1]}, number
-        for left, right in itertools.pairwise(windows):
-            shared = [
-                np.array(one["input_ids"])[one["offsets"][:, 0] >= 0] for one in (left, right)
-            ]
+        for pair in itertools.pairwise(windows):
+            shared = [np.array(one["input_ids"])[one["offsets"][:, 0] >= 0] for one in pair]
             assert shared[0][-SMALL.stride :].tolist() == shared[1][: SMALL.stride].tolist()
 
 
