@@ -215,20 +215,21 @@ def history_table(lines: Sequence[dict[str, Any]], champion: str | None) -> Rend
     ]
     newest = list(reversed(lines))
     tables = [_history(newest, columns) for columns in narrower]
+    tables.insert(2, _history(newest, narrower[1], why=16))
     return Group(Fitting(tables), _serving(lines, champion))
 
 
-def _history(lines: Sequence[dict[str, Any]], columns: list[str]) -> Table:
+def _history(lines: Sequence[dict[str, Any]], columns: list[str], why: int = 40) -> Table:
     table = Table(box=None, padding=(0, 1, 0, 0), pad_edge=False)
     for column in columns:
         table.add_column(Text(column), justify="right" if column == "SEQ" else "left", no_wrap=True)
     for line in lines:
-        cells = _history_cells(line)
+        cells = _history_cells(line, why)
         table.add_row(*(Text(cells[column]) for column in columns))
     return table
 
 
-def _history_cells(line: dict[str, Any]) -> dict[str, str]:
+def _history_cells(line: dict[str, Any], why: int) -> dict[str, str]:
     what = str(line["what"])
     return {
         "SEQ": str(line["seq"]),
@@ -238,7 +239,7 @@ def _history_cells(line: dict[str, Any]) -> dict[str, str]:
         "EPISODE": _episodes(line),
         "NEW": _signed(line.get("learning_change")),
         "WORST OLD": _worst(line),
-        "BY · WHY": _clipped(_why(line), 40),
+        "BY · WHY": _clipped(_why(line), why),
     }
 
 

@@ -37,7 +37,8 @@ class Side:
 
     def aligned(self) -> Array:
         """Statistics [n, k] in the order of the row hashes."""
-        return np.asarray(self.statistics, dtype=np.float64)[np.argsort(np.array(self.rows))]
+        order = sorted(range(len(self.rows)), key=self.rows.__getitem__)
+        return np.asarray(self.statistics, dtype=np.float64)[order]
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,7 +65,7 @@ class Unit:
         missing = len(set(self.rows) - set(side.rows))
         if missing:
             return f"{missing} of {len(set(self.rows))} rows were not scored"
-        if len(set(side.rows)) != len(side.rows) or len(side.rows) != len(self.rows):
+        if sorted(side.rows) != sorted(self.rows) or len(set(side.rows)) != len(side.rows):
             return "has scored rows that are doubled or not in its test set"
         if np.shape(side.statistics) != (len(side.rows), width):
             return "has statistics that do not fit its rows"

@@ -178,19 +178,11 @@ class _Accuracy:
         stored = _stored(recipe, places, named, new.provider, scorer, rows)
         if stored is not None:
             return stored
-        from onward.evaluation.runner import TorchRunner
-        from onward.evaluation.scorer import score
+        from onward.evaluation.evaluate import score_model
 
-        runner = TorchRunner(checkpoint, self.settings.threads, recipe=recipe)
-        return score(
-            recipe,
-            runner,
-            rows,
-            tokenizer=runner.tokenizer,
-            prepare=prepare,
-            evaluate=evaluate,
-            cache=self.project.cache / "ledger",
-            label=f"score {champion.version}",
+        label = f"score {champion.version}"
+        return score_model(
+            self.project, recipe, checkpoint, champion.folder, rows, self.settings, label
         )
 
 

@@ -33,6 +33,7 @@ from onward.evaluation.checks import (
     Mark,
     Outcome,
     Verdict,
+    episode_name,
     sentence,
 )
 from onward.evaluation.evidence import Evidence, Unit
@@ -119,7 +120,7 @@ class _Rule:
         distance = found.value - self.settings.gain
         check = self._settle(check, found, distance)
         top = 100 - self.settings.gain
-        if check.mark != OPEN and (check.old or 0.0) > top:
+        if check.rows >= self.settings.min_rows and (check.old or 0.0) > top:
             note = f"nothing to gain, the champion has {check.old:.1f} already"
             return replace(check, mark=FAILED, note=note)
         return check
@@ -135,23 +136,14 @@ class _Rule:
 
     def floor(self, unit: Unit) -> Check:
         """One unit's score against the floor, which must lie above the trivial baseline."""
-        floor, baseline = self.settings.floor, unit.baseline
-        problem = unit.problem("new", self.width)
-        if not problem and (baseline is None or not math.isfinite(baseline)):
-            problem = "its trivial baseline was not measured"
+        floor = self.settings.floor
+        problem = unit.problem("new", self.width) or _floor_problem(floor, unit.baseline)
         if problem:
             return Check("floor", unit.name, FAILED, limit=floor, note=problem)
         new = _statistics(unit, "new")
         found = statistics.single([new], self.score, self.draws)
-        check = self._settle(
-            Check("floor", unit.name, OPEN, rows=len(new), new=found.value, limit=floor),
-            found,
-            found.value - floor,
-        )
-        if not (baseline is not None and floor > baseline):
-            note = f"gate.floor does not lie above the trivial baseline, {baseline:.1f}"
-            return replace(check, mark=FAILED, note=note)
-        return check
+        check = Check("floor", unit.name, OPEN, rows=len(new), new=found.value, limit=floor)
+        return self._settle(check, found, found.value - floor)
 
     def budgets(self) -> Iterator[Check]:
         """Latency at the serving shape, absolute and against the champion, and memory."""
@@ -182,8 +174,9 @@ class _Rule:
             for which in ("new", "old"):
                 problem = unit.problem(which, self.width)
                 if problem:
+                    name = f"{episode_name(unit.name)} " if len(units) > 1 else ""
                     side = "the challenger" if which == "new" else "the champion"
-                    return f"{unit.name} {problem} ({side})"
+                    return f"{name}{problem} ({side})"
         return ""
 
     def _change(
@@ -242,6 +235,14 @@ class _Rule:
 
     def _too_fine(self) -> str:
         return f"{self.settings.resamples:,} gate.resamples cannot show a level of {self.level:.2g}"
+
+
+def _floor_problem(floor: float, baseline: float | None) -> str:
+    if baseline is None or not math.isfinite(baseline):
+        return "its trivial baseline was not measured"
+    if floor > baseline:
+        return ""
+    return f"gate.floor is {floor:g}, but the trivial baseline reaches {baseline:.1f}"
 
 
 def _unusable(check: Check) -> Check:

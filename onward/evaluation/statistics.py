@@ -152,16 +152,18 @@ def _resampled(strata: list[Array], draws: Draws) -> Array:
 
 def _interval(value: float, samples: Array, level: float, flag: str = "") -> Interval:
     """Bounds by order statistics: `low >= x` exactly where `p_below(x) <= level`."""
-    if not (math.isfinite(value) and np.isfinite(samples).all()):
+    with np.errstate(all="ignore"):
+        error = float(np.round(samples.std(), DECIMALS))
+    if not (math.isfinite(value) and math.isfinite(error)):
         return Interval(0.0, 0.0, 0.0, 0.0, NOT_FINITE)
     ordered = np.sort(samples)
     # The guard against 0.05 * 10_001 falling a hair below a whole number.
     reach = level * (len(ordered) + 1) + 1e-9
     if not (reach >= 1 and level < 1):
-        return Interval(value, value, value, float(ordered.std()), flag or TOO_FINE, ordered)
+        return Interval(value, value, value, error, flag or TOO_FINE, ordered)
     index = math.floor(reach) - 1
     low, high = float(ordered[index]), float(ordered[len(ordered) - 1 - index])
-    return Interval(value, low, high, float(np.round(ordered.std(), DECIMALS)), flag, ordered)
+    return Interval(value, low, high, error, flag, ordered)
 
 
 def rows_needed(rows: int, error: float, distance: float, level: float) -> int | None:

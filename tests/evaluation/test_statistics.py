@@ -1,0 +1,231 @@
+"""The bootstrap against numbers that can be had in another way."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as arrays
+
+from onward.evaluation import statistics
+from onward.evaluation.statistics import Draws, Interval, paired, rows_needed, single
+from tests.evaluation.cases import STATISTICS, score, shares, side
+
+DRAWS = Draws(4_000)
+
+
+def points(values: object) -> statistics.Array:
+    return side(values).statistics  # type: ignore[arg-type]
+
+
+def test_interval_agrees_with_the_normal_approximation() -> None:
+    chance = np.random.default_rng(1)
+    new, old = chance.random(800), chance.random(800)
+    found = paired([(points(new), points(old))], score, Draws(20_000))
+    error = 100 * (new - old).std() / math.sqrt(800)
+    assert found.value == pytest.approx(100 * (new - old).mean())
+    assert found.error == pytest.approx(error, rel=0.03)
+    assert found.low == pytest.approx(found.value - 1.645 * error, abs=0.1 * error)
+    assert found.high == pytest.approx(found.value + 1.645 * error, abs=0.1 * error)
+
+
+def test_a_resample_is_one_over_rows_not_over_distinct_rows() -> None:
+    """The multinomial over distinct vectors must have the law of drawing rows one by one."""
+    values = shares((70, 1), (30, 0))
+    found = single([points(values)], score, Draws(20_000))
+    drawn = np.random.default_rng(3).choice(values, (20_000, 100)).mean(axis=1) * 100
+    for share in (0.05, 0.25, 0.5, 0.75, 0.95):
+        assert np.quantile(found.samples, share) == pytest.approx(np.quantile(drawn, share), abs=1)
+
+
+def test_pairing_uses_the_same_rows_on_both_sides() -> None:
+    values = np.random.default_rng(0).random(200)
+    found = paired([(points(values + 0.1), points(values))], score, DRAWS)
+    assert found.error == pytest.approx(0, abs=1e-6)
+    assert found.low == found.high == pytest.approx(10)
+
+
+def test_pooled_units_are_resampled_within_each_unit() -> None:
+    """Two constant units of different level: drawn across units the pooled score would vary."""
+    low, high = points(np.zeros(50)), points(np.ones(50))
+    found = single([low, high], score, DRAWS)
+    assert (found.value, found.low, found.high, found.error) == (50.0, 50.0, 50.0, 0.0)
+
+
+@given(st.integers(2, 60), st.randoms(use_true_random=False))
+def test_the_order_of_rows_changes_no_bit(n: int, chance: object) -> None:
+    values = np.random.default_rng(n).random((n, 2)).round(1)
+    order = list(range(n))
+    chance.shuffle(order)  # type: ignore[attr-defined]
+    given_, shuffled = (
+        paired([(points(v[:, 0]), points(v[:, 1]))], score, Draws(200))
+        for v in (values, values[order])
+    )
+    assert given_ == shuffled
+    assert (given_.samples == shuffled.samples).all()
+
+
+def test_chunks_change_no_bit(monkeypatch: pytest.MonkeyPatch) -> None:
+    values = np.random.default_rng(0).random(90)
+    whole = single([points(values)], score, DRAWS)
+    monkeypatch.setattr(statistics, "CHUNK", 1_000)
+    assert (single([points(values)], score, DRAWS).samples == whole.samples).all()
+
+
+def test_other_seeds_give_other_resamples_and_the_same_value() -> None:
+    values = np.random.default_rng(0).random(90)
+    one, two = (single([points(values)], score, Draws(1000, seed=seed)) for seed in (0, -1))
+    assert one.value == two.value
+    assert (one.samples != two.samples).any()
+
+
+@pytest.mark.parametrize("level", [0.05, 0.025, 0.01, 0.4])
+def test_a_bound_reaches_a_limit_where_its_p_value_is_within_the_level(
+    level: float,
+) -> None:
+    found = single([points(np.random.default_rng(0).random(80))], score, Draws(1000, level))
+    for limit in np.unique(found.samples):
+        assert (found.low >= limit) == (found.p_below(limit) <= level)
+        assert (found.high <= limit) == (found.p_above(limit) <= level)
+
+
+def test_p_values_are_never_zero() -> None:
+    found = single([points(np.ones(50))], score, Draws(999))
+    assert found.p_below(50) == pytest.approx(1 / 1000)
+    assert found.p_below(100.5) == 1.0
+    assert found.p_above(100.0) == pytest.approx(1 / 1000)
+
+
+class TestDegenerate:
+    def test_no_rows(self) -> None:
+        empty = np.zeros((0, 2))
+        for found in (
+            paired([(empty, empty)], score, DRAWS),
+            single([empty], score, DRAWS),
+            paired([], score, DRAWS),
+        ):
+            assert found == Interval(0.0, 0.0, 0.0, 0.0, statistics.NO_ROWS)
+
+    def test_an_empty_unit_beside_another_is_left_out(self) -> None:
+        values = points(np.random.default_rng(0).random(60))
+        both = single([np.zeros((0, 2)), values], score, DRAWS)
+        assert both == single([values], score, DRAWS)
+
+    def test_one_row(self) -> None:
+        found = single([points([1.0])], score, DRAWS)
+        assert (found.value, found.low, found.flag) == (100.0, 100.0, statistics.ONE_ROW)
+
+    def test_all_rows_equal(self) -> None:
+        found = paired([(points(np.ones(60)), points(np.ones(60)))], score, DRAWS)
+        assert (found.value, found.low, found.high, found.error, found.flag) == (0, 0, 0, 0, "")
+
+    @pytest.mark.parametrize("wrong", [math.nan, math.inf, -math.inf, 1e308])
+    def test_f07_what_is_not_finite_is_flagged(self, wrong: float) -> None:
+        values = np.ones(60)
+        values[:3] = wrong
+        for found in (
+            single([points(values)], score, DRAWS),
+            paired([(points(values), points(np.ones(60)))], score, DRAWS),
+        ):
+            assert found == Interval(0.0, 0.0, 0.0, 0.0, statistics.NOT_FINITE)
+
+    @pytest.mark.parametrize("level", [1e-9, 0.0, math.nan, 1.0])
+    def test_a_level_that_the_resamples_cannot_show_is_flagged(self, level: float) -> None:
+        found = single([points(np.random.default_rng(0).random(60))], score, Draws(1000, level))
+        assert found.flag == statistics.TOO_FINE
+        assert found.low == found.value == found.high
+
+    def test_a_pooled_score_that_is_not_finite_is_none(self) -> None:
+        assert statistics.pooled([points([math.inf, 1.0])], score) is None
+        assert statistics.pooled([points([0.0, 1.0])], score) == 50.0
+
+    @given(
+        arrays.arrays(np.float64, st.tuples(st.integers(0, 6), st.just(2)), elements=st.floats()),
+        st.floats(),
+    )
+    def test_any_statistics_give_finite_numbers_or_a_flag(
+        self, values: statistics.Array, level: float
+    ) -> None:
+        found = single([values], score, Draws(50, level))
+        assert all(map(math.isfinite, (found.value, found.low, found.high, found.error)))
+        assert len(found.samples) == 50 or found.flag
+
+
+class TestRowsNeeded:
+    def test_the_formula_of_the_design(self) -> None:
+        """sd 32 of the paired change: margins of 5, 3 and 1 take 254, 704 and 6,331 rows."""
+        error = 32 / math.sqrt(100)
+        assert [rows_needed(100, error, d, 0.05) for d in (5, 3, 1)] == [254, 704, 6331]
+
+    def test_a_stricter_level_needs_more(self) -> None:
+        assert (rows_needed(100, 3, 5, 0.025) or 0) > (rows_needed(100, 3, 5, 0.05) or 0)
+
+    @pytest.mark.parametrize(
+        ("rows", "error", "distance", "level"),
+        [
+            (100, 3.0, 0.0, 0.05),
+            (100, 3.0, -1.0, 0.05),
+            (100, math.nan, 1.0, 0.05),
+            (100, 3.0, math.inf, 0.05),
+            (1, 3.0, 1.0, 0.05),
+            (100, 3.0, 1.0, 0.0),
+            (100, 1e300, 1e-300, 0.05),
+        ],
+    )
+    def test_none_where_no_number_would_do(
+        self, rows: int, error: float, distance: float, level: float
+    ) -> None:
+        assert rows_needed(rows, error, distance, level) is None
+
+    def test_simulated_power_is_near_80_percent(self) -> None:
+        """With the rows that the formula asks for, an unharmed challenger passes in about 80%."""
+        chance = np.random.default_rng(5)
+        margin, spread = 5.0, 0.30
+        needed = rows_needed(400, 100 * spread / 20, margin, 0.05)
+        assert needed is not None
+        passed = 0
+        for _ in range(300):
+            change = chance.normal(0, spread, needed)
+            found = paired([(points(change), points(np.zeros(needed)))], score, Draws(400))
+            passed += found.low >= -margin
+        assert 0.72 <= passed / 300 <= 0.88
+
+
+class TestLatency:
+    def test_p95_is_the_nearest_rank(self) -> None:
+        timings = [float(ms) for ms in range(1, 101)]
+        assert statistics.p95(timings, DRAWS).value == 95.0
+        assert statistics.p95(timings[:20], DRAWS).value == 19.0
+
+    def test_resamples_have_the_law_of_sorting_each_one(self) -> None:
+        timings = np.random.default_rng(2).gamma(4, 10, 60).round(6)
+        found = statistics.p95(list(timings), Draws(20_000))
+        drawn = np.sort(np.random.default_rng(3).choice(timings, (20_000, 60)), axis=1)[:, 56]
+        for share in (0.05, 0.5, 0.95):
+            at = np.quantile(found.samples, share)
+            assert (drawn <= at).mean() == pytest.approx((found.samples <= at).mean(), abs=0.02)
+
+    def test_change_is_in_percent_of_the_old(self) -> None:
+        found = statistics.p95_change([44.0] * 40, [40.0] * 40, DRAWS)
+        assert (found.value, found.low, found.high) == (10.0, 10.0, 10.0)
+
+    def test_order_of_timings_changes_no_bit(self) -> None:
+        timings = list(np.random.default_rng(2).gamma(4, 10, 60))
+        assert statistics.p95(timings, DRAWS) == statistics.p95(timings[::-1], DRAWS)
+
+    def test_few_timings_are_flagged(self) -> None:
+        assert statistics.p95([40.0] * 19, DRAWS).flag == statistics.FEW_TIMINGS
+        assert statistics.p95([40.0] * 20, DRAWS).flag == ""
+
+    def test_no_timings_and_wrong_ones_are_flagged(self) -> None:
+        assert statistics.p95([], DRAWS).flag == statistics.NO_ROWS
+        assert statistics.p95_change([40.0] * 30, [], DRAWS).flag == statistics.NO_ROWS
+        for wrong in (math.nan, math.inf, 0.0, -1.0):
+            assert statistics.p95([wrong] * 30, DRAWS).flag == statistics.NOT_FINITE
+
+
+def test_the_metric_of_these_tests_has_two_statistics() -> None:
+    assert points([1.0]).shape == (1, len(STATISTICS))
