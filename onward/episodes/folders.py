@@ -1,6 +1,6 @@
 """The episode folders in data/: their numbers, names and manifests.
 
->>> import tempfile
+>>> import tempfile; from pathlib import Path
 >>> folders(Project(Path(tempfile.mkdtemp())))
 []
 """
@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from onward import files
@@ -71,6 +70,18 @@ def read_folder(project: Project, name: str) -> Folder:
             fix="`dvc pull` fetches it, `onward repair` mends it; nothing was changed",
         )
     return Folder(name, files.sha256(path), files.read_json(path))
+
+
+def strangers(project: Project) -> list[str]:
+    """What lies in data/ and is neither an episode nor the leftover of a killed writer."""
+    if not project.data.is_dir():
+        return []
+    return sorted(
+        path.name
+        for path in project.data.iterdir()
+        if not (path.is_dir() and _FOLDER.fullmatch(path.name))
+        and not (path.name[0] == "." and path.suffix in (".tmp", ".old"))
+    )
 
 
 def manifest_of(project: Project, name: str) -> dict[str, Any]:

@@ -1,16 +1,38 @@
-"""Open, list and withdraw episodes."""
+"""Open an episode: read a delivery, check and split its rows, seal them in data/, write the turn.
+
+The folder appears whole or not at all (I1, I3). A death between the folder's rename and the turn's
+writing is finished by the same command again (I5).
+
+>>> opened = open_episode(project, "faq", Path("faq.csv"), keep=keep)  # doctest: +SKIP
+>>> opened.counts  # doctest: +SKIP
+{'seen': 1000, 'accepted': 990, 'repaired': 8, 'quarantined': 2, 'train': 650, 'heldout': 348}
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from contextlib import nullcontext
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from onward.project import Project
+from onward import files, locks, recipes
+from onward.episodes import rows as parquet
+from onward.episodes import split, standing
+from onward.episodes import turn as turns
+from onward.episodes.folders import Folder, folders
+from onward.episodes.listing import EpisodeInfo, episodes
+from onward.episodes.order import Order, order, same_name
+from onward.episodes.sieve import Sieve, write_quarantined
+from onward.episodes.sift import refuse_unusable, sifted
+from onward.episodes.standing import Keep
+from onward.episodes.withdraw import withdraw
+from onward.errors import UsageError, Withdrawn
+from onward.project import Project, safe_name
 
-Keep = Callable[[Project], dict[str, Any]]
-"""Versions data/ and returns the out entry of data.dvc: md5, size, nfiles."""
+__all__ = ["EpisodeInfo", "Keep", "Opened", "episodes", "open_episode", "withdraw"]
+
+ROOM = 4
+"""Times the source's bytes that must be free: the rows on disk twice, and what is kept of them."""
 
 
 @dataclass(frozen=True)
@@ -29,30 +51,12 @@ class Opened:
     repairs: dict[str, int]
     """Kind of repair -> number of rows."""
     guessed: bool = False
-    """Whether the mapping was guessed, not given."""
+    """Whether the mapping was guessed, at least in part."""
     already_open: bool = False
     dry_run: bool = False
     corrects: str | None = None
     samples: list[dict[str, Any]] = field(default_factory=list)
-    """The first quarantined rows: line, reason, detail, row."""
-
-
-@dataclass(frozen=True)
-class EpisodeInfo:
-    """One line of `onward episode list`."""
-
-    folder: str
-    number: int
-    name: str
-    state: str
-    """learning, known, withdrawn, replaced or unfinished."""
-    counts: dict[str, int]
-    reasons: dict[str, int]
-    source: dict[str, Any]
-    manifest: str
-    corrects: str | None
-    withdrawn: str | None
-    """Why it was withdrawn."""
+    """The first quarantined rows: line, reason, detail, row (its JSON, cut)."""
 
 
 def open_episode(
@@ -66,15 +70,120 @@ def open_episode(
     dry_run: bool = False,
     keep: Keep,
 ) -> Opened:
-    """Open an episode."""
-    raise NotImplementedError
+    """Open an episode, or say that it is already open, or (dry_run) what opening would do.
+
+    Args:
+        project: where.
+        name: the episode's name; the folder gets the next number before it.
+        source: the file of labelled rows.
+        mapping: canonical field -> source column, as far as it should not be guessed.
+        file_format: one of formats.FORMATS, where the suffix says otherwise.
+        corrects: an earlier episode (folder, name or number) whose rows of the same ids these
+            replace from then on.
+        dry_run: change nothing.
+        keep: versions data/ and returns its out entry.
+
+    Raises:
+        UsageError: a name, column or format that does not exist; the name with another source.
+        Withdrawn: the name belongs to a withdrawn episode.
+        DataError: the file cannot be taken, or too many of its rows cannot.
+        IntegrityError, MissingFiles: the episodes already here are changed or not on this machine.
+        Busy: another command holds the run's lock.
+    """
+    safe_name(name, "episode")
+    lock = nullcontext() if dry_run else locks.held(project.run_lock, f"opening episode {name}")
+    with lock:
+        if not dry_run:
+            files.sweep(project.data)
+        standing.check_all(project)
+        asked = order(
+            project, name, source, mapping=mapping, file_format=file_format, corrects=corrects
+        )
+        before = same_name(project, name)
+        if before is not None:
+            return _again(project, asked, before, keep, dry_run)
+        files.ensure_space(project.private, ROOM * source.stat().st_size)
+        with sifted(project, asked) as sieve:
+            refuse_unusable(project, asked, sieve, dry_run=dry_run)
+            opened = _outcome(project, asked, sieve)
+            if dry_run:
+                return replace(opened, dry_run=True)
+            _seal(project, asked, opened, sieve)
+        standing.advance(project, keep)
+        return opened
 
 
-def withdraw(project: Project, episode: str, reason: str, by: str, keep: Keep) -> EpisodeInfo:
-    """Withdraw an episode."""
-    raise NotImplementedError
+def _again(project: Project, asked: Order, before: Folder, keep: Keep, dry_run: bool) -> Opened:
+    """The same name once more: already open, where all else is the same, too."""
+    withdrawn = turns.withdrawn(project).get(before.folder)
+    if withdrawn is not None:
+        raise Withdrawn(
+            f"Episode {asked.name} was withdrawn: {withdrawn}",
+            where=str(project.episode(before.folder)),
+            fix="open the mended rows under another name",
+        )
+    differs = asked.differences(before.manifest)
+    if differs:
+        raise UsageError(
+            f"Episode {asked.name} is open already, with other {' and '.join(differs)}",
+            where=str(asked.path),
+            fix="an episode never changes: give this delivery a name of its own "
+            f"(and `--corrects {asked.name}` where it replaces rows)",
+            details={"differs": differs},
+        )
+    if not dry_run and not standing.settled(project, before):
+        standing.advance(project, keep)
+    manifest = before.manifest
+    return Opened(
+        folder=before.folder,
+        number=before.number,
+        name=before.name,
+        source=manifest["source"],
+        counts=manifest["counts"],
+        reasons=manifest["reasons"],
+        repairs=manifest["repairs"],
+        guessed=asked.guessed,
+        already_open=True,
+        dry_run=dry_run,
+        corrects=manifest["corrects"],
+    )
 
 
-def episodes(project: Project) -> list[EpisodeInfo]:
-    """All episodes."""
-    raise NotImplementedError
+def _outcome(project: Project, asked: Order, sieve: Sieve) -> Opened:
+    number = max((f.number for f in folders(project)), default=0) + 1
+    return Opened(
+        folder=f"{number:04d}-{asked.name}",
+        number=number,
+        name=asked.name,
+        source=asked.described(),
+        counts=sieve.counts(),
+        reasons=sieve.reasons(),
+        repairs=sieve.repairs(),
+        guessed=asked.guessed,
+        corrects=asked.corrects,
+        samples=sieve.samples(),
+    )
+
+
+def _seal(project: Project, asked: Order, opened: Opened, sieve: Sieve) -> None:
+    """Write the episode's folder: whole, manifest last, under its final name at the end."""
+    schema = recipes.get(asked.recipe).SCHEMA
+    emptied = [e for e in asked.replaces if split.emptied(sieve, project.episode(e))]
+    with files.building(
+        project.episode(opened.folder),
+        number=opened.number,
+        name=opened.name,
+        recipe=asked.recipe,
+        source=opened.source,
+        settings=asked.settings.model_dump(mode="json"),
+        counts=opened.counts,
+        reasons=opened.reasons,
+        repairs=opened.repairs,
+        corrects=opened.corrects,
+        replaces=asked.replaces,
+        emptied=emptied,
+    ) as folder:
+        for side in split.SIDES:
+            parquet.write(folder / f"{side}.parquet", sieve.rows(side), schema)
+        parquet.write(folder / "sides.parquet", split.keys(sieve), split.SCHEMA)
+        write_quarantined(sieve, folder / "quarantined.jsonl")

@@ -4,7 +4,8 @@ Stages depend on this file and not on the champion's pointer. It is written when
 opened or withdrawn, by `run --fresh`, and by a rollback whose base was withdrawn.
 
 >>> turn = Turn(recipe="extractive", base=Base(kind="pretrained", name="toy", sha256="00"),
-...     learning=(Named(episode="0001-a", manifest="11"),), data=Data(md5="2.dir", size=1, nfiles=1))
+...     learning=(Named(episode="0001-a", manifest="11"),),
+...     data=Data(md5="2.dir", size=1, nfiles=1))
 >>> turn.learning_episodes, len(turn.id)
 (['0001-a'], 64)
 
@@ -32,7 +33,7 @@ class _Part(BaseModel):
 
 
 class Base(_Part):
-    """What training starts from. sha256: of the version's manifest, or the encoder's fingerprint."""
+    """What training starts from; sha256 of the version's manifest, or the encoder's fingerprint."""
 
     kind: Literal["pretrained", "version"]
     name: str
@@ -145,9 +146,7 @@ def compose(
         UsageError: no episode is left.
         IntegrityError, MissingFiles: the champion learned an episode that is not the one here.
     """
-    from onward.registry import journal
-
-    gone = {*journal.withdrawn_episodes(project), *without}
+    gone = {*withdrawn(project), *without}
     open_ones = _not_replaced([f for f in folders(project) if f.folder not in gone])
     base, learned = _base(project, gone, fresh)
     known = [f for f in open_ones if f.folder in learned]
@@ -193,6 +192,13 @@ def _same_as_learned(project: Project, learned: dict[str, str]) -> None:
 def _not_replaced(open_ones: list[Folder]) -> list[Folder]:
     """Without the episodes whose every row a later one of them replaces."""
     return [f for f in open_ones if not any(f.folder in later.emptied for later in open_ones)]
+
+
+def withdrawn(project: Project) -> dict[str, str]:
+    """Folder -> reason of every withdrawn episode."""
+    from onward.registry import journal
+
+    return journal.withdrawn_episodes(project)
 
 
 def check(project: Project, turn: Turn) -> None:

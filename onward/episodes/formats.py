@@ -1,0 +1,199 @@
+"""Which format a file is in, told by its content, and its rows as a stream.
+
+>>> import tempfile; path = Path(tempfile.mkdtemp()) / "rows.csv"
+>>> _ = path.write_text("question,context,answer\\nWho?,Ana did.,Ana\\n")
+>>> source = sniff(path, 1_000)
+>>> source.format, source.columns
+('csv', ['question', 'context', 'answer'])
+>>> next(read(source)).values["answer"]
+'Ana'
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import ijson
+
+from onward.episodes import columnar, delimited, jsonl, squad, text
+from onward.episodes.incoming import Incoming
+from onward.errors import DataError, FormatError, MissingFiles, UsageError
+
+FORMATS = {
+    "squad": "SQuAD JSON",
+    "jsonl": "JSONL",
+    "csv": "CSV",
+    "tsv": "TSV",
+    "parquet": "Parquet",
+}
+"""Format -> its name for people."""
+
+ROWS_LOOKED_AT = 100
+"""JSONL rows whose keys count as the file's columns."""
+
+LINE_FACTOR = 16
+"""Bytes of a line for each character a field may have: twelve for \\uXXXX pairs, and room."""
+
+_SUFFIXES = {
+    ".json": ("squad", "jsonl"),
+    ".jsonl": ("jsonl",),
+    ".ndjson": ("jsonl",),
+    ".csv": ("csv",),
+    ".tsv": ("tsv",),
+    ".tab": ("tsv",),
+    ".parquet": ("parquet",),
+    ".pq": ("parquet",),
+}
+
+_FOREIGN = (
+    (b"\x1f\x8b", "a gzip archive"),
+    (b"PK\x03\x04", "a zip archive (or an Excel file)"),
+    (b"BZh", "a bzip2 archive"),
+    (b"\xfd7zXZ", "an xz archive"),
+    (b"\x28\xb5\x2f\xfd", "a zstd archive"),
+    (b"%PDF", "a PDF"),
+    (b"ARROW1", "an Arrow file"),
+    (b"SQLite format 3", "a SQLite database"),
+    (b"\x80\x04", "a pickle"),
+    (b"\x80\x05", "a pickle"),
+)
+
+
+@dataclass(frozen=True)
+class Source:
+    """A file to read rows from. `delimiter` belongs to CSV and TSV."""
+
+    path: Path
+    format: str
+    columns: list[str]
+    most_bytes: int
+    delimiter: str = ","
+
+
+def sniff(path: Path, max_field_chars: int, declared: str | None = None) -> Source:
+    """Find the format and the columns by content; the suffix or `declared` must agree.
+
+    Args:
+        path: the file.
+        max_field_chars: the longest field that may be taken; limits of lines follow from it.
+        declared: one of FORMATS, where a person says so; the suffix then does not matter.
+
+    Raises:
+        MissingFiles: there is no such file.
+        DataError: it is empty or damaged.
+        FormatError: the content is another format than the name says; both are named.
+        UsageError: `declared` is not one of FORMATS.
+    """
+    if not path.is_file():
+        raise MissingFiles("There is no such file", where=str(path), fix="check the path")
+    if declared is not None and declared not in FORMATS:
+        raise UsageError(
+            f"{declared!r} is not a format", where=str(path), fix=f"one of {', '.join(FORMATS)}"
+        )
+    most = LINE_FACTOR * max_field_chars
+    kind = _content(path)
+    expected = (declared,) if declared else _SUFFIXES.get(path.suffix.lower(), tuple(FORMATS))
+    if kind not in expected:
+        raise _differs(path, " or ".join(FORMATS[e] for e in expected), _called(kind))
+    return _with_columns(path, kind, most)
+
+
+def _with_columns(path: Path, kind: str, most: int) -> Source:
+    if kind == "parquet":
+        return Source(path, kind, columnar.columns(path), most)
+    if kind == "squad":
+        return Source(path, kind, list(squad.COLUMNS), most)
+    if kind == "jsonl":
+        return Source(path, kind, jsonl.columns(path, most, ROWS_LOOKED_AT), most)
+    delimiter = "\t" if kind == "tsv" else delimited.separator(_first_line(text.head(path)))
+    return Source(path, kind, delimited.header(path, delimiter, most), most, delimiter)
+
+
+def read(source: Source, wanted: Sequence[str] = ()) -> Iterator[Incoming]:
+    """The rows of a file. `wanted`: the columns that will be used (Parquet reads only those).
+
+    Raises:
+        FormatError, DataError: the file breaks where rows cannot be told any more.
+    """
+    if source.format == "parquet":
+        return columnar.read(source.path, wanted or source.columns)
+    if source.format == "squad":
+        return squad.read(source.path, source.most_bytes)
+    if source.format == "jsonl":
+        return jsonl.read(source.path, source.most_bytes)
+    return delimited.read(source.path, source.delimiter, source.most_bytes)
+
+
+def _content(path: Path) -> str:
+    """One of FORMATS, or a name for what else it is."""
+    with path.open("rb") as source:
+        start = source.read(16)
+    if not start:
+        raise DataError(f"{path.name} is empty (0 bytes)", where=str(path), fix="send it again")
+    if start.startswith(b"PAR1"):
+        return "parquet"
+    for mark, name in _FOREIGN:
+        if start.startswith(mark):
+            return name
+    found = text.head(path)
+    body = found.lstrip()
+    if not body:
+        raise DataError(f"{path.name} holds only white space", where=str(path), fix="send it again")
+    if b"\0" in found[:1000]:
+        return "binary data, or UTF-16 without a byte order mark (save it as UTF-8)"
+    if body.startswith(b"<"):
+        return "HTML or XML"
+    if body.startswith(b"["):
+        return "a JSON list (send one object a line: JSONL)"
+    return _json_kind(body) if body.startswith(b"{") else _delimited_kind(found)
+
+
+def _json_kind(body: bytes) -> str:
+    """SQuAD where the first object opens a list `data` or goes on over lines; JSONL otherwise."""
+    first = body.split(b"\n", 1)[0].rstrip()
+    events = ijson.sendable_list()
+    parser = ijson.get_backend("python").basic_parse_coro(events)
+    try:
+        parser.send(body)
+    except (ijson.JSONError, ValueError, StopIteration):
+        pass  # only the part before the fault is looked at; reading names the fault
+    depth = 0
+    for number, (kind, value) in enumerate(events[:-1]):
+        if depth == 1 and (kind, value) == ("map_key", "data"):
+            return "squad" if events[number + 1][0] == "start_array" else "jsonl"
+        depth += kind.startswith("start") - kind.startswith("end")
+        if number and depth == 0:
+            return "jsonl"
+    one_line = b"\n" not in body.strip()
+    whole = first.endswith(b"}") or (one_line and not re.match(rb'\{\s*"(data|version)"', first))
+    return "jsonl" if whole else "squad"
+
+
+def _first_line(found: bytes) -> str:
+    return found.split(b"\n", 1)[0].decode("utf-8", "replace").strip("\r")
+
+
+def _delimited_kind(found: bytes) -> str:
+    header = _first_line(found)
+    if "\t" in header:
+        return "tsv"
+    return "csv" if "," in header or ";" in header else "plain text without columns"
+
+
+def _called(kind: str) -> str:
+    return FORMATS.get(kind, kind)
+
+
+def _differs(path: Path, expected: str, found: str) -> FormatError:
+    known = {name: key for key, name in FORMATS.items()}
+    fix = (
+        f"if that is meant, say `--format {known[found]}`"
+        if found in known
+        else f"send one of {', '.join(FORMATS.values())}"
+    )
+    return FormatError(
+        f"{path.name} should be {expected}, but its content is {found}", where=str(path), fix=fix
+    )

@@ -1,0 +1,74 @@
+"""The episodes of a project and what has become of each."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from onward.episodes import standing
+from onward.episodes import turn as turns
+from onward.episodes.folders import Folder, folders
+from onward.project import Project
+
+
+@dataclass(frozen=True)
+class EpisodeInfo:
+    """One line of `onward episode list`."""
+
+    folder: str
+    number: int
+    name: str
+    state: str
+    """learning, known, withdrawn, replaced (by corrections) or unfinished (open it again)."""
+    counts: dict[str, int]
+    """seen, accepted, repaired, quarantined, train, heldout."""
+    reasons: dict[str, int]
+    """Reason -> number of quarantined rows."""
+    source: dict[str, Any]
+    """name, sha256, bytes, format, mapping."""
+    manifest: str
+    """sha256 of its manifest.json."""
+    corrects: str | None
+    """The folder of the episode whose rows it replaces."""
+    withdrawn: str | None
+    """Why it was withdrawn."""
+
+
+def episodes(project: Project) -> list[EpisodeInfo]:
+    """All episodes on this machine, by number, withdrawn ones included.
+
+    Raises:
+        MissingFiles: an episode that the turn names is not here.
+    """
+    withdrawn = turns.withdrawn(project)
+    turn = turns.Turn.read(project) if project.turn.exists() else None
+    found = folders(project)
+    if turn is not None:
+        standing.refuse_missing(project, turn)
+    return [_info(project, f, withdrawn.get(f.folder), turn) for f in found]
+
+
+def _info(
+    project: Project, folder: Folder, withdrawn: str | None, turn: turns.Turn | None
+) -> EpisodeInfo:
+    manifest = folder.manifest
+    if withdrawn is not None:
+        state = "withdrawn"
+    elif turn is not None and folder.folder in turn.known_episodes:
+        state = "known"
+    elif turn is not None and folder.folder in turn.learning_episodes:
+        state = "learning"
+    else:
+        state = "replaced" if standing.settled(project, folder) else "unfinished"
+    return EpisodeInfo(
+        folder=folder.folder,
+        number=folder.number,
+        name=folder.name,
+        state=state,
+        counts=manifest["counts"],
+        reasons=manifest["reasons"],
+        source=manifest["source"],
+        manifest=folder.sha256,
+        corrects=manifest["corrects"],
+        withdrawn=withdrawn,
+    )

@@ -1,0 +1,217 @@
+"""All rows of one incoming file on disk, so that they can be compared with one another.
+
+A temporary SQLite database holds what must be compared as hashes of 16 bytes, and each row's
+JSON; memory stays flat for any number of rows. Its file is unlinked as soon as it is open, so a
+killed process leaves nothing.
+
+Rows are compared as sets, never in the order they came:
+
+- duplicate: of rows with the same question, context and answers one stays, whatever their ids and
+  titles: the one whose hash is smallest.
+- same-id: rows that carry the same id and differ are all quarantined; nothing tells which is
+  meant. Several answers to one question belong into one row's list.
+- conflicting-answers: rows with other ids, the same question and context, and different answers
+  are all quarantined.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import sqlite3
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from onward import files
+from onward.episodes.checks import Checked
+from onward.episodes.incoming import plain
+from onward.episodes.rows import normalised
+from onward.recipes.shapes import Row
+
+_SCHEMA = """
+CREATE TABLE rows (
+    ord INTEGER PRIMARY KEY, line INTEGER, reason TEXT, detail TEXT, repair TEXT,
+    id BLOB, given INTEGER, pair BLOB, content BLOB, whole BLOB,
+    title BLOB, context BLOB, side TEXT, body TEXT
+);
+CREATE TABLE known (kind TEXT, key BLOB, side TEXT, PRIMARY KEY (kind, key)) WITHOUT ROWID;
+CREATE TABLE original (id BLOB PRIMARY KEY, side TEXT) WITHOUT ROWID;
+"""
+
+_INDEXES = ("content", "id", "pair", "title", "context")
+
+_DUPLICATES = """
+UPDATE rows SET reason = 'duplicate', detail = 'the same as line ' || kept.line
+FROM (SELECT content, line, ord, MIN(whole) FROM rows WHERE reason = '' GROUP BY content) AS kept
+WHERE rows.reason = '' AND rows.content = kept.content AND rows.ord <> kept.ord
+"""
+
+_CONFLICTS = """
+UPDATE rows SET reason = ?, detail = 'also line ' || iif(rows.line = other.high, low, high)
+FROM (SELECT {key} AS key, MIN(line) AS low, MAX(line) AS high FROM rows
+      WHERE reason = '' GROUP BY {key} HAVING COUNT(*) > 1 AND {also}) AS other
+WHERE rows.reason = '' AND rows.{key} = other.key
+"""
+
+
+def short(text: str) -> bytes:
+    """16 bytes of sha256, to compare texts by."""
+    return hashlib.sha256(text.encode()).digest()[:16]
+
+
+class Sieve:
+    """Rows go in one by one, are compared, and come out by side. A context manager."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder, self.seen = folder, 0
+        self._waiting: list[tuple[Any, ...]] = []
+        self._last_context = ("", b"")
+
+    def __enter__(self) -> Sieve:
+        self.folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.NamedTemporaryFile(dir=self.folder, prefix="rows-", suffix=".sqlite") as name:
+            self.db = sqlite3.connect(name.name, isolation_level=None)
+            # Nothing here outlives the process: no journal, no fsync, and no other reader.
+            self.db.executescript(
+                "PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF;"
+                "PRAGMA locking_mode = EXCLUSIVE; PRAGMA cache_size = -32000;" + _SCHEMA
+            )
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.db.close()
+
+    def add(self, line: int, checked: Checked, shown: Any) -> None:
+        """Take one row in. `shown`: what a quarantined row's line in the file will hold."""
+        self.seen += 1
+        if checked.row is None:
+            body = _body(plain(shown))
+            self._put(line, checked, None, None, None, None, None, None, body)
+        else:
+            row = checked.row
+            golds = sorted(zip(row["answers"], row["starts"], strict=True))
+            pair = short(json.dumps([row["question"], row["context"]]))
+            content = short(pair.hex() + json.dumps(golds))
+            whole = short(content.hex() + json.dumps([row["id"], row["title"]]))
+            title = normalised(row["title"] or "")
+            self._put(
+                line,
+                checked,
+                short(row["id"]),
+                pair,
+                content,
+                whole,
+                short(f"title:{title}") if title else None,
+                self._context(row["context"]),
+                _body(row),
+            )
+
+    def _context(self, text: str) -> bytes:
+        """The key of a context; most come several times in a row."""
+        if text != self._last_context[0]:
+            self._last_context = (text, short(f"context:{normalised(text)}"))
+        return self._last_context[1]
+
+    def _put(
+        self,
+        line: int,
+        checked: Checked,
+        identity: bytes | None,
+        pair: bytes | None,
+        content: bytes | None,
+        whole: bytes | None,
+        title: bytes | None,
+        context: bytes | None,
+        body: str,
+    ) -> None:
+        marks = (line, checked.reason, checked.detail, checked.repair)
+        keys = (identity, checked.given_id, pair, content, whole, title, context, None)
+        self._waiting.append((*marks, *keys, body))
+        if len(self._waiting) >= 500:
+            self._store()
+
+    def _store(self) -> None:
+        self.db.execute("BEGIN")
+        self.db.executemany(
+            "INSERT INTO rows VALUES (NULL,?,?,?,?,?,?,?,?,?,?,?,?,?)", self._waiting
+        )
+        self.db.execute("COMMIT")
+        self._waiting = []
+
+    def compare(self) -> None:
+        """Mark duplicates and conflicts. Call once, after the last row."""
+        self._store()
+        for name in _INDEXES:
+            self.db.execute(f"CREATE INDEX by_{name} ON rows ({name}) WHERE reason = ''")
+        self.db.execute(_DUPLICATES)
+        # An id that was derived says no more than question and context, which come next.
+        self.db.execute(_CONFLICTS.format(key="id", also="MAX(given)"), ("same-id",))
+        self.db.execute(_CONFLICTS.format(key="pair", also="1"), ("conflicting-answers",))
+
+    def counts(self) -> dict[str, int]:
+        """seen, accepted, repaired, quarantined, train, heldout; every row in one of the middle."""
+        one = self.db.execute(
+            "SELECT SUM(reason = '' AND repair = ''), SUM(reason = '' AND repair <> ''),"
+            " SUM(reason <> ''), SUM(reason = '' AND side = 'train'),"
+            " SUM(reason = '' AND side = 'heldout') FROM rows"
+        ).fetchone()
+        names = ("accepted", "repaired", "quarantined", "train", "heldout")
+        return {"seen": self.seen, **{n: int(v or 0) for n, v in zip(names, one, strict=True)}}
+
+    def reasons(self) -> dict[str, int]:
+        """Reason -> number of quarantined rows."""
+        return self._grouped("reason", "reason <> ''")
+
+    def repairs(self) -> dict[str, int]:
+        """Kind of repair -> number of rows that are kept."""
+        return self._grouped("repair", "reason = '' AND repair <> ''")
+
+    def _grouped(self, column: str, where: str) -> dict[str, int]:
+        query = f"SELECT {column}, COUNT(*) FROM rows WHERE {where} GROUP BY {column}"  # noqa: S608
+        return dict(self.db.execute(query).fetchall())
+
+    def rows(self, side: str) -> Iterator[Row]:
+        """The kept rows of one side, in the order they came."""
+        found = self.db.execute(
+            "SELECT body FROM rows WHERE reason = '' AND side = ? ORDER BY ord", (side,)
+        )
+        return (json.loads(body) for (body,) in found)
+
+    def quarantined(self) -> Iterator[str]:
+        """Lines {line, reason, detail, row} that can be mended and sent again."""
+        for line, reason, detail, body in self.db.execute(
+            "SELECT line, reason, detail, body FROM rows WHERE reason <> '' ORDER BY ord"
+        ):
+            lead = json.dumps({"line": line, "reason": reason, "detail": detail}, ensure_ascii=True)
+            yield f'{lead[:-1]}, "row": {body}}}\n'
+
+    def samples(self, most: int = 5) -> list[dict[str, Any]]:
+        """The first quarantined rows, long texts cut: for a message."""
+        found = self.db.execute(
+            "SELECT line, reason, detail, substr(body, 1, 300) FROM rows"
+            " WHERE reason <> '' ORDER BY ord LIMIT ?",
+            (most,),
+        )
+        return [dict(zip(("line", "reason", "detail", "row"), row, strict=True)) for row in found]
+
+
+def _body(value: Any) -> str:
+    """JSON of a row; half of a UTF-16 pair can only be written escaped."""
+    text = json.dumps(value, ensure_ascii=False, allow_nan=False)
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return json.dumps(value, ensure_ascii=True, allow_nan=False)
+    return text
+
+
+def write_quarantined(sieve: Sieve, path: Path) -> None:
+    """Write the file of quarantined rows under a temporary name, then rename it."""
+    files.operation("open", path)
+    written = path.with_suffix(".tmp")
+    with written.open("w", encoding="utf-8", newline="\n") as out:
+        out.writelines(sieve.quarantined())
+    files.operation("rename", path)
+    written.replace(path)

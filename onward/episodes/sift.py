@@ -1,0 +1,86 @@
+"""All rows of a delivery: read, checked, compared, and each given its side."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from onward import files
+from onward.episodes import formats, split
+from onward.episodes.checks import REASONS, Checked, check
+from onward.episodes.columns import fields_of
+from onward.episodes.folders import folders
+from onward.episodes.order import Order
+from onward.episodes.sieve import Sieve, write_quarantined
+from onward.errors import DataError
+from onward.project import Project
+
+
+@contextmanager
+def sifted(project: Project, order: Order) -> Iterator[Sieve]:
+    """A sieve with every row of the file, ready to be written out.
+
+    Raises:
+        FormatError, DataError: the file breaks where rows cannot be told, or changes meanwhile.
+    """
+    with Sieve(project.private / "tmp") as sieve:
+        for row in formats.read(order.source, list(order.mapping.values())):
+            if row.values is None:
+                sieve.add(row.line, Checked(None, row.reason, row.detail), row.text)
+            else:
+                fields = fields_of(row.values, order.mapping)
+                sieve.add(row.line, check(fields, order.settings.max_field_chars), fields)
+        sieve.compare()
+        _refuse_changed(order)
+        split.know(sieve, [project.episode(f.folder) / "sides.parquet" for f in folders(project)])
+        for earlier in order.replaces:
+            split.originals(sieve, project.episode(earlier))
+        split.assign(sieve, order.settings)
+        yield sieve
+
+
+def _refuse_changed(order: Order) -> None:
+    if files.sha256(order.path) != order.sha256:
+        raise DataError(
+            f"{order.path.name} changed while it was read",
+            where=str(order.path),
+            fix="wait until it is written, then open it again",
+        )
+
+
+def kept_quarantine(project: Project, name: str) -> Path:
+    """Where the quarantined rows of a refused file lie, to be mended."""
+    return project.private / "quarantine" / f"{name}.jsonl"
+
+
+def refuse_unusable(project: Project, order: Order, sieve: Sieve, *, dry_run: bool) -> None:
+    """Refuse a file without rows, with too many quarantined, or with one side only.
+
+    Raises:
+        DataError: which, with the counts, the reasons and the first quarantined rows in `details`.
+            But in a dry run, the quarantined rows are in `kept_quarantine`.
+    """
+    counts, limit = sieve.counts(), order.settings.max_quarantined_percent
+    if counts["seen"] == 0:
+        raise DataError(
+            f"{order.path.name} holds no rows", where=str(order.path), fix="send a file with rows"
+        )
+    if counts["quarantined"] * 100 <= limit * counts["seen"]:
+        split.refuse_one_sided(sieve, order.settings, str(order.path))
+        return
+    where = str(order.path)
+    if not dry_run:
+        kept = kept_quarantine(project, order.name)
+        kept.parent.mkdir(parents=True, exist_ok=True)
+        write_quarantined(sieve, kept)
+        where += f"; the quarantined rows: {kept}"
+    reasons = sorted(sieve.reasons().items(), key=lambda item: (-item[1], item[0]))
+    shown = "; ".join(f"{n:,} {reason}: {REASONS[reason]}" for reason, n in reasons[:3])
+    raise DataError(
+        f"{counts['quarantined']:,} of {counts['seen']:,} rows cannot be taken, and "
+        f"episode.max_quarantined_percent is {limit:g}; nothing was opened ({shown})",
+        where=where,
+        fix="mend the source and send it again; its good rows were not taken either",
+        details={"counts": counts, "reasons": dict(reasons), "samples": sieve.samples()},
+    )

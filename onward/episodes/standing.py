@@ -1,0 +1,81 @@
+"""How data/, the journal and the turn stand to one another, and how the turn is moved on.
+
+An opening ends with three steps: the folder's rename, DVC's pointer, the turn. `settled` tells
+whether the last one was reached; `advance` does the last two, any number of times.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from onward import files
+from onward.episodes.folders import Folder, folders, strangers
+from onward.episodes.turn import Turn, check, compose, withdrawn
+from onward.errors import IntegrityError, MissingFiles
+from onward.project import Project
+
+Keep = Callable[[Project], dict[str, Any]]
+"""Versions data/ and returns the out entry of data.dvc: md5, size, nfiles."""
+
+
+def advance(project: Project, keep: Keep) -> Turn:
+    """Version data/ and write the turn that follows. The run lock must be held."""
+    turn = compose(project, keep(project))
+    turn.write(project)
+    return turn
+
+
+def versioned(project: Project, keep: Keep) -> dict[str, Any]:
+    """The out entry of data/ as it is: the turn's, or a new one where the turn is behind."""
+    if project.turn.exists() and all(settled(project, folder) for folder in folders(project)):
+        return Turn.read(project).data.model_dump()
+    return keep(project)
+
+
+def settled(project: Project, folder: Folder) -> bool:
+    """Whether the turn was written with this episode in view: nothing of its opening is left."""
+    if not project.turn.exists():
+        return False
+    turn = Turn.read(project)
+    named = (*turn.known_episodes, *turn.learning_episodes)
+    if folder.folder in named or folder.folder in withdrawn(project):
+        return True
+    return any(folder.folder in f.emptied for f in folders(project) if f.folder in named)
+
+
+def check_all(project: Project) -> None:
+    """`check`, and every other episode in data/ against its own manifest.
+
+    Before an episode is opened: what is here is about to be versioned, and sides are read of
+    withdrawn and replaced episodes, too.
+
+    Raises:
+        MissingFiles, IntegrityError: as `check`; or something in data/ is not an episode.
+    """
+    if project.turn.exists():
+        turn = Turn.read(project)
+        refuse_missing(project, turn)
+        check(project, turn)
+    here = folders(project)
+    for folder in here:
+        files.verify(project.episode(folder.folder), folder.sha256)
+    strange = strangers(project)
+    if strange:
+        raise IntegrityError(
+            f"data/ holds {strange[0]}, which is not an episode",
+            where=str(project.data / strange[0]),
+            fix="move it elsewhere; data/ is what `onward episode open` writes",
+        )
+
+
+def refuse_missing(project: Project, turn: Turn) -> None:
+    """Raise MissingFiles where an episode that something names is not in data/."""
+    named = {*turn.known_episodes, *turn.learning_episodes, *withdrawn(project)}
+    missing = sorted(name for name in named if not project.episode(name).is_dir())
+    if missing:
+        raise MissingFiles(
+            f"Episode {missing[0]} is not on this machine",
+            where=str(project.episode(missing[0])),
+            fix="`dvc pull` fetches it; nothing was changed",
+        )

@@ -1,0 +1,140 @@
+"""Incoming bytes to lines of text, memory flat whatever the file's or a line's length.
+
+UTF-8 with or without a byte order mark, and UTF-16 with one. A line that is too long, or whose
+bytes are not of its encoding, is still handed on, with what is wrong with it.
+
+>>> import tempfile; path = Path(tempfile.mkdtemp()) / "a.csv"
+>>> _ = path.write_bytes(b"ab\\n\\xff\\n")
+>>> [(line.number, line.text, line.reason) for line in lines(path, 100)]
+[(1, 'ab', None), (2, '\\udcff', 'invalid-encoding')]
+
+What this does not cover: other encodings without a mark. Latin-1 shows as invalid UTF-8, or, where
+it happens to be valid UTF-8 as well, as other letters.
+"""
+
+from __future__ import annotations
+
+import codecs
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO
+
+from onward.errors import FormatError
+
+CHUNK = 1 << 16
+"""Bytes read at a time."""
+
+SHOWN = 2_000
+"""Characters that are kept of a line that is too long."""
+
+_MARKS = (
+    (codecs.BOM_UTF8, "utf-8"),
+    (codecs.BOM_UTF32_LE, "utf-32"),
+    (codecs.BOM_UTF32_BE, "utf-32"),
+    (codecs.BOM_UTF16_LE, "utf-16-le"),
+    (codecs.BOM_UTF16_BE, "utf-16-be"),
+)
+
+
+@dataclass(frozen=True)
+class Line:
+    """One line without its end; `reason` says why it cannot be taken, where it cannot."""
+
+    number: int
+    text: str
+    reason: str | None = None
+
+
+def encoding(path: Path) -> tuple[str, int]:
+    """The encoding that the byte order mark names (UTF-8 without one), and the mark's length.
+
+    Raises:
+        FormatError: it is UTF-32.
+    """
+    with path.open("rb") as source:
+        head = source.read(4)
+    for mark, name in _MARKS:
+        if head.startswith(mark):
+            if name == "utf-32":
+                raise FormatError(f"{path.name} is UTF-32", where=str(path), fix="save it as UTF-8")
+            return name, len(mark)
+    return "utf-8", 0
+
+
+def utf8(path: Path) -> Iterator[bytes]:
+    """The file in pieces of UTF-8, its mark removed. Lone surrogates of UTF-16 stay invalid.
+
+    Raises:
+        FormatError: UTF-16 is cut off in the middle of a character.
+    """
+    name, skip = encoding(path)
+    with path.open("rb") as source:
+        source.seek(skip)
+        yield from _pieces(source) if name == "utf-8" else _transcoded(source, name, path)
+
+
+def _pieces(source: BinaryIO) -> Iterator[bytes]:
+    while piece := source.read(CHUNK):
+        yield piece
+
+
+def _transcoded(source: BinaryIO, name: str, path: Path) -> Iterator[bytes]:
+    decoder = codecs.getincrementaldecoder(name)("surrogatepass")
+    try:
+        for piece in _pieces(source):
+            yield decoder.decode(piece).encode("utf-8", "surrogatepass")
+        decoder.decode(b"", final=True)
+    except UnicodeDecodeError as error:
+        raise FormatError(
+            f"{path.name} is not whole UTF-16: {error.reason}",
+            where=str(path),
+            fix="send the file again, or save it as UTF-8",
+        ) from error
+
+
+def lines(path: Path, most_bytes: int) -> Iterator[Line]:
+    """The lines of a file, ends removed.
+
+    Args:
+        path: the file.
+        most_bytes: a longer line is cut to SHOWN characters and marked `line-too-long`.
+    """
+    number = 0
+    kept, dropped = bytearray(), False
+    for piece in utf8(path):
+        first, *others = piece.split(b"\n")
+        kept, dropped = _extend(kept, first, most_bytes, dropped)
+        for part in others:
+            number += 1
+            yield _line(number, kept, dropped)
+            kept, dropped = _extend(bytearray(), part, most_bytes, False)
+    if kept or dropped:
+        yield _line(number + 1, kept, dropped)
+
+
+def _extend(kept: bytearray, part: bytes, most: int, dropped: bool) -> tuple[bytearray, bool]:
+    if dropped or len(kept) + len(part) > most:
+        return kept[: 4 * SHOWN] or bytearray(part[: 4 * SHOWN]), True
+    kept += part
+    return kept, False
+
+
+def _line(number: int, kept: bytearray, dropped: bool) -> Line:
+    data = bytes(kept).removesuffix(b"\r")
+    if dropped:
+        return Line(number, data.decode("utf-8", "replace")[:SHOWN], "line-too-long")
+    try:
+        return Line(number, data.decode("utf-8"))
+    except UnicodeDecodeError:
+        return Line(number, data.decode("utf-8", "surrogateescape"), "invalid-encoding")
+
+
+def head(path: Path, most: int = CHUNK) -> bytes:
+    """The first bytes of a file as UTF-8, its mark removed."""
+    found = b""
+    for piece in utf8(path):
+        found += piece
+        if len(found) >= most:
+            break
+    return found[:most]
