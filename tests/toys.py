@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import random
+import shutil
 import string
 from pathlib import Path
 from typing import Any
@@ -30,7 +31,9 @@ def toy_encoder(folder: Path) -> Path:
     """
     import torch
     from transformers import BertConfig, BertModel
+    from transformers.utils import logging
 
+    logging.disable_progress_bar()
     folder.mkdir(parents=True, exist_ok=True)
     words = _write_tokenizer(folder)
     config = BertConfig(
@@ -133,3 +136,113 @@ def write_jsonl(path: Path, rows: list[dict[str, Any]]) -> Path:
     """Rows as a JSON Lines file that an episode can be opened from."""
     path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
     return path
+
+
+PARAMS: dict[str, dict[str, Any]] = {
+    "prepare": {"max_length": 64, "stride": 16, "early_stopping_percent": 0},
+    "finetune": {
+        "first_learning_rate": 0.01,
+        "first_epochs": 2,
+        "learning_rate": 0.003,
+        "epochs": 1,
+        "batch_size": 8,
+        "micro_batch": 8,
+        "threads": 1,
+        "precision": "fp32",
+    },
+    "evaluate": {"threads": 1},
+    "export": {"threads": 1},
+    "benchmark": {"threads": 1},
+}
+"""Settings with which the toy model learns toy rows in about a second."""
+
+
+def toy_project(
+    root: Path, encoder: Path, episodes: dict[str, list[dict[str, Any]]], **params: dict[str, Any]
+) -> Any:
+    """A project with sealed episodes, a turn that learns them, and a validation report that passed.
+
+    Args:
+        root: an empty folder.
+        encoder: what `toy_encoder` wrote.
+        episodes: name -> rows; the last two titles' rows are held out.
+        params: blocks of params.yaml, over those of PARAMS.
+
+    Returns:
+        onward.project.Project.
+    """
+    from onward import files
+    from onward.project import Project
+
+    project = Project(root)
+    blocks = {name: {**PARAMS.get(name, {}), **params.get(name, {})} for name in PARAMS | params}
+    blocks["project"] = {"name": "toy", "encoder": str(encoder)}
+    files.write_text(project.params, json.dumps(blocks, indent=1))
+    shutil.copyfile(Path(__file__).parent.parent / "dvc.yaml", project.pipeline)
+    names = [
+        toy_episode(project, number, name, rows)
+        for number, (name, rows) in enumerate(episodes.items(), start=1)
+    ]
+    toy_turn(project, encoder, learning=names)
+    files.write_json(project.made("validate") / "report.json", {"schema": 1, "passed": True})
+    return project
+
+
+def toy_episode(project: Any, number: int, name: str, rows: list[dict[str, Any]]) -> str:
+    """Seal an episode in data/ and return its folder's name."""
+    from onward import files
+    from onward.episodes import rows as parquet
+    from onward.recipes import extractive
+
+    folder = f"{number:04d}-{name}"
+    titles = sorted({row["title"] for row in rows})[-2:]
+    about = {"number": number, "name": name, "recipe": "extractive"}
+    with files.building(project.episode(folder), **about) as at:
+        held = [row for row in rows if row["title"] in titles]
+        parquet.write(at / "heldout.parquet", held, extractive.SCHEMA)
+        train = [row for row in rows if row["title"] not in titles]
+        parquet.write(at / "train.parquet", train, extractive.SCHEMA)
+    return folder
+
+
+def toy_version(project: Any, version: str) -> Path:
+    """Seal the candidate in turn/finetune as a version: its checkpoint, memory and spec."""
+    from onward import files
+
+    with files.building(project.version(version)) as folder:
+        shutil.copytree(project.made("finetune") / "model", folder / "checkpoint")
+        shutil.copytree(project.made("finetune") / "memory", folder / "memory")
+        shutil.copyfile(project.made("finetune") / "spec.json", folder / "spec.json")
+    return Path(project.version(version))
+
+
+def toy_turn(
+    project: Any,
+    encoder: Path,
+    *,
+    learning: list[str],
+    known: list[str] | None = None,
+    version: str = "",
+) -> Any:
+    """Write and return the turn that learns these episodes on the encoder, or on a version."""
+    from onward import files
+    from onward.episodes.turn import Base, Data, Named, Turn
+    from onward.learning.encoder import fingerprint
+
+    def named(folders: list[str]) -> tuple[Named, ...]:
+        paths = [(f, project.episode(f) / files.MANIFEST) for f in folders]
+        return tuple(Named(episode=f, manifest=files.sha256(path)) for f, path in paths)
+
+    base = Base(kind="pretrained", name=str(encoder), sha256=fingerprint(encoder))
+    if version:
+        manifest = files.sha256(project.version(version) / files.MANIFEST)
+        base = Base(kind="version", name=version, sha256=manifest)
+    turn = Turn(
+        recipe="extractive",
+        base=base,
+        known=named(known or []),
+        learning=named(learning),
+        data=Data(md5="0.dir", size=0, nfiles=0),
+    )
+    turn.write(project)
+    return turn

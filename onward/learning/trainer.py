@@ -208,6 +208,7 @@ def _optimizer(settings: Finetune, rate: float) -> dict[str, Any]:
 
 
 def _arguments(task: Task, settings: Finetune, micro: int, steps: int, number: str) -> Any:
+    import torch
     from transformers import TrainingArguments
 
     return TrainingArguments(
@@ -230,6 +231,7 @@ def _arguments(task: Task, settings: Finetune, micro: int, steps: int, number: s
         logging_nan_inf_filter=False,
         remove_unused_columns=False,
         dataloader_num_workers=0,
+        dataloader_pin_memory=torch.cuda.is_available(),
         report_to=[],
         disable_tqdm=True,
         log_level="error",
