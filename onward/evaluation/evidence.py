@@ -80,6 +80,10 @@ class Budgets:
     new_ms: tuple[float, ...] = ()
     old_ms: tuple[float, ...] = ()
     memory_mb: float | None = None
+    compared: bool = True
+    """Whether the benchmark was to time the champion: it times the turn's base beside the
+    challenger, which is the champion except in a turn that starts afresh. Then the absolute limits
+    alone hold."""
 
 
 @dataclass(frozen=True, eq=False)

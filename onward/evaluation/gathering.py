@@ -205,7 +205,7 @@ class _Final:
 
     def budgets(self, champion: Champion | None) -> Budgets:
         """Timings at the serving shape and memory, from the benchmark's report."""
-        return budgets(self.report)
+        return budgets(self.report, champion)
 
     def champion(
         self, champion: Champion, recipe: ModuleType, rows: dict[str, list[Row]], new: LedgerPart
@@ -273,6 +273,19 @@ def _stored(
     return None
 
 
-def budgets(report: dict[str, Any]) -> Budgets:
-    """What the gate weighs of a benchmark report."""
-    raise NotImplementedError
+def budgets(report: dict[str, Any], champion: Champion | None) -> Budgets:
+    """What the gate weighs of a benchmark's report: the serving shape's timings, and memory."""
+    batch, length = report["serving_shape"]
+    timed = {
+        line["variant"]: tuple(float(ms) for ms in line["samples_ms"])
+        for line in report["timings"]
+        if (line["batch"], line["length"]) == (batch, length)
+    }
+    memory = report["memory"].get(report["variant"], {}).get("mb")
+    version = champion.version if champion else None
+    return Budgets(
+        new_ms=timed.get(report["variant"], ()),
+        old_ms=timed.get("champion", ()) if report["champion"] == version else (),
+        memory_mb=None if memory is None else float(memory),
+        compared=version is not None and report["champion"] == version,
+    )

@@ -153,7 +153,7 @@ class _Rule:
         yield self._within(
             Check("budget", P95, OPEN, timings, new=new.value, limit=settings.p95_ms), new
         )
-        if self.evidence.champion is not None:
+        if self.evidence.champion is not None and given.compared:
             change = statistics.p95_change(given.new_ms, given.old_ms, self.draws)
             old = statistics.p95(given.old_ms, self.draws)
             check = Check(

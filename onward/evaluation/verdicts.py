@@ -209,6 +209,7 @@ def _describe(evidence: Evidence) -> dict[str, Any]:
         "new_ms": [_number(ms) for ms in given.new_ms],
         "old_ms": [_number(ms) for ms in given.old_ms],
         "memory_mb": _number(given.memory_mb),
+        "compared": given.compared,
     }
     return {
         **plain,
@@ -234,6 +235,7 @@ def _restore(value: dict[str, Any], rows: Path) -> Evidence:
         new_ms=tuple(float(ms) for ms in given["new_ms"]),
         old_ms=tuple(float(ms) for ms in given["old_ms"]),
         memory_mb=None if given["memory_mb"] is None else float(given["memory_mb"]),
+        compared=given["compared"],
     )
     return Evidence(
         **{

@@ -261,6 +261,10 @@ class TestBudgets:
         verdict = self.final(Budgets(budgets().new_ms, (), 1.0))
         assert (check(verdict, P95).mark, check(verdict, P95_CHANGE).mark) == (PASSED, FAILED)
 
+    def test_a_turn_that_starts_afresh_is_held_to_the_absolute_limits(self) -> None:
+        verdict = self.final(Budgets(budgets().new_ms, (), 1.0, compared=False))
+        assert [c.unit for c in verdict.checks] == [LEARNING, P95, MEMORY]
+
     def test_the_accuracy_gate_looks_at_no_budget(self) -> None:
         assert judged(evidence(GAINED, budgets=budgets(new=9_999))).outcome == "passed"
 
