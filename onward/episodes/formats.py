@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -156,10 +157,11 @@ def _json_kind(body: bytes) -> str:
     first = body.split(b"\n", 1)[0].rstrip()
     events = ijson.sendable_list()
     parser = ijson.get_backend("python").basic_parse_coro(events)
-    try:
+    # Only the part before a fault (or the end of `body`) is looked at; reading names the fault.
+    with suppress(ijson.JSONError, ValueError, StopIteration):
         parser.send(body)
-    except (ijson.JSONError, ValueError, StopIteration):
-        pass  # only the part before the fault is looked at; reading names the fault
+    with suppress(ijson.JSONError, ValueError):
+        parser.close()
     depth = 0
     for number, (kind, value) in enumerate(events[:-1]):
         if depth == 1 and (kind, value) == ("map_key", "data"):

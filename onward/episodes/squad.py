@@ -13,6 +13,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator
+from contextlib import suppress
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -89,18 +90,22 @@ class _Stream:
         found = ijson.sendable_list()
         parser = ijson.get_backend(backend).basic_parse_coro(found)
         depth, silent, tail = 0, 0, b""
-        for piece in self._pieces(parser):
-            self.surrogates = self.surrogates or bool(_SURROGATE.search(tail + piece))
-            tail, self.fed = piece[-5:], self.fed + len(piece)
-            silent = 0 if found else silent + len(piece)
-            if silent > self.most_bytes:
-                raise self.refuse(f"one value is longer than {self.most_bytes:,} bytes")
-            for event in found:
-                depth += event[0].startswith("start") - event[0].startswith("end")
-                if depth > DEPTH:
-                    raise self.refuse(f"it is nested deeper than {DEPTH} levels")
-                yield event
-            del found[:]
+        try:
+            for piece in self._pieces(parser):
+                self.surrogates = self.surrogates or bool(_SURROGATE.search(tail + piece))
+                tail, self.fed = piece[-5:], self.fed + len(piece)
+                silent = 0 if found else silent + len(piece)
+                if silent > self.most_bytes:
+                    raise self.refuse(f"one value is longer than {self.most_bytes:,} bytes")
+                for event in found:
+                    depth += event[0].startswith("start") - event[0].startswith("end")
+                    if depth > DEPTH:
+                        raise self.refuse(f"it is nested deeper than {DEPTH} levels")
+                    yield event
+                del found[:]
+        finally:  # a parser that is left in the middle complains when it is collected
+            with suppress(*_BROKEN):
+                parser.close()
 
     def _pieces(self, parser: Any) -> Iterator[bytes]:
         """Feed the parser; after each piece its events are in the list."""
