@@ -22,8 +22,8 @@ from typing import Any
 from onward.errors import Busy, InternalError, MissingFiles, OnwardError
 from onward.project import Project
 from onward.stages.entry import RUN, failed
-from tasks.storage import QUIET, ensure_initialised, release_dead_locks
 
+QUIET = {"DVC_NO_ANALYTICS": "1", "DO_NOT_TRACK": "1"}
 GRACE = 10.0
 """Seconds between SIGTERM and SIGKILL to the child's group."""
 KEPT = 30
@@ -53,8 +53,6 @@ def reproduce(
         MissingFiles: what the stage reads is not here.
         InternalError: it ended otherwise; `details["log"]` holds its last lines.
     """
-    ensure_initialised(project)
-    release_dead_locks(project)
     command = [sys.executable, "-m", "dvc", "repro", "--single-item", stage]
     last: deque[str] = deque(maxlen=KEPT)
     code = run_group(command, project, on_line, last, {**(env or {}), RUN: run_id})
@@ -152,14 +150,14 @@ def _untyped(project: Project, stage: str, code: int, log: list[str]) -> OnwardE
             fix="wait for it to end; nothing was changed",
             details=details,
         )
-    if re.search(r"missing data 'source'|does not exist|missing cache", text):
+    if re.search(r"missing data 'source'|missing cache|No such file or directory", text):
         return MissingFiles(
             f"What the stage {stage} reads is not here: {_said(log)}",
             where=where,
             fix="`dvc pull` fetches what Git names; stages before this one make the rest",
             details=details,
         )
-    killed = " (killed; was the memory full?)" if "-9" in text or code in (-9, 137) else ""
+    killed = " (killed; was the memory full?)" if "exited with -9" in text else ""
     return InternalError(
         f"The stage {stage} ended without saying why{killed}: {_said(log)}",
         where=where,

@@ -13,17 +13,16 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+from ruamel.yaml import YAML
 
 from onward import files
 from onward.errors import MissingFiles
 from onward.project import Project
-from tasks.storage import opened
-
-if TYPE_CHECKING:
-    from dvc.repo import Repo
 
 
 @dataclass
@@ -47,19 +46,8 @@ def write_data_pointer(project: Project, entry: dict[str, Any]) -> None:
     files.write_text(project.data_pointer, "\n".join(["outs:", *lines, ""]))
 
 
-def repair_data(project: Project) -> Restored:
-    """Make data.dvc and data/ what the turn says again.
-
-    Raises:
-        MissingFiles: there is no turn, so nothing is on record.
-    """
-    entry = files.read_json(project.turn)["data"]
-    write_data_pointer(project, entry)
-    return restore(project, project.data, entry["md5"])
-
-
-def repair_version(project: Project, folder: Path) -> Restored:
-    """Make a version's or a verdict's folder what the .dvc file beside it says again.
+def recorded(folder: Path) -> str:
+    """The hash (`….dir`) of a folder in the .dvc file beside it.
 
     Raises:
         MissingFiles: there is no .dvc file.
@@ -69,26 +57,32 @@ def repair_version(project: Project, folder: Path) -> Restored:
         raise MissingFiles(
             f"Nothing is on record for {folder.name}",
             where=str(pointer),
-            fix=f"`git checkout {pointer.relative_to(project.root)}`",
+            fix=f"`git checkout {pointer.name}` in {pointer.parent} brings the record back",
         )
-    from ruamel.yaml import YAML
-
     (out,) = YAML(typ="safe", pure=True).load(pointer.read_text())["outs"]
-    return restore(project, folder, out["md5"])
+    return str(out["md5"])
 
 
-def restore(project: Project, folder: Path, recorded: str) -> Restored:
-    """Make a folder what its recorded hash (`….dir`) says, as far as its bytes can be had."""
+def restore(
+    folder: Path, md5: str, path_of: Callable[[str], str], fetch: Callable[[], None]
+) -> Restored:
+    """Make a folder what its recorded hash says, as far as its bytes can be had.
+
+    Args:
+        folder: the folder.
+        md5: its recorded hash, `….dir`.
+        path_of: where DVC's cache keeps the object of a hash.
+        fetch: brings missing objects from the remote, where there is one.
+    """
     done = Restored()
-    with opened(project) as repo:
-        objects = _Objects(repo, folder, done)
-        listing = objects.listing(recorded)
-        if listing is None:
-            done.missing.append(f"{folder.name}/ (its list of files, {recorded})")
-            return done
-        objects.have(listing)
-    for name, md5 in listing.items():
-        _place(folder / name, objects.path(md5), md5, name, done)
+    objects = _Objects(folder, done, path_of, fetch)
+    listing = objects.listing(md5)
+    if listing is None:
+        done.missing.append(f"{folder.name}/ (its list of files, {md5})")
+        return done
+    objects.have(listing)
+    for name, wanted in listing.items():
+        _place(folder / name, objects.path(wanted), wanted, name, done)
     for path in sorted(folder.rglob("*")):
         name = path.relative_to(folder).as_posix()
         if path.is_file() and name not in listing:
@@ -100,11 +94,17 @@ def restore(project: Project, folder: Path, recorded: str) -> Restored:
 class _Objects:
     """DVC's cache, where only what hashes to its name counts."""
 
-    def __init__(self, repo: Repo, folder: Path, done: Restored) -> None:
-        self.repo, self.folder, self.done = repo, folder, done
+    def __init__(
+        self,
+        folder: Path,
+        done: Restored,
+        path_of: Callable[[str], str],
+        fetch: Callable[[], None],
+    ) -> None:
+        self.folder, self.done, self.path_of, self.fetch = folder, done, path_of, fetch
 
     def path(self, md5: str) -> Path:
-        return Path(self.repo.cache.local.oid_to_path(md5))
+        return Path(self.path_of(md5))
 
     def true(self, md5: str) -> bool:
         """Whether the object is there and is what it says; a corrupt one is dropped."""
@@ -121,7 +121,7 @@ class _Objects:
     def listing(self, recorded: str) -> dict[str, str] | None:
         """Relative path -> md5 of the recorded folder; None where the list itself is lost."""
         if not self.true(recorded):
-            self._fetch()
+            self.fetch()
         if not self.true(recorded) and self.folder.is_dir():
             self._rebuild(recorded)
         if not self.true(recorded):
@@ -133,7 +133,7 @@ class _Objects:
         """Get every object: from the cache, the remote, or the folder's own files."""
         wanted = {md5: name for name, md5 in listing.items()}
         if not all([self.true(md5) for md5 in wanted]):
-            self._fetch()
+            self.fetch()
         for md5, name in wanted.items():
             if not self.true(md5):
                 self._take(self.folder / name, md5)
@@ -143,16 +143,6 @@ class _Objects:
             target = self.path(md5)
             _copy(source, target)
             target.chmod(0o444)
-
-    def _fetch(self) -> None:
-        if not self.repo.config.get("remote"):
-            return
-        from dvc.exceptions import DvcException
-
-        try:
-            self.repo.fetch(targets=[str(self.folder)])
-        except DvcException:
-            return  # what it did not bring is named at the end, with its path
 
     def _rebuild(self, recorded: str) -> None:
         """The list of an undamaged folder can be made again from the folder itself."""

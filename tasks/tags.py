@@ -20,7 +20,7 @@ from onward.config import Identity
 from onward.errors import Conflict, InternalError, UsageError
 from onward.project import Project
 
-OURS = ("data.dvc", "dvc.lock", "dvc.yaml", "params.yaml", "models")
+OURS = (".dvc", "data.dvc", "dvc.lock", "dvc.yaml", "params.yaml", "models")
 """What a promotion commits: the state that made the version, and nothing else."""
 _WRITTEN = ("data.dvc", "dvc.lock", "models")
 

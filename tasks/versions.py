@@ -1,24 +1,30 @@
-"""What talks to DVC and Git, free of Prefect: put under version control, ask, run, fetch, repair.
+"""The one module that talks to DVC, and the face of those that talk to Git; free of Prefect.
 
     versions.add_data(project)                    # {"md5": "….dir", "size": …, "nfiles": …}
     versions.stale(project, "finetune")           # 10 ms: would `dvc repro` run it?
     versions.reproduce(project, "finetune", on_line=print, run_id="…")
 
-The parts lie in tasks/storage.py (the repository), child.py (running a stage), restore.py
-(repair) and tags.py (Git); callers import this module.
+tasks/child.py runs a stage in a session of its own, tasks/restore.py knows the layout of DVC's
+cache, tasks/tags.py speaks Git. Callers import this module.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from onward import files
+from onward.errors import Busy, InternalError, MissingFiles, OnwardError
 from onward.project import Project
-from tasks.child import reproduce
-from tasks.restore import Restored, repair_data, repair_version, write_data_pointer
-from tasks.storage import ensure_initialised, opened
+from tasks import child, dead_locks
+from tasks.restore import Restored, recorded, restore, write_data_pointer
 from tasks.tags import commit_promotion, revision
+
+if TYPE_CHECKING:
+    from dvc.repo import Repo
 
 __all__ = [
     "Restored",
@@ -27,6 +33,7 @@ __all__ = [
     "commit_promotion",
     "ensure_initialised",
     "fetch",
+    "opened",
     "repair_data",
     "repair_version",
     "reproduce",
@@ -34,6 +41,70 @@ __all__ = [
     "stale",
     "write_data_pointer",
 ]
+
+_CONFIG = "[core]\n    analytics = false\n    check_update = false\n"
+_NO_GIT = "[core]\n    no_scm = true\n"
+_MISSING = ("CheckoutError", "FileMissingError", "MissingDataSource", "NoRemoteError")
+
+
+def ensure_initialised(project: Project) -> None:
+    """Make `.dvc` where it is missing, and let it work in and out of Git.
+
+    A folder without Git needs `core.no_scm`; it goes into config.local, which Git never sees, and
+    leaves it again once there is Git.
+    """
+    os.environ.update({key: os.environ.get(key, value) for key, value in child.QUIET.items()})
+    folder = project.root / ".dvc"
+    if not (folder / "config").exists():
+        # What `dvc init` writes, but it would also stage files for the next commit.
+        files.write_text(folder / ".gitignore", "/config.local\n/tmp\n/cache\n")
+        files.write_text(folder / "config", _CONFIG)
+    root = project.root.resolve()
+    in_git = any((path / ".git").exists() for path in (root, *root.parents))
+    local = folder / "config.local"
+    text = local.read_text() if local.exists() else ""
+    if not in_git and "no_scm" not in text:
+        files.write_text(local, text + _NO_GIT)
+    elif in_git and _NO_GIT in text:
+        files.write_text(local, text.replace(_NO_GIT, ""))
+
+
+@contextmanager
+def opened(project: Project) -> Iterator[Repo]:
+    """The project's DVC repository, quiet, made where there is none.
+
+    Raises:
+        Busy: another process works on the same files.
+        MissingFiles: named, but neither in the cache nor in a remote.
+        InternalError: DVC refused for another reason.
+    """
+    ensure_initialised(project)
+    dead_locks.release(project.root)
+    from dvc.exceptions import DvcException
+    from dvc.repo import Repo
+
+    try:
+        with Repo(str(project.root)) as repo, repo.scm_context(quiet=True):
+            yield repo
+    except DvcException as error:
+        raise _typed(error, project) from error
+
+
+def _typed(error: Exception, project: Project) -> OnwardError:
+    text, name = " ".join(str(error).split())[:300], type(error).__name__
+    if name == "LockError":
+        return Busy(f"Busy: {text}", where=str(project.root / ".dvc"), fix="wait for it to end")
+    if name in _MISSING or "missing" in text.lower():
+        return MissingFiles(
+            f"Files that the project names are not on this machine: {text}",
+            where=str(project.root),
+            fix="`dvc pull` fetches them from the remote; nothing was changed",
+        )
+    return InternalError(
+        f"DVC refused: {name}: {text}",
+        where=str(project.root),
+        fix="`dvc status` and `dvc doctor` show more",
+    )
 
 
 def add(project: Project, path: Path) -> dict[str, Any]:
@@ -55,7 +126,21 @@ def stale(project: Project, stage: str) -> bool:
     A stage that is always_changed is always stale.
     """
     with opened(project) as repo:
-        return bool(repo.status(targets=[stage]))
+        return bool(repo.status(targets=[f"{project.pipeline}:{stage}"]))
+
+
+def reproduce(
+    project: Project,
+    stage: str,
+    *,
+    on_line: Callable[[str], None],
+    run_id: str,
+    env: Mapping[str, str] | None = None,
+) -> None:
+    """`dvc repro --single-item STAGE` in a session of its own; see `tasks.child.reproduce`."""
+    ensure_initialised(project)
+    dead_locks.release(project.root)
+    child.reproduce(project, stage, on_line=on_line, run_id=run_id, env=env)
 
 
 def fetch(project: Project, targets: Sequence[str | Path] = ()) -> None:
@@ -68,8 +153,44 @@ def fetch(project: Project, targets: Sequence[str | Path] = ()) -> None:
     Raises:
         MissingFiles: the cache and the remote do not have them.
     """
-    names = [str(target) for target in targets] or None
+    names = [str(project.root / target) for target in targets] or None
     with opened(project) as repo:
         if repo.config.get("remote"):
             repo.fetch(targets=names)
         repo.checkout(targets=names)
+
+
+def repair_data(project: Project) -> Restored:
+    """Make data.dvc and data/ what the turn says again, byte by byte.
+
+    Raises:
+        MissingFiles: there is no turn, so nothing is on record.
+    """
+    entry = files.read_json(project.turn)["data"]
+    write_data_pointer(project, entry)
+    return _restore(project, project.data, entry["md5"])
+
+
+def repair_version(project: Project, folder: Path) -> Restored:
+    """Make a version's or a verdict's folder what the .dvc file beside it says again.
+
+    Raises:
+        MissingFiles: there is no .dvc file.
+    """
+    return _restore(project, folder, recorded(folder))
+
+
+def _restore(project: Project, folder: Path, md5: str) -> Restored:
+    from dvc.exceptions import DvcException
+
+    with opened(project) as repo:
+
+        def fetch_again() -> None:
+            if not repo.config.get("remote"):
+                return
+            try:
+                repo.fetch(targets=[str(folder)])
+            except DvcException:
+                return  # what it did not bring is named at the end, with its path
+
+        return restore(folder, md5, repo.cache.local.oid_to_path, fetch_again)
