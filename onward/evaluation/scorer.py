@@ -7,13 +7,14 @@ The result depends on the artifact, the provider, the settings and the rows, and
 not on what the cache held, nor on which units are scored together. The last bits of a logit depend
 on how far its batch is padded (MiniLM, torch, CPU: 2.5e-7; the other members of a batch of equal
 lengths change nothing there, which no library promises). So the batches of a unit are always cut
-from all of its rows in one order, longest window first, then by row hash, and of these batches
-only those are run that hold a row which the cache lacks. For the same reason the cache keeps what
-was scored in one set of rows apart from what was scored in another.
+from all of its rows in one order (`_batches`), and of these only those are run that hold a row
+which the cache lacks. For the same reason the cache keeps what was scored in one set of rows apart
+from what was scored in another.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence, Set
 from pathlib import Path
 from types import ModuleType
@@ -146,8 +147,17 @@ def _answers(setup: _Setup, rows: dict[str, Row], missing: Set[str]) -> Iterator
 
 
 def _batches(features: Sequence[Feature], size: int) -> Iterator[list[int]]:
-    """Numbers of features, longest first and then in their order, `size` at a time."""
-    order = sorted(range(len(features)), key=lambda n: (-len(features[n]["input_ids"]), n))
+    """Numbers of features, `size` at a time: rows with long windows first, a row's own together.
+
+    So a batch is padded little, a row is done soon after it was begun (a killed scoring loses few,
+    and few logits wait in memory), and what does not fit the memory fails at once.
+    """
+    longest: Counter[int] = Counter()
+    for feature in features:
+        length = len(feature["input_ids"])
+        longest[feature["row"]] = max(length, longest[feature["row"]])
+    rows = [feature["row"] for feature in features]
+    order = sorted(range(len(features)), key=lambda n: (-longest[rows[n]], rows[n], n))
     for first in range(0, len(order), size):
         yield order[first : first + size]
 

@@ -1,0 +1,53 @@
+"""Examples: the confident wrong ones first, and those that changed most."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from onward.evaluation.examples import LENGTH, SHOWN, cut, examples
+from onward.evaluation.ledger import row_hash
+from onward.recipes import extractive
+from tests.evaluation.comparisons import compared, row
+
+
+def ids(found: list[Any]) -> list[str]:
+    return [one["id"] for one in found]
+
+
+def test_worst_lost_and_won() -> None:
+    rows = {"0001-a": [row(f"q{n}", "one two three four", "one two") for n in range(5)]}
+    before = [("one two", 0.9), ("one two", 0.9), ("four", 0.9), ("one two", 0.9), ("one", 0.2)]
+    after = [("four", 0.6), ("three", 0.8), ("one two", 0.9), ("one two", 0.9), ("one two", 0.9)]
+    after[3] = ("one", 0.99)
+    found = examples(extractive, compared(rows, before, after))
+    assert ids(found["worst"]) == ["q1", "q0", "q3"], "lowest score, then most confident"
+    assert ids(found["lost"]) == ["q1", "q0", "q3"]
+    assert ids(found["won"]) == ["q2", "q4"]
+    first = found["won"][0]
+    assert first["before"] == {"text": "four", "score": 0.0, "probability": 0.9, "no_answer": False}
+    assert first["after"]["score"] == 100.0
+    assert first["row"] == row_hash(extractive, rows["0001-a"][2]) and first["unit"] == "0001-a"
+    assert found["length"] == LENGTH
+
+
+def test_no_more_than_stated() -> None:
+    rows = {"0001-a": [row(f"q{n:03}", "one two", "one") for n in range(SHOWN + 9)]}
+    found = examples(extractive, compared(rows, [("one",)] * (SHOWN + 9), [("two",)] * (SHOWN + 9)))
+    assert len(found["worst"]) == len(found["lost"]) == SHOWN and found["won"] == []
+
+
+def test_a_long_context_is_cut_around_the_answer() -> None:
+    context = "x " * 4000 + "HERE" + " y" * 4000
+    found = examples(
+        extractive,
+        compared({"0001-a": [row("q", context, "HERE")]}, [("HERE",)], [("x",)]),
+    )
+    text = found["worst"][0]["context"]
+    assert "HERE" in text and len(text) == LENGTH + 2 and text[0] == text[-1] == "…"
+
+
+def test_cut() -> None:
+    assert cut("short") == "short"
+    assert cut("a" * LENGTH) == "a" * LENGTH
+    assert cut("a" * (LENGTH + 1)) == "a" * LENGTH + "…"
+    assert cut("a" * 999, 998) == "…" + "a" * LENGTH
