@@ -33,9 +33,12 @@ class _Part(BaseModel):
 
 
 class Base(_Part):
-    """What training starts from; sha256 of the version's manifest, or the encoder's fingerprint."""
+    """What training starts from: a pretrained encoder, a version, or a model that is adopted as is.
 
-    kind: Literal["pretrained", "version"]
+    sha256 is the version's manifest's, else the folder's fingerprint.
+    """
+
+    kind: Literal["pretrained", "version", "adopted"]
     name: str
     sha256: str
 

@@ -24,20 +24,36 @@ def source(project: Project, turn: Turn) -> Path:
         files.verify(folder, turn.base.sha256)
         encoder.check(folder / "checkpoint")
         return folder / "checkpoint"
-    folder = encoder.locate(turn.base.name)
+    adopted = turn.base.kind == "adopted"
+    folder = adopted_folder(project, turn.base.name) if adopted else encoder.locate(turn.base.name)
     found = encoder.fingerprint(folder, project.cache)
     if found != turn.base.sha256:
         raise IntegrityError(
-            f"The encoder {turn.base.name} is not the one that the turn names",
+            f"The model {turn.base.name} is not the one that the turn names",
             where=str(folder),
-            fix="install the one it was begun with, or take this one with `onward run --fresh`",
+            fix="`onward adopt` its folder again"
+            if adopted
+            else "install the one it was begun with, or take this one with `onward run --fresh`",
             details={"expected": turn.base.sha256, "found": found},
         )
     return folder
 
 
+def adopted_folder(project: Project, name: str) -> Path:
+    """models/adopted/NAME: config, weights and tokenizer of an adopted model, by its manifest.
+
+    Raises:
+        MissingFiles: it is not on this machine.
+        IntegrityError: a file differs from the manifest.
+    """
+    folder = project.root / "models" / "adopted" / name
+    files.verify(folder)
+    encoder.check(folder)
+    return folder
+
+
 def memory(project: Project, turn: Turn) -> Path | None:
-    """The memory beside the base's checkpoint; None where the base is a pretrained encoder.
+    """The memory beside the base's checkpoint; None where the base is not a version.
 
     `source` has verified it together with the version.
     """

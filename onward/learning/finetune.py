@@ -17,7 +17,7 @@ from onward.config import Finetune, Strategy
 from onward.episodes import rows as parquet
 from onward.episodes.turn import Turn
 from onward.errors import IntegrityError, SettingsError
-from onward.learning import base, checkpoints, curves, encoder, table
+from onward.learning import base, checkpoints, curves, encoder, table, tunings
 from onward.learning.features import Features
 from onward.learning.structures import STRUCTURES
 from onward.learning.trainer import Task, Trained
@@ -59,8 +59,18 @@ def run(project: Project) -> None:
         source = base.source(project, turn)
         work = checkpoints.only(project, key(project, turn, prepared, settings, strategy))
         task = _task(turn, prepared, settings, strategy, source, work)
-        trained = STRUCTURES[strategy.structure](task, settings)
+        if turn.base.kind == "adopted":
+            trained = handed_on(turn, source)
+        else:
+            trained = STRUCTURES[strategy.structure](task, settings)
         _write(project, turn, prepared, settings, strategy, source, trained)
+
+
+def handed_on(turn: Turn, source: Path) -> Trained:
+    """An adopted model as it is: nothing is trained. Raises IntegrityError: it has no head."""
+    model = recipes.get(turn.recipe).build(source, {"new_head": False}).eval()
+    course = curves.Course(every=1, points=[[0, 0.0]], last=0.0)
+    return Trained(model, course, 0, 0, "fp32", tunings.sizes(model))
 
 
 def read_prepared(project: Project, turn: Turn) -> Prepared:
@@ -174,6 +184,7 @@ def _spec(
     """What it takes to make this candidate again; no times."""
     known = [named.model_dump() for named in turn.known]
     learning = [named.model_dump() for named in turn.learning]
+    adopted = turn.base.kind == "adopted"  # trained elsewhere, on rows that we do not know
     first = turn.base.kind == "pretrained"
     return {
         "schema": SCHEMA,
@@ -181,8 +192,8 @@ def _spec(
         "base": turn.base.model_dump(),
         "known": known,
         "learning": learning,
-        "learned": known + learning,
-        "tuning": settings.tuning,
+        "learned": [] if adopted else known + learning,
+        "tuning": "adopted" if adopted else settings.tuning,
         "strategy": strategy.model_dump(),
         **prepared.manifest["window"],
         "no_answer": prepared.counts["train"]["no_answer"] > 0,

@@ -6,7 +6,8 @@ A promotion writes: verdict, version, pointer, journal line. After a death betwe
 - the pointer moved, the line is missing: the line, kept in the pointer, is appended;
 - the pointer did not move: the unacknowledged version and verdict are removed, and their numbers
   are used again;
-- temporary files and folders are swept, the trainer's only where no trainer lives.
+- temporary files and folders are swept, the trainer's only where no trainer lives;
+- a turn whose base was withdrawn by a rollback is composed anew.
 
 What it does not do: it never touches what the journal names. A journal that is shorter than the
 pointer says is an error, not a reason to remove versions.
@@ -37,7 +38,7 @@ def finish(project: Project, *, judging: int | None = None) -> list[str]:
         done = _complete(project)
         done += _undo(project, judging)
         done += [f"swept {path.name}" for path in _sweep(project)]
-        return done
+        return done + _rebase(project)
 
 
 def _complete(project: Project) -> list[str]:
@@ -72,6 +73,29 @@ def discard(folder: Path) -> None:
     """Remove a folder and the .dvc file beside it."""
     files.remove(folder.with_name(f"{folder.name}.dvc"))
     files.remove(folder)
+
+
+def _rebase(project: Project) -> list[str]:
+    """Compose the turn anew where its base was withdrawn, once its episodes are on this machine."""
+    if not project.turn.exists() or not project.data.is_dir():
+        return []
+    from onward.episodes.turn import Turn, compose
+
+    turn = Turn.read(project)
+    made = {
+        line.get("version"): line.get("candidate")
+        for line in journal.lines(project)
+        if line["what"] in journal.PROMOTING
+    }
+    if turn.base.kind != "version" or made.get(turn.base.name) not in (
+        journal.withdrawn_candidates(project)
+    ):
+        return []
+    composed = compose(project, turn.data.model_dump())
+    if composed == turn:
+        return []
+    composed.write(project)
+    return [f"the turn starts from {composed.base.name} now: {turn.base.name} was withdrawn"]
 
 
 def _numbers(folder: Path) -> list[int]:

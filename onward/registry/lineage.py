@@ -6,7 +6,6 @@ The card lies in the version's folder and so holds no date: equal inputs give eq
 from __future__ import annotations
 
 import platform
-from collections.abc import Sequence
 from importlib import metadata
 from typing import Any, Protocol
 
@@ -17,26 +16,26 @@ SCHEMA = 1
 PACKAGES = ("torch", "transformers", "peft", "onnx", "onnxruntime-gpu", "numpy", "dvc", "onward")
 
 
-class Check(Protocol):
-    """One line of the gate's table."""
-
-    kind: str
-    unit: str
-    change: float | None
-
-
 class Judged(Protocol):
     """What promotion needs of the gate's verdict."""
 
-    outcome: str
-    candidate: str
-    champion: str | None
-    key: str
-    level: float
+    @property
+    def outcome(self) -> str:
+        """promoted, forced, refused or undecided."""
 
     @property
-    def checks(self) -> Sequence[Any]:
-        """The checks, each with kind, unit and change."""
+    def candidate(self) -> str:
+        """The id of the candidate that was judged."""
+
+    @property
+    def champion(self) -> str | None:
+        """The version it was judged against; None: there was none."""
+
+    def summary(self) -> dict[str, Any]:
+        """The fields of its journal line."""
+
+    def to_json(self) -> dict[str, Any]:
+        """All of it, with every check."""
 
 
 def card(
@@ -61,7 +60,7 @@ def card(
         "turn": files.digest(turn),
         "base": turn["base"],
         "known": turn["known"],
-        "learning": [] if adopted else turn["learning"],
+        "learning": turn["learning"],
         "learned": [] if adopted else [*turn["known"], *turn["learning"]],
         "data": turn["data"],
         "revision": revision,
@@ -70,33 +69,16 @@ def card(
         "metrics": _read(project, "turn/scores.json"),
         "latency": _read(project, "turn/latency.json"),
         "package": serving(project),
-        "verdict": {"seq": seq, "outcome": verdict.outcome, **summary(verdict)},
-    }
-
-
-def summary(verdict: Judged) -> dict[str, Any]:
-    """The change on what was learned, and the old unit that changed worst (None: there is none)."""
-    gained = [c.change for c in verdict.checks if c.kind == "gain" and c.change is not None]
-    old = [c for c in verdict.checks if c.kind == "harm" and c.change is not None]
-    worst = min(old, key=lambda check: check.change, default=None)
-    return {
-        "learning_change": gained[0] if gained else None,
-        "worst_unit": worst.unit if worst else None,
-        "worst_change": worst.change if worst else None,
+        "verdict": {"seq": seq, **verdict.to_json()},
     }
 
 
 def line(project: Project, verdict: Judged, seq: int, before: str | None) -> dict[str, Any]:
     """The fields that a verdict's journal line carries; `before` is the champion's version."""
-    turn = files.read_json(project.turn)
     return {
-        "turn": files.digest(turn),
-        "candidate": verdict.candidate,
-        "key": verdict.key,
+        **verdict.summary(),
         "champion": before,
         "version": None,
-        "episodes": [item["episode"] for item in turn["learning"]],
-        **summary(verdict),
         "verdict": files.sha256(project.verdict(seq) / files.MANIFEST),
     }
 

@@ -170,9 +170,11 @@ def _package(project: Project, folder: Path) -> str:
 def _ledger(project: Project, candidate: str, artifact: str, target: Path) -> None:
     """The rows of the final gate: the candidate's by torch, the serving variant's by ONNX."""
     from onward.evaluation import ledger
+    from onward.evaluation.runner import fingerprint
 
+    named = {candidate, fingerprint(project.made("finetune") / "model")}
     found = ledger.read_parts(project.made("evaluate") / "ledger.parquet")
-    parts = [part for part in found if part.artifact == candidate]
+    parts = [part for part in found if part.artifact in named]
     exported = ledger.read_parts(project.made("export") / "ledger.parquet")
     served = [part for part in exported if part.artifact == artifact]
     if not parts or not served:
