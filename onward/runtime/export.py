@@ -25,7 +25,6 @@ from onward.config import Evaluate, Export, Prepare
 from onward.episodes import turn as turns
 from onward.episodes.turn import Turn
 from onward.errors import ExportError, IntegrityError
-from onward.evaluation.evaluate import heldout
 from onward.evaluation.ledger import LedgerPart, read_parts, write_parts
 from onward.evaluation.runner import TorchRunner, fingerprint, resolve
 from onward.evaluation.scorer import score
@@ -91,9 +90,10 @@ def run(project: Project) -> None:
     recipe = recipes.get(turn.recipe)
     spec = files.read_json(made / "spec.json")
     prepare, evaluate = resolve(spec, config.read(project.params, Evaluate))
-    rows = heldout(project, turn)
+    units = sorted({*turn.known_episodes, *turn.learning_episodes})
+    rows = {unit: turns.rows(project, unit, "heldout") for unit in units}
     job = Job(project, turn, recipe, rows, prepare, evaluate, settings.threads)
-    torch = TorchRunner(made / "model", settings.threads, recipe=recipe)
+    torch = TorchRunner(made / "model", settings.threads, "cpu", recipe=recipe)
     graph = graphs.export(torch.model, recipe.graphs(torch.model)[0], opset=settings.opset)
     _say(f"export: {graph.attention_fused} of {graph.layers} attention layers fused")
     _write(job, settings, torch, graph)
@@ -174,7 +174,7 @@ def torch_part(project: Project) -> LedgerPart:
     named = {fingerprint(made / "model"), files.sha256(made / files.MANIFEST)}
     path = project.made("evaluate") / "ledger.parquet"
     for part in read_parts(path):
-        if part.artifact in named and part.provider == "torch":
+        if part.artifact in named and part.provider.startswith("torch"):
             return part
     raise IntegrityError(
         "turn/evaluate was not made from the candidate in turn/finetune",

@@ -10,6 +10,7 @@ neither torch nor a model library, except where CUDA is used.
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -49,12 +50,14 @@ class Session:
             IntegrityError, MissingFiles: the package is not what was sealed.
             ProviderError: CUDA was asked for and cannot be used; never a silent fallback.
         """
+        read = isinstance(package, Path)
         if isinstance(package, Path):
             package = packages.read(package, variant, verify=verify, manifest=manifest)
-        self.package, self.variant, self.threads = package, package.variant, threads
-        self.artifact = package.artifact
+        self.variant, self.threads, self.artifact = package.variant, threads, package.artifact
         self._runtime, self.device = _load(package.model, provider, threads, package.where)
         self.provider = f"onnx-{self.device}"
+        # The runtime has its own copy of the weights now; one that serves keeps no second.
+        self.package = replace(package, model=b"") if read else package
         self.tokenizer = tokenizer(package)
         self.prepare = Prepare.model_validate(package.spec["encoding"])
         self.evaluate = Evaluate.model_validate(package.spec["decoding"])
