@@ -56,7 +56,14 @@ def samples(report: Mapping[str, Any]) -> bytes:
     right.set_xlabel("percent of rounds at most so slow (95th marked)")
     _plain(left, f"every sample, batch {shape[0]} × {shape[1]} tokens")
     _plain(right, "sorted")
-    left.legend(frameon=False, ncols=len(names), fontsize=8, loc="lower left", markerscale=2.5)
+    figure.legend(
+        *left.get_legend_handles_labels(),
+        loc="upper right",
+        ncols=len(names),
+        frameon=False,
+        fontsize=9,
+        markerscale=2.5,
+    )
     figure.suptitle(_title(report), x=0.01, ha="left", fontsize=11, color=INK, weight="bold")
     return _png(figure)
 
