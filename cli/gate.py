@@ -112,14 +112,7 @@ def _say(settled: Any, as_json: bool) -> None:
 
     verdict = settled.verdict
     data = {**verdict.to_json(), "seq": settled.seq, "version": settled.version}
-    parts: list[Any] = [verdict_table(verdict, settled.seq)]
-    if settled.version:
-        parts.append(f"{settled.version} serves")
-    elif verdict.outcome == "promoted":
-        parts.append("Now   it may be promoted: `onward promote`")
-    elif verdict.outcome == "passed":
-        parts.append("Now   the accuracy gate let it through: `dvc repro`, then `onward gate`")
-    answer(as_json, data, *parts)
+    answer(as_json, data, verdict_table(verdict, settled.seq, version=settled.version))
     if verdict.outcome in ("refused", "undecided"):
         raise Ended(2)
 
@@ -152,7 +145,10 @@ def _replay(seq: int, as_json: bool) -> None:
 
 
 def _examples(seq: int, as_json: bool) -> None:
-    raise NotImplementedError
+    from cli.examples import lines, lost_and_won
+
+    data = lost_and_won(here(), _known(seq))
+    answer(as_json, data, *lines(data))
 
 
 def _known(seq: int) -> int:

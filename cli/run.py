@@ -100,14 +100,11 @@ def _server(project: Project) -> str:
 
 
 def _flow(project: Project, *, fresh: bool, wait: float) -> tuple[Any, str]:
-    # Our own lines are printed by `_printed`; Prefect's remain on the dashboard.
-    os.environ.setdefault("PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL", "CRITICAL")
     import httpx
     from prefect.settings import PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settings
 
     from flows.improve import improve
 
-    seen: list[str] = []
     try:
         # Without the heartbeat's thread the run ends when it ends, not up to a second later;
         # dead runs are found by tasks/runs.py.
@@ -120,8 +117,7 @@ def _flow(project: Project, *, fresh: bool, wait: float) -> tuple[Any, str]:
             fix="`onward run` again: finished stages are kept; or, without a server, `dvc repro`, "
             "then `onward gate` and `onward promote`",
         ) from error
-    seen.append(str(state.state_details.flow_run_id))
-    return state, seen[0]
+    return state, str(state.state_details.flow_run_id)
 
 
 def _why(state: Any) -> Exception:
@@ -161,6 +157,10 @@ class _Lines(logging.Handler):
 
 @contextmanager
 def _printed() -> Iterator[None]:
+    """Print what the tasks tell; Prefect's own lines remain on the dashboard."""
+    os.environ.setdefault("PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL", "CRITICAL")
+    import prefect.main  # noqa: F401 - it sets logging up anew, so it must come first
+
     lines = _Lines(Console(highlight=False))
     loggers = [logging.getLogger(f"prefect.{kind}_runs") for kind in ("flow", "task")]
     for logger in loggers:

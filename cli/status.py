@@ -3,129 +3,91 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from cli.output import Json, answer, here
-from onward.project import Project
+
+if TYPE_CHECKING:
+    from onward.report.facts import Facts, Standing
 
 WIDTH = 60
+_LENGTHS = (("d", 86_400), ("h", 3_600), ("min", 60))
 
 
 def status(as_json: Json = False) -> None:
     """The champion, the last turn, and what needs you."""
-    project = here()
-    data = state(project)
-    answer(as_json, data, *_lines(data))
+    from onward.report.facts import collect
+
+    # The champion's files are not hashed here: `onward verify` does that.
+    facts = collect(here(), check=False)
+    answer(as_json, _data(facts), *_lines(facts))
 
 
-def state(project: Project) -> dict[str, Any]:
-    """What `onward status` shows, as plain values."""
-    from onward import config, locks
-    from onward.registry import journal, versions
-
-    lines = journal.lines(project)
-    pointer = versions.pointer(project)
-    verdicts = [line for line in lines if line["what"] in journal.VERDICTS]
-    running = locks.holder(project.run_lock) if locks.is_held(project.run_lock) else None
-    quarantined, learning = _episodes(project)
-    data = {
-        "project": config.read(project.params, config.Identity).name,
-        "champion": pointer.version if pointer else None,
-        "serving_since": _at(lines, pointer.seq) if pointer else None,
-        "quality": _quality(project, pointer.version) if pointer else None,
-        "last": verdicts[-1] if verdicts else None,
-        "running": running,
-        "learning": learning,
-        "quarantined": quarantined,
+def _data(facts: Facts) -> dict[str, Any]:
+    champion = facts.champion
+    return {
+        "project": facts.project,
+        "champion": champion.version if champion else None,
+        "since": champion.since if champion else None,
+        "metric": champion.metric if champion else None,
+        "score": champion.score if champion else None,
+        "worst": list(champion.worst) if champion and champion.worst else None,
+        "problem": champion.problem.to_json() if champion and champion.problem else None,
+        "episodes": facts.episodes,
+        "last": facts.last,
+        "running": facts.running or None,
+        "needs": [{"why": need.why, "command": need.command} for need in facts.needs],
     }
-    return {**data, "needs": _needs(project, data)}
 
 
-def _at(lines: list[dict[str, Any]], seq: int) -> str | None:
-    return next((line["at"] for line in lines if line["seq"] == seq), None)
-
-
-def _quality(project: Project, version: str) -> dict[str, Any] | None:
-    """The champion's score over the episodes and its worst one, from its card."""
-    raise NotImplementedError
-
-
-def _episodes(project: Project) -> tuple[int, list[str]]:
-    """Quarantined rows of all open episodes, and the folders that the turn is to learn."""
-    from onward.episodes.folders import folders
-    from onward.episodes.turn import Turn
-
-    found = folders(project)
-    quarantined = sum(item.manifest["counts"]["quarantined"] for item in found)
-    learning = Turn.read(project).learning_episodes if project.turn.exists() else []
-    return quarantined, learning
-
-
-def _needs(project: Project, data: dict[str, Any]) -> list[str]:
-    """At most three commands that a person should give next."""
-    if data["running"]:
-        return []
-    last, needs = data["last"], []
-    if not project.turn.exists():
-        return ["onward episode open NAME FILE"]
-    turn_id = _turn_id(project)
-    if last is None or last.get("turn") != turn_id:
-        needs.append("onward run")
-    if last is not None and last["what"] in ("refused", "undecided"):
-        needs.append(f"onward gate --show {last['seq']}")
-    if data["quarantined"]:
-        needs.append("onward episode list --quarantined")
-    return needs[:3]
-
-
-def _turn_id(project: Project) -> str:
-    from onward.episodes.turn import Turn
-
-    return Turn.read(project).id
-
-
-def _lines(data: dict[str, Any]) -> list[str]:
-    now = datetime.now().astimezone()
-    head = f"onward · {data['project']}"
-    lines = [f"{head}{now:%H:%M}".replace(head, head.ljust(WIDTH - 5), 1)]
-    lines.append(f"champion  {_champion(data)}")
-    if quality := data["quality"]:
-        lines.append(f"quality   {quality['text']}")
-    if last := data["last"]:
-        lines.append(f"last turn {_last(last)}")
-    if data["running"]:
-        who = data["running"]
-        lines.append(f"running   {who['purpose']}, process {who['pid']} since {who['since']}")
-    if data["needs"]:
+def _lines(facts: Facts) -> list[str]:
+    name = f"onward · {facts.project}"
+    lines = [f"{name:<{WIDTH - 5}}{datetime.now().astimezone():%H:%M}"]
+    lines.append(f"champion  {_champion(facts.champion)}")
+    if facts.champion and facts.champion.score is not None:
+        lines.append(f"quality   {_quality(facts.champion)}")
+    if facts.last:
+        lines.append(f"last turn {_last(facts.last)}")
+    if facts.running:
+        lines.append(f"running   {facts.running}")
+    if facts.needs and not facts.running:
         lines.append("Needs you")
-        lines += [f"  {command}" for command in data["needs"]]
+        width = max(len(need.command) for need in facts.needs)
+        lines += [f"  {need.command:<{width}}   {need.why}" for need in facts.needs]
     return lines
 
 
-def _champion(data: dict[str, Any]) -> str:
-    if data["champion"] is None:
+def _champion(champion: Standing | None) -> str:
+    if champion is None:
         return "none yet"
-    since = data["serving_since"]
-    return f"{data['champion']}  serving {_age(since)}" if since else data["champion"]
+    since = f"  serving {_age(champion.since)}" if champion.since else ""
+    problem = f" · {champion.problem.what}" if champion.problem else ""
+    return f"{champion.version}{since}{problem}"
 
 
-def _age(at: str) -> str:
-    """How long ago, for people; a clock that went back counts as now."""
-    seconds = max((datetime.now(UTC) - datetime.fromisoformat(at)).total_seconds(), 0)
-    for name, length in (("d", 86_400), ("h", 3_600), ("min", 60)):
-        if seconds >= length:
-            return f"{seconds // length:.0f} {name}"
-    return "since just now"
+def _quality(champion: Standing) -> str:
+    over = f"{champion.episodes} episode{'' if champion.episodes == 1 else 's'}"
+    text = f"{champion.metric} {champion.score:.1f} over {over}, {champion.rows:,} rows"
+    if champion.worst and champion.episodes > 1:
+        text += f" · worst: {champion.worst[0]} {champion.worst[1]:.1f}"
+    return text
 
 
 def _last(line: dict[str, Any]) -> str:
-    parts = [str(line["seq"]), line["what"].upper()]
-    if line["what"] in ("promoted", "forced"):
-        parts.append(f"{line['version']}")
-    elif line.get("worst_unit"):
-        change = f"{line['worst_change']:+.1f}".replace("-", "−")
-        parts.append(f"{line['worst_unit'].partition('-')[2] or line['worst_unit']} {change}")
-    return f"{parts[0]} · {' · '.join(parts[1:])} · {_age(line['at'])} ago"
+    from onward.report.facts import worst
+
+    what = f"{line['seq']} · {line['what'].upper()} {_age(line['at'])} ago"
+    detail = worst(line) if line["what"] in ("refused", "undecided") else line.get("version")
+    return f"{what} · {detail}" if detail else what
+
+
+def _age(at: str) -> str:
+    """9 d, 3 h, 5 min or 12 s; a clock that was set back counts as no time."""
+    seconds = max((datetime.now(UTC) - datetime.fromisoformat(at)).total_seconds(), 0)
+    for name, length in _LENGTHS:
+        if seconds >= length:
+            return f"{seconds // length:.0f} {name}"
+    return f"{seconds:.0f} s"
 
 
 COMMANDS = (status,)

@@ -32,7 +32,7 @@ def lines(project: Project, data: dict[str, Any]) -> list[Any]:
     if data["outcome"] == "NothingToDo":
         serves = f"{data['champion']} serves" if data["champion"] else "Nothing serves yet"
         return [f"Nothing to do: {data['message']}", serves]
-    told: list[Any] = ["", *_verdict(project, data["seq"])]
+    told: list[Any] = ["", *_verdict(project, data)]
     told.append(f"Learned    {', '.join(data['learned'])}")
     told += _scores(data["scores"])
     if data["latency"]:
@@ -44,13 +44,15 @@ def lines(project: Project, data: dict[str, Any]) -> list[Any]:
     return told
 
 
-def _verdict(project: Project, seq: int | None) -> list[Any]:
+def _verdict(project: Project, data: dict[str, Any]) -> list[Any]:
+    seq = data["seq"]
     if seq is None:
         return []
     from cli.tables import verdict_table
     from onward.evaluation import verdicts
 
-    return [verdict_table(verdicts.read(project, seq), seq), ""]
+    version = data["champion"] if data["outcome"] == "Promoted" else None
+    return [verdict_table(verdicts.read(project, seq), seq, version=version), ""]
 
 
 def _scores(summary: dict[str, Any] | None) -> list[str]:
@@ -67,7 +69,15 @@ def _scores(summary: dict[str, Any] | None) -> list[str]:
 
 
 def _latency(report: dict[str, Any]) -> str:
-    raise NotImplementedError
+    batch, length = report["serving_shape"]
+    for timing in report["timings"]:
+        shape = (timing["batch"], timing["length"])
+        if timing["variant"] == report["variant"] and shape == (batch, length):
+            return (
+                f"p50 {timing['p50_ms']:.1f} ms, p95 {timing['p95_ms']:.1f} ms at {batch}x{length} "
+                f"({report['variant']}, {report['provider']}, {report['threads']} threads)"
+            )
+    return "not measured"
 
 
 def _next(data: dict[str, Any]) -> str:

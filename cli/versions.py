@@ -97,9 +97,13 @@ def adopt(
 
     The stages export and time it; `onward run` then judges it like any other.
     """
-    from onward.registry import adopt as registry
+    import functools
 
-    registry.adopt(here(), source, reason)
+    from onward.registry import adopt as registry
+    from tasks import versions
+
+    project = here()
+    registry.adopt(project, source, reason, keep=functools.partial(versions.add, project))
     answer(
         as_json,
         {"adopted": str(source)},
@@ -126,9 +130,10 @@ def verify(as_json: Json = False) -> None:
     from onward.registry import verify as registry
 
     project = here()
-    problems = [*episodes.problems(project), *registry.verify_all(project)]
-    data = {"clean": not problems, "problems": [problem.to_json() for problem in problems]}
-    answer(as_json, data, *([] if problems else ["All files are as recorded"]))
+    data = episodes.problems(project) if project.turn.exists() else []
+    problems = [*data, *registry.verify_all(project)]
+    found = {"clean": not problems, "problems": [problem.to_json() for problem in problems]}
+    answer(as_json, found, *([] if problems else ["All files are as recorded"]))
     if problems:
         if not as_json:
             for problem in problems:

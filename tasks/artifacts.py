@@ -93,7 +93,17 @@ def _picture(path: Any) -> str:
 
 def latency(report: dict[str, Any]) -> str:
     """A Markdown table of turn/benchmark/report.json."""
-    raise NotImplementedError
+    lines = [
+        f"**{report['variant']}** on **{report['provider']}** serves: {report['why']}",
+        "",
+        "| variant | batch | length | p50 ms | p95 ms | p99 ms | tokens/s |",
+        "| --- | --: | --: | --: | --: | --: | --: |",
+    ]
+    for found in report["timings"]:
+        numbers = [f"{found[key]:.1f}" for key in ("p50_ms", "p95_ms", "p99_ms")]
+        cells = [found["variant"], str(found["batch"]), str(found["length"]), *numbers]
+        lines.append(f"| {' | '.join(cells)} | {found['tokens_per_s']:,.0f} |")
+    return "\n".join(lines)
 
 
 def show_verdict(verdict: Verdict) -> None:

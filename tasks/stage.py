@@ -9,6 +9,7 @@ no process.
 
 from __future__ import annotations
 
+import re
 import uuid
 from collections.abc import Callable
 from typing import Literal
@@ -21,6 +22,12 @@ STEPS = ("validate", "prepare", "finetune", "evaluate", "export", "benchmark")
 
 BEFORE_THE_GATE = STEPS[:4]
 """What the accuracy gate judges by."""
+
+_DVCS = re.compile(
+    r"Running stage '|> python |(Generating|Updating) lock file|To (track|enable) |\tgit add "
+    r"|\tdvc config |Use `dvc push`|ERROR: failed to reproduce|\s*$"
+)
+"""What DVC says around a stage; its errors are not among it."""
 
 Outcome = Literal["kept", "made"]
 
@@ -42,9 +49,17 @@ def run_stage(
     Raises:
         OnwardError: the stage's own typed error, or InternalError with the end of its log.
     """
+    said = project.error(name)
+    said.unlink(missing_ok=True)
     if not versions.stale(project, name):
         return "kept"
-    versions.reproduce(project, name, on_line=on_line, run_id=run or uuid.uuid4().hex)
+
+    def own(line: str) -> None:
+        # Once a stage has written its error, what it prints is that error, which is raised here.
+        if not _DVCS.match(line) and not said.exists():
+            on_line(line)
+
+    versions.reproduce(project, name, on_line=own, run_id=run or uuid.uuid4().hex)
     return "made"
 
 

@@ -15,7 +15,7 @@ from prefect import get_run_logger, task
 from prefect.cache_policies import NO_CACHE
 from prefect.runtime import flow_run
 
-from onward.errors import ServerError
+from onward.errors import OnwardError, ServerError
 from onward.evaluation import gate
 from onward.evaluation.checks import Verdict
 from onward.project import Project
@@ -115,7 +115,12 @@ def _run(
         tell(line)
         bar.follow(line)
 
-    outcome = stage.run_stage(project, name, on_line, run=str(flow_run.id or os.getpid()))
+    try:
+        outcome = stage.run_stage(project, name, on_line, run=str(flow_run.id or os.getpid()))
+    except OnwardError as error:
+        # Not marked as ours: whoever started the run prints what it raises.
+        get_run_logger().error("\n".join(error.lines()))
+        raise
     if outcome == "kept":
         tell(f"{name} is up to date")
     elif show is not None:

@@ -1,0 +1,114 @@
+"""What `onward gate --examples SEQ` shows: rows that a challenger lost and won, from the verdict.
+
+The verdict keeps each row's hash, prediction and statistics; question and context are looked up in
+the episodes, by that hash. For a first champion the trivial baseline stands for the old one.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from onward import recipes
+from onward.episodes.folders import folders
+from onward.errors import UsageError
+from onward.evaluation.comparison import Comparison
+from onward.evaluation.evidence import Evidence, Unit
+from onward.evaluation.examples import examples
+from onward.evaluation.ledger import row_hash
+from onward.project import Project
+
+SHOWN = 5
+
+
+def lost_and_won(project: Project, seq: int) -> dict[str, Any]:
+    """{seq, before, lost, won, worst} of a kept verdict, as onward/evaluation/examples.py has it.
+
+    Raises:
+        UsageError: it was given without evidence.
+        MissingFiles: the verdict or its episodes are not on this machine.
+    """
+    from onward.evaluation import verdicts
+
+    verdict = verdicts.read(project, seq)
+    if verdict.evidence is None:
+        raise UsageError(
+            f"Verdict {seq} rests on no rows: {'; '.join(verdict.reasons)}",
+            where=str(project.verdict(seq)),
+            fix=f"`onward gate --show {seq}` shows all there is",
+        )
+    recipe = recipes.get(verdict.evidence.recipe)
+    told = examples(recipe, _comparison(project, recipe, verdict.evidence))
+    return {"seq": seq, "before": verdict.champion or "the trivial baseline", **told}
+
+
+def _comparison(project: Project, recipe: Any, evidence: Evidence) -> Comparison:
+    found = sorted(_answers(project, recipe, evidence), key=lambda one: one[:2])
+    columns = [list(column) for column in zip(*found, strict=True)] or [[] for _ in range(7)]
+    units, hashes, rows, before, after, told_before, told_after = columns
+    return Comparison(
+        units, hashes, rows, np.array(before), np.array(after), told_before, told_after
+    )
+
+
+def _answers(project: Project, recipe: Any, evidence: Evidence) -> Iterator[tuple[Any, ...]]:
+    for unit in evidence.units:
+        rows = _rows(project, recipe, unit)
+        new, old = unit.new, unit.old
+        if new is None or not new.predictions:
+            continue
+        was = {hashed: at for at, hashed in enumerate(old.rows)} if old is not None else {}
+        for at, hashed in enumerate(new.rows):
+            row = rows.get(hashed)
+            if row is None or (old is not None and hashed not in was):
+                continue
+            if old is not None:
+                told, counted = (
+                    json.loads(old.predictions[was[hashed]]),
+                    old.statistics[was[hashed]],
+                )
+            else:
+                told = recipe.baseline(row)
+                counted = recipe.statistics(row, told)
+            after = json.loads(new.predictions[at])
+            yield unit.name, hashed, row, counted, new.statistics[at], told, after
+
+
+def _rows(project: Project, recipe: Any, unit: Unit) -> dict[str, Any]:
+    """Row hash -> row, of the held-out rows of the unit's episode."""
+    from onward.episodes import rows as parquet
+
+    if unit.name not in [folder.folder for folder in folders(project)]:
+        return {}
+    found = parquet.read(project.episode(unit.name) / "heldout.parquet")
+    return {row_hash(recipe, row): row for row in found}
+
+
+def lines(data: dict[str, Any]) -> list[str]:
+    """The five most lost and most won, for people."""
+    shown = []
+    for kind in ("lost", "won"):
+        rows = data[kind][:SHOWN]
+        shown.append(f"{kind.upper()} against {data['before']}: {len(rows)} of {len(data[kind])}+")
+        for row in rows:
+            shown += _example(row)
+    return shown
+
+
+def _example(row: dict[str, Any]) -> list[str]:
+    gold = " | ".join(dict.fromkeys(row["answers"])) or "no answer"
+    return [
+        f"  {row['unit']} · {row['id']}",
+        f"    Q       {row['question']}",
+        f"    gold    {gold}",
+        f"    before  {_told(row['before'])}",
+        f"    after   {_told(row['after'])}",
+    ]
+
+
+def _told(side: dict[str, Any]) -> str:
+    text = "no answer" if side["no_answer"] else side["text"]
+    return f"{text}   (score {side['score']:.0f}, probability {side['probability']:.2f})"
