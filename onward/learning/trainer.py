@@ -230,6 +230,7 @@ def _arguments(task: Task, settings: Finetune, micro: int, steps: int, number: s
         logging_strategy="no",
         logging_nan_inf_filter=False,
         remove_unused_columns=False,
+        use_cpu=not torch.cuda.is_available(),
         dataloader_num_workers=0,
         dataloader_pin_memory=torch.cuda.is_available(),
         report_to=[],
