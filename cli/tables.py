@@ -3,7 +3,6 @@
 >>> from rich.console import Console
 >>> Console(width=70).print(history_table([], None))
 Nothing was judged yet.
-<BLANKLINE>
 
 On a narrow terminal whole columns are left out, the least needed first; nothing is cut in a number.
 """
@@ -84,7 +83,13 @@ def _headline(verdict: Verdict, seq: int | None) -> Text:
     learned = listed(verdict.learning) or "no new episode"
     against = f"against {verdict.champion}" if verdict.champion else "as first champion"
     parts = [str(seq) if seq else "", f"{learned} {against}", verdict.subject]
-    return text.append("  " + " · ".join(part for part in parts if part), style="default not bold")
+    told = _text("  " + " · ".join(part for part in parts if part), style="default not bold")
+    return text.append_text(told)
+
+
+def _text(value: str, style: str = "") -> Text:
+    """Text as it stands: no markup is read, and no control character reaches the terminal."""
+    return Text("".join(c if c.isprintable() else " " for c in value), style=style)
 
 
 def _checks(
@@ -100,7 +105,7 @@ def _checks(
     }
     for column in columns:
         table.add_column(
-            Text(heads.get(column, column)),
+            _text(heads.get(column, column)),
             justify="right" if column in _NUMBERS else "left",
             no_wrap=True,
             overflow="ellipsis" if column == "name" else "fold",
@@ -108,7 +113,7 @@ def _checks(
     for check in checks:
         cells = _cells(check, name_width)
         table.add_row(
-            *(Text(cells[c], style=STYLES[check.mark] if c == "mark" else "") for c in columns)
+            *(_text(cells[c], style=STYLES[check.mark] if c == "mark" else "") for c in columns)
         )
     return table
 
@@ -178,8 +183,8 @@ def _lines(verdict: Verdict, seq: int | None, version: str | None) -> Table:
     for word, reason in zip(
         ["Why", *["And"] * len(verdict.reasons)], verdict.reasons, strict=False
     ):
-        grid.add_row(word, Text(reason))
-    grid.add_row("Now", Text(_now(verdict, version)))
+        grid.add_row(word, _text(reason))
+    grid.add_row("Now", _text(_now(verdict, version)))
     if seq:
         grid.add_row("See", Text(f"onward gate --examples {seq} · --replay {seq}"))
     return grid
@@ -205,7 +210,7 @@ def history_table(lines: Sequence[dict[str, Any]], champion: str | None) -> Rend
         champion: the version that serves, or None.
     """
     if not lines:
-        return Text("Nothing was judged yet.\n")
+        return Text("Nothing was judged yet.")
     full = ["SEQ", "DATE", "WHAT", "CHAMPION", "EPISODE", "NEW", "WORST OLD", "BY · WHY"]
     narrower = [
         full,
@@ -225,7 +230,7 @@ def _history(lines: Sequence[dict[str, Any]], columns: list[str], why: int = 40)
         table.add_column(Text(column), justify="right" if column == "SEQ" else "left", no_wrap=True)
     for line in lines:
         cells = _history_cells(line, why)
-        table.add_row(*(Text(cells[column]) for column in columns))
+        table.add_row(*(_text(cells[column]) for column in columns))
     return table
 
 
