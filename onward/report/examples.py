@@ -1,0 +1,114 @@
+"""Lost and won rows of the turn, with what changed in their answers.
+
+>>> pieces("in 1066 at Hastings", "in 1067 at Hastings")
+[('same', 'in'), ('gone', ' 1066'), ('come', ' 1067'), ('same', ' at Hastings')]
+>>> pieces("in 1066", "at noon")
+[('gone', 'in 1066'), ('come', 'at noon')]
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from difflib import SequenceMatcher
+from typing import Any
+
+from onward import files
+from onward.errors import OnwardError
+from onward.evaluation.checks import episode_name
+from onward.project import Project
+
+SHOWN = 5
+NO_ANSWER = "no answer"
+
+Pieces = list[tuple[str, str]]
+"""(same, gone or come; text), in order."""
+
+
+@dataclass(frozen=True)
+class Example:
+    """One row whose score changed. `context` is split around the right answer."""
+
+    unit: str
+    id: str
+    question: str
+    context: tuple[str, str, str]
+    right: tuple[str, ...]
+    change: Pieces
+    before: float
+    after: float
+
+
+@dataclass(frozen=True)
+class Examples:
+    """Of one turn: `before` names what the candidate is compared with."""
+
+    before: str
+    lost: tuple[Example, ...]
+    won: tuple[Example, ...]
+
+
+def read(project: Project, candidate: str) -> Examples | None:
+    """The examples of turn/evaluate, if they are this candidate's; None where they are not there.
+
+    What this does not cover: bytes changed by hand since; the gate verifies the folder, and here a
+    page is drawn.
+    """
+    folder = project.made("evaluate")
+    try:
+        if files.read_json(folder / "summary.json").get("candidate") != candidate:
+            return None
+        found = files.read_json(folder / "examples.json")
+    except OnwardError:
+        return None
+    lost, won = (tuple(_example(e) for e in found[kind][:SHOWN]) for kind in ("lost", "won"))
+    before = "the trivial baseline" if found["before"] == "baseline" else found["before"]
+    return Examples(before, lost, won)
+
+
+def _example(found: dict[str, Any]) -> Example:
+    before, after = found["before"], found["after"]
+    return Example(
+        unit=episode_name(found["unit"]),
+        id=found["id"],
+        question=found["question"],
+        context=_around(found["context"], found["answers"]),
+        right=tuple(dict.fromkeys(found["answers"])),
+        change=pieces(_told(before), _told(after)),
+        before=before["score"],
+        after=after["score"],
+    )
+
+
+def _told(answer: dict[str, Any]) -> str:
+    return NO_ANSWER if answer["no_answer"] else str(answer["text"])
+
+
+def _around(context: str, answers: list[str]) -> tuple[str, str, str]:
+    """The context before, in and after the right answer nearest to its middle."""
+    found = [
+        (abs((match.start() + match.end()) / 2 - len(context) / 2), match.start(), match.end())
+        for answer in answers
+        if answer
+        for match in re.finditer(re.escape(answer), context)
+    ]
+    if not found:
+        return context, "", ""
+    _, start, end = min(found)
+    return context[:start], context[start:end], context[end:]
+
+
+def pieces(before: str, after: str) -> Pieces:
+    """What stayed, went and came, word by word; whole answers where they share less than half."""
+    old, new = (re.findall(r"\s*\S+", text) for text in (before, after))
+    matcher = SequenceMatcher(None, old, new, autojunk=False)
+    if matcher.ratio() < 0.5 or NO_ANSWER in (before, after):
+        return [(kind, text) for kind, text in (("gone", before), ("come", after)) if text]
+    found: Pieces = []
+    for kind, a, b, c, d in matcher.get_opcodes():
+        if kind == "equal":
+            found.append(("same", "".join(old[a:b])))
+            continue
+        found += [("gone", "".join(old[a:b]))] if b > a else []
+        found += [("come", "".join(new[c:d]))] if d > c else []
+    return found

@@ -1,0 +1,238 @@
+"""A verdict as a forest plot: one bar a check, with its interval and limit on a shared scale.
+
+Positions are percent of the plot's width, so that the page needs no script to fit a phone.
+
+>>> scale = Scale.over([-3.0, 2.0])
+>>> round(scale.at(-0.5))
+50
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from onward import recipes
+from onward.evaluation import statistics
+from onward.evaluation.checks import (
+    FAILED,
+    LEARNING,
+    MEMORY,
+    OPEN,
+    P95,
+    P95_CHANGE,
+    PASSED,
+    Check,
+    Verdict,
+    episode_name,
+    listed,
+    signed,
+)
+
+TONES = {PASSED: "good", FAILED: "bad", OPEN: "open"}
+RESAMPLES = 2_000
+"""For the two lines that no check covers: rows with and without an answer."""
+
+
+@dataclass(frozen=True)
+class Scale:
+    """Values to percent of the width."""
+
+    low: float
+    high: float
+
+    @staticmethod
+    def over(values: Iterable[float | None], room: float = 0.08) -> Scale:
+        """A scale that holds all the finite values, with some room at both ends."""
+        told = [v for v in values if v is not None and math.isfinite(v)] or [0.0, 1.0]
+        low, high = min(told), max(told)
+        pad = (high - low or 1.0) * room
+        return Scale(low - pad, high + pad)
+
+    def at(self, value: float) -> float:
+        """Where a value lies, 0 to 100; what lies outside is put at the edge."""
+        share = (value - self.low) / (self.high - self.low)
+        return round(100 * min(max(share, 0.0), 1.0), 2)
+
+    def ticks(self) -> list[tuple[float, str]]:
+        """Three to six round values inside the scale, with their labels."""
+        raw = (self.high - self.low) / 4
+        power = 10 ** math.floor(math.log10(raw))
+        step = power * min((1, 2, 5, 10), key=lambda m: abs(m * power - raw))
+        first = math.ceil(self.low / step)
+        values = [n * step for n in range(first, math.floor(self.high / step) + 1)]
+        return [(self.at(v), f"{v:g}".replace("-", "−")) for v in values]
+
+
+@dataclass(frozen=True)
+class Bar:
+    """One line of the plot: words, and positions in percent (None: nothing to draw)."""
+
+    name: str
+    mark: str
+    tone: str
+    rows: str = ""
+    values: str = ""
+    change: str = ""
+    limit: str = ""
+    note: str = ""
+    point: float | None = None
+    low: float | None = None
+    high: float | None = None
+    bound: float | None = None
+    zero: float | None = None
+    beyond: str = ""
+    """Which side of the bound fails: "left" or "right"."""
+
+    @property
+    def spoken(self) -> str:
+        """The line for who cannot see the plot."""
+        parts = (self.name, self.change, self.limit, self.rows, self.note)
+        return ", ".join(part for part in parts if part)
+
+
+@dataclass(frozen=True)
+class Panel:
+    """Bars that share a scale."""
+
+    title: str
+    bars: tuple[Bar, ...]
+    ticks: tuple[tuple[float, str], ...] = ()
+
+
+def panels(verdict: Verdict) -> list[Panel]:
+    """The verdict's checks as panels; what could not be measured has a note instead of a bar."""
+    of = {kind: [c for c in verdict.checks if c.kind == kind] for kind in ("floor", "budget")}
+    changes = [c for c in verdict.checks if c.kind in ("gain", "harm")]
+    found = []
+    if changes:
+        extra = by_answer(verdict)
+        title = f"Change in {verdict.metric}, new minus {verdict.champion}"
+        found.append(_panel(title, [*changes, *extra], verdict))
+    if of["floor"]:
+        found.append(_panel(f"{verdict.metric} of the first champion", of["floor"], verdict))
+    found += [_panel(_BUDGETS.get(c.unit, c.unit), [c], verdict) for c in of["budget"]]
+    notes = [c for c in verdict.checks if c.kind == "evidence"]
+    bars = tuple(Bar(episode_name(c.unit), c.mark, TONES[c.mark], note=c.note) for c in notes)
+    return [*found, *([Panel("Evidence", bars)] if bars else [])]
+
+
+_BUDGETS = {
+    P95: "Latency, 95th percentile in ms",
+    P95_CHANGE: "Change of that latency in percent",
+    MEMORY: "Memory in MB",
+}
+
+
+def by_answer(verdict: Verdict) -> list[Check]:
+    """Rows with and without an answer, pooled over the units: shown, not judged.
+
+    Empty unless both kinds are there and both sides were scored.
+    """
+    evidence = verdict.evidence
+    if evidence is None or verdict.champion is None:
+        return []
+    recipe = recipes.get(evidence.recipe)
+    pairs = [
+        (unit.new.aligned(), unit.old.aligned())
+        for unit in evidence.units
+        if unit.new is not None and unit.old is not None and len(unit.new.rows)
+    ]
+    counted = [recipe.metrics(new) for new, _ in pairs]
+    if not pairs or not sum(float(np.sum(c.get("no_n", 0))) for c in counted):
+        return []
+    return [
+        _pooled(name, pairs, [np.asarray(c[count]) > 0 for c in counted], recipe, verdict.level)
+        for name, count in (("with an answer", "has_n"), ("without an answer", "no_n"))
+    ]
+
+
+def _pooled(name: str, pairs: Any, chosen: Any, recipe: Any, level: float) -> Check:
+    strata = [
+        (new[rows], old[rows]) for (new, old), rows in zip(pairs, chosen, strict=True) if rows.any()
+    ]
+
+    def score(totals: Any) -> Any:
+        return recipe.metrics(totals)[recipe.PRIMARY]
+
+    found = statistics.paired(strata, score, statistics.Draws(RESAMPLES, level))
+    check = Check("harm", name, OPEN, rows=sum(len(new) for new, _ in strata))
+    if found.flag:
+        return replace(check, note=found.flag)
+    new, old = (statistics.pooled([pair[side] for pair in strata], score) for side in (0, 1))
+    return replace(check, change=found.value, low=found.low, high=found.high, new=new, old=old)
+
+
+def _panel(title: str, checks: list[Check], verdict: Verdict) -> Panel:
+    compared = {id(c): _compared(c) for c in checks}
+    values = [v for c in checks for v in (compared[id(c)], c.low, c.high, c.limit)]
+    changing = any(c.kind in ("gain", "harm") or c.unit == P95_CHANGE for c in checks)
+    scale = Scale.over([*values, 0.0] if changing or checks[0].kind == "budget" else values)
+    bars = tuple(_bar(c, compared[id(c)], scale, verdict, changing) for c in checks)
+    return Panel(title, bars, tuple(scale.ticks()))
+
+
+def _compared(check: Check) -> float | None:
+    """The number that is held against the limit."""
+    if check.kind in ("gain", "harm") or check.unit == P95_CHANGE:
+        return check.change
+    return check.new
+
+
+def _bar(check: Check, value: float | None, scale: Scale, verdict: Verdict, zero: bool) -> Bar:
+    judged = check.limit is not None
+    at = [None if v is None else scale.at(v) for v in (value, check.low, check.high, check.limit)]
+    sign = "≤" if check.kind == "budget" else "≥"
+    show = signed if zero else _plain
+    return Bar(
+        name=_name(check, verdict),
+        mark=check.mark if judged else "·",
+        tone=TONES[check.mark] if judged else "told",
+        rows=_rows(check),
+        values=f"{check.old:.1f} → {check.new:.1f}" if _both(check) else "",
+        change=_change(check, value, show),
+        limit=f"limit {sign} {show(check.limit)}" if check.limit is not None else "",
+        note="; ".join(part for part in (check.note, _needed(check)) if part),
+        point=at[0],
+        low=at[1] if value is not None else None,
+        high=at[2] if value is not None else None,
+        bound=at[3],
+        zero=scale.at(0.0) if zero else None,
+        beyond="right" if check.kind == "budget" else "left",
+    )
+
+
+def _both(check: Check) -> bool:
+    return check.old is not None and check.new is not None
+
+
+def _plain(value: float) -> str:
+    return f"{value:,.1f}"
+
+
+def _name(check: Check, verdict: Verdict) -> str:
+    if check.unit == LEARNING:
+        return f"learning {listed(verdict.learning)}" if verdict.learning else "learning"
+    return episode_name(check.unit)
+
+
+def _rows(check: Check) -> str:
+    if not check.rows:
+        return ""
+    return f"{check.rows:,} {'timings' if check.kind == 'budget' else 'rows'}"
+
+
+def _change(check: Check, value: float | None, show: Any) -> str:
+    if value is None:
+        return ""
+    if check.low is None or check.high is None:
+        return str(show(value))
+    return f"{show(value)} [{show(check.low)}, {show(check.high)}]"
+
+
+def _needed(check: Check) -> str:
+    return f"about {check.rows_needed:,} rows would settle it" if check.rows_needed else ""

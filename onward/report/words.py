@@ -1,0 +1,45 @@
+"""A line of the journal in words.
+
+>>> outcome({"seq": 9, "what": "refused", "worst_unit": "0001-faq", "worst_change": -1.94})
+'turn 9 was refused (faq −1.9)'
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from onward.evaluation.checks import episode_name, signed
+from onward.registry import journal
+
+Line = dict[str, Any]
+"""A line of the journal."""
+
+
+def outcome(line: Line) -> str:
+    """What the line came to, in words that can follow a semicolon."""
+    turn, what = f"turn {line['seq']}", line["what"]
+    if what == "rollback":
+        return f"rolled back from {line.get('champion')} because of: {line.get('reason', '')}"
+    if what == "adopted":
+        return f"{line.get('version')} was adopted"
+    if what in journal.PROMOTING:
+        forced = f", forced because of: {line.get('reason', '')}" if what == "forced" else ""
+        return f"{turn} made {line.get('version')} the champion{forced}"
+    if what in journal.VERDICTS:
+        return f"{turn} was {what}{because(line)}"
+    return f"{line.get('episode') or line.get('candidate', '')[:12]} was {what}"
+
+
+def because(line: Line) -> str:
+    """Why it was not promoted, in brackets after a space; empty where nothing is told."""
+    needed = f"about {line['rows_needed']:,} rows would do" if line.get("rows_needed") else ""
+    told = needed if line["what"] == "undecided" else worst(line)
+    why = told or str(line.get("because") or "")
+    return f" ({why})" if why else ""
+
+
+def worst(line: Line) -> str:
+    """The old episode that changed worst: "encyclopedia −1.9"; empty where none did."""
+    if line.get("worst_unit") is None or line.get("worst_change") is None:
+        return ""
+    return f"{episode_name(line['worst_unit'])} {signed(line['worst_change'])}"

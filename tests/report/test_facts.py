@@ -1,0 +1,191 @@
+"""Needs, sentences, the forest plot's positions and the timeline's."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import pytest
+
+from onward import files, locks
+from onward.errors import IntegrityError, MissingFiles
+from onward.evaluation.checks import FAILED, OPEN, PASSED, Check, Verdict
+from onward.report import examples, forest
+from onward.report.facts import collect, sentence
+from onward.report.needs import MOST, Need, needs_you
+from onward.report.timeline import MOST as MOST_EVENTS
+from onward.report.timeline import timeline
+from onward.report.words import outcome
+from tests.report import projects
+
+
+def test_at_most_three_needs_the_most_urgent_first(tmp_path: Path) -> None:
+    project = projects.empty(tmp_path)
+    projects.turn(project, [], ["0001-a"], quarantined=1)
+    for stage in ("prepare", "export"):
+        files.write_json(project.error(stage), {"what": f"{stage} broke", "fix": "mend it"})
+    found = needs_you(project, None, IntegrityError("weights changed"))
+    assert len(found) == MOST
+    assert found[0] == Need("weights changed", "onward repair")
+    assert found[1] == Need("prepare failed: prepare broke — mend it", "onward run")
+
+
+QUARANTINED = Need("1 row is in quarantine", "onward episode list --quarantined")
+LEARN = Need("0002-b can be learned", "onward run")
+REFUSED = Need("Turn 3 was refused (a −2.0)", "onward gate --show 3")
+UNDECIDED = Need("Turn 3 was undecided (about 1,410 rows would do)", "onward gate --show 3")
+
+
+@pytest.mark.parametrize(
+    ("line", "needs"),
+    [
+        ({}, [LEARN, QUARANTINED]),
+        (
+            {"what": "refused", "worst_unit": "0001-a", "worst_change": -2.0},
+            [REFUSED, QUARANTINED],
+        ),
+        ({"what": "undecided", "rows_needed": 1410}, [UNDECIDED, QUARANTINED]),
+        ({"what": "promoted", "version": "v1"}, [QUARANTINED]),
+    ],
+)
+def test_needs_of_a_turn(line: dict[str, object], needs: list[Need], tmp_path: Path) -> None:
+    project = projects.empty(tmp_path)
+    made = projects.turn(project, ["0001-a"], ["0002-b"], quarantined=1)
+    judged = {"seq": 3, **line, "turn": made.id} if line else None
+    assert list(needs_you(project, judged, None)) == needs
+
+
+def test_a_verdict_of_an_earlier_turn_leaves_the_new_one_to_learn(tmp_path: Path) -> None:
+    project = projects.empty(tmp_path)
+    projects.turn(project, [], ["0001-a"])
+    line = {"seq": 1, "what": "refused", "turn": "another"}
+    assert [n.command for n in needs_you(project, line, None)] == ["onward run"]
+
+
+def test_missing_files_are_pulled(tmp_path: Path) -> None:
+    project = projects.empty(tmp_path)
+    found = needs_you(project, None, MissingFiles("v1 is not on this machine"))
+    assert found[0].command == "dvc pull"
+
+
+def test_a_run_that_goes_on_is_told(tmp_path: Path) -> None:
+    project = projects.empty(tmp_path)
+    assert collect(project).running == ""
+    with locks.held(project.run_lock, "promotion 3"):
+        assert collect(project).running.startswith("promotion 3, process ")
+
+
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        ({"what": "promoted", "version": "v1"}, "turn 1 made v1 the champion"),
+        (
+            {"what": "forced", "version": "v2", "reason": "law"},
+            "turn 1 made v2 the champion, forced because of: law",
+        ),
+        ({"what": "undecided", "because": "too few rows"}, "turn 1 was undecided (too few rows)"),
+        ({"what": "refused", "because": "no gain"}, "turn 1 was refused (no gain)"),
+        (
+            {"what": "rollback", "champion": "v2", "reason": "slow"},
+            "rolled back from v2 because of: slow",
+        ),
+        ({"what": "withdrawn", "episode": "0002-b"}, "0002-b was withdrawn"),
+        ({"what": "adopted", "version": "v3"}, "v3 was adopted"),
+    ],
+)
+def test_a_line_in_words(line: dict[str, object], words: str) -> None:
+    assert outcome({"seq": 1, **line}) == words
+
+
+def test_the_sentence_names_what_came_last(tmp_path: Path) -> None:
+    project = projects.lively(tmp_path)
+    projects.append(project, "withdrawn", episode="0005-legal", reason="wrong labels")
+    projects.append(project, "rollback", champion="v4", version="v3", reason="slow")
+    assert "rolled back from v4 because of: slow" in sentence(collect(project))
+
+
+def test_positions_keep_the_order_of_the_values() -> None:
+    scale = forest.Scale.over([-3.0, 0.0, 2.0, None, math.nan, math.inf])
+    assert 0 < scale.at(-3) < scale.at(0) < scale.at(2) < 100
+    assert (scale.at(-99), scale.at(99)) == (0, 100)
+
+
+@pytest.mark.parametrize("values", [[], [5.0], [5.0, 5.0], [-1e-9, 1e9], [0.001, 0.002]])
+def test_ticks_are_few_and_inside(values: list[float]) -> None:
+    ticks = forest.Scale.over(values).ticks()
+    assert 1 <= len(ticks) <= 9
+    assert all(0 <= at <= 100 for at, _ in ticks)
+    assert len({label for _, label in ticks}) == len(ticks)
+
+
+def _verdict(*checks: Check) -> Verdict:
+    return Verdict("refused", "final", checks, (), 0.05, "c", "v1", "t", learning=("0002-b",))
+
+
+def test_a_check_that_was_not_measured_has_words_and_no_bar() -> None:
+    check = Check("harm", "0001-a", FAILED, limit=-1.0, note="is not finite")
+    (panel,) = forest.panels(_verdict(check))
+    (bar,) = panel.bars
+    assert (bar.point, bar.low, bar.high, bar.note) == (None, None, None, "is not finite")
+
+
+def test_bars_say_what_they_show() -> None:
+    harm = Check("harm", "0001-a", FAILED, 812, 74.2, 72.3, -1.9, -2.7, -1.1, -1.0, 0.9)
+    gain = Check("gain", "learning", PASSED, 640, 58.9, 63.0, 4.1, 2.9, 5.3, 1.0, 0.001)
+    slow = Check("budget", "p95 ms", OPEN, 60, new=41.0, low=39.0, high=44.0, limit=42.0)
+    changes, latency = forest.panels(_verdict(gain, harm, slow))
+    assert [bar.name for bar in changes.bars] == ["learning b", "a"]
+    assert changes.bars[1].spoken == "a, −1.9 [−2.7, −1.1], limit ≥ −1.0, 812 rows"
+    assert changes.bars[1].tone == "bad"
+    assert latency.bars[0].spoken == "p95 ms, 41.0 [39.0, 44.0], limit ≤ 42.0, 60 timings"
+    assert latency.bars[0].beyond == "right"
+    assert changes.bars[0].point > changes.bars[0].bound > changes.bars[1].point  # type: ignore[operator]
+
+
+def test_with_and_without_an_answer_are_told_apart() -> None:
+    units = [projects.scored("0001-a", 300, -9, known=True, seed=1),
+             projects.scored("0002-b", 300, 9, known=False, seed=2)]  # fmt: skip
+    has, no = forest.by_answer(projects.judged(units, champion="v1"))
+    assert has.rows + no.rows == 600
+    assert 60 < no.rows < 180
+    assert has.low < has.change < has.high  # type: ignore[operator]
+
+
+def test_without_questions_of_no_answer_nothing_is_added() -> None:
+    unit = projects.scored("0002-b", 300, 9, known=False, seed=2, no=0.0)
+    assert forest.by_answer(projects.judged([unit], champion="v1")) == []
+    assert forest.by_answer(projects.judged([unit], champion=None)) == []
+
+
+def test_the_timeline_steps_with_the_champion() -> None:
+    lines = [
+        {"seq": 1, "what": "refused", "version": None},
+        {"seq": 2, "what": "promoted", "version": "v1"},
+        {"seq": 3, "what": "promoted", "version": "v2"},
+        {"seq": 4, "what": "rollback", "version": "v1"},
+    ]
+    made = timeline(lines)
+    assert made.versions == ("v2", "v1")
+    assert [e.serving for e in made.events] == [None, "v1", "v2", "v1"]
+    ys = [e.y for e in made.events]
+    assert ys[2] < ys[1] == ys[3] < ys[0]
+    assert made.unserved
+    assert [e.x for e in made.events] == sorted(e.x for e in made.events)
+
+
+def test_a_long_journal_is_cut_and_says_so() -> None:
+    lines = [{"seq": 1, "what": "promoted", "version": "v1"}]
+    lines += [{"seq": n, "what": "refused", "version": None} for n in range(2, 100)]
+    made = timeline(lines)
+    assert len(made.events) == MOST_EVENTS
+    assert made.left_out == 99 - MOST_EVENTS
+    assert {event.serving for event in made.events} == {"v1"}
+
+
+@pytest.mark.parametrize(
+    ("before", "after"), [("", "a"), ("a b c", "a x c"), ("one", "two three"), ("x", "x"), ("", "")]
+)
+def test_pieces_add_up_to_both_answers(before: str, after: str) -> None:
+    found = examples.pieces(before, after)
+    assert "".join(text for kind, text in found if kind != "come") == before
+    assert "".join(text for kind, text in found if kind != "gone") == after

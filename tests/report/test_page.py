@@ -1,0 +1,180 @@
+"""The page: self-contained, escaped, the same bytes for the same facts, with good empty states."""
+
+from __future__ import annotations
+
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+
+from onward import files
+from onward.report.page import write
+from tests.report import projects
+
+HOSTILE = [
+    "<script>alert(1)</script>",
+    '"><img src=x onerror=alert(1)>',
+    "' onload='alert(1)",
+    "</title></style></svg><script>alert(1)</script>",
+    "{{ 7 * 7 }}{% raw %}",
+    "javascript:alert(1)",
+    "<!-- -->]]>",
+    "\u202eevil\u200b",
+]
+TAGS = set(
+    "html head meta title style body header main section h1 h2 h3 h4 p b time ul li span code div "
+    "small svg rect line circle text g table thead tbody tr th td article del ins mark".split()
+)
+ATTRIBUTES = set(
+    "lang charset http-equiv content name class id datetime aria-labelledby aria-hidden aria-label "
+    "role width height x y x1 x2 y1 y2 cx cy r".split()
+)
+
+
+class Page(HTMLParser):
+    """Tags, attributes and texts of a page."""
+
+    def __init__(self, html: str) -> None:
+        super().__init__()
+        self.tags: list[str] = []
+        self.attributes: set[str] = set()
+        self.classes: set[str] = set()
+        self.texts: list[str] = []
+        self.feed(html)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append(tag)
+        self.attributes |= {name for name, _ in attrs}
+        self.classes |= set((dict(attrs).get("class") or "").split())
+
+    def handle_data(self, data: str) -> None:
+        self.texts.append(" ".join(data.split()))
+
+    @property
+    def text(self) -> str:
+        return " ".join(text for text in self.texts if text)
+
+
+def _page(project: projects.Project) -> tuple[Page, str]:
+    html = write(project, now=projects.NOW).read_text(encoding="utf-8")
+    return Page(html), html
+
+
+def test_the_page_of_a_lively_project(tmp_path: Path) -> None:
+    project = projects.lively(tmp_path)
+    page, html = _page(project)
+    assert write(project, now=projects.NOW) == tmp_path / "report" / "index.html"
+    assert "v4 serves and its files are intact; turn 9 was refused" in page.text
+    assert "As of 22 Nov 2026, 14:02 UTC" in page.text
+    assert "F1 71.4 on 2,100 held-out rows of 3 episodes, worst: support 63.0" in page.text
+    for command in ("onward gate --show 9", "onward episode list --quarantined"):
+        assert f"<code>{command}</code>" in html
+    assert html.count('class="bar ') == 6 + 3  # four checks, with and without an answer; budgets
+    assert page.tags.count("article") == 10
+    assert "<del>in 1066</del><ins>no answer</ins>" in html
+    assert "<mark>Westminster Abbey</mark>" in html
+
+
+def test_equal_facts_give_equal_bytes(tmp_path: Path) -> None:
+    project = projects.lively(tmp_path)
+    assert _page(project)[1] == _page(project)[1]
+
+
+def test_it_stands_alone(tmp_path: Path) -> None:
+    """No script, no address, no style but its own: nothing is loaded from anywhere."""
+    page, html = _page(projects.lively(tmp_path))
+    assert set(page.tags) <= TAGS
+    assert page.attributes <= ATTRIBUTES
+    assert "default-src &#39;none&#39;" in html
+    assert not re.search(r"https?://|url\(|@import|src=|href=", html)
+
+
+def test_nothing_yet(tmp_path: Path) -> None:
+    page, _ = _page(projects.empty(tmp_path))
+    assert "Nothing serves yet, and no episode is open." in page.text
+    assert "onward episode open NAME FILE" in page.text
+    assert "No turn was judged yet." in page.text
+    assert "svg" not in page.tags
+
+
+def test_opened_but_not_judged(tmp_path: Path) -> None:
+    project = projects.empty(tmp_path)
+    projects.turn(project, [], ["0001-encyclopedia"])
+    page, _ = _page(project)
+    assert "Nothing serves yet, and no turn was judged." in page.text
+    assert "encyclopedia can be learned onward run" in page.text
+
+
+def test_first_champion(tmp_path: Path) -> None:
+    project = projects.empty(tmp_path)
+    made = projects.turn(project, [], ["0001-encyclopedia"])
+    unit = projects.scored("0001-encyclopedia", 300, 0, known=False, seed=1)
+    verdict = projects.judged([unit], champion=None)
+    projects.keep(project, verdict, version="v1", turn_id=made.id)
+    page, _ = _page(project)
+    assert "F1 of the first champion" in page.text
+    assert "p95 change" not in page.text
+
+
+def test_a_champion_that_is_damaged(tmp_path: Path) -> None:
+    """I2: the page is still drawn, says so, and names the command."""
+    project = projects.lively(tmp_path)
+    card = project.version("v4") / "card.json"
+    card.write_bytes(card.read_bytes() + b" ")
+    page, _ = _page(project)
+    assert "v4 serves and something is wrong: card.json in v4 is changed" in page.text
+    assert "onward repair" in page.text
+    assert "bad" in page.classes
+
+
+def test_a_verdict_that_is_not_on_this_machine(tmp_path: Path) -> None:
+    project = projects.lively(tmp_path)
+    files.remove(project.verdict(9))
+    page, _ = _page(project)
+    assert "9 is not on this machine, or is incomplete" in page.text
+    assert "`dvc pull` fetches it" in page.text
+
+
+def test_examples_of_another_candidate_are_not_shown(tmp_path: Path) -> None:
+    project = projects.lively(tmp_path)
+    files.write_json(project.made("evaluate") / "summary.json", {"candidate": "e" * 64})
+    page, _ = _page(project)
+    assert page.tags.count("article") == 0
+    assert "onward gate --examples 9" in page.text
+
+
+@pytest.mark.parametrize("text", HOSTILE)
+def test_s07_markup_is_text(text: str, tmp_path: Path) -> None:
+    """In rows, ids, reasons, names and errors; in elements, attributes and SVG."""
+    project = projects.lively(tmp_path)
+    before = set(_page(project)[0].tags)
+    files.write_text(project.params, f"project: {{name: {files.canonical(text).decode()}}}\n")
+    units = [projects.scored(text, 300, -9, known=True, seed=8),
+             projects.scored("0004-faq", 300, 8, known=False, seed=9)]  # fmt: skip
+    verdict = projects.judged(units, champion="v4")
+    projects.keep(project, verdict, version=None, turn_id="z", by=text, reason=text)
+    hostile = projects.example(text, question=text, context=f"a {text} b", answers=[text])
+    for side in ("before", "after"):
+        hostile[side] = {**hostile[side], "text": f"{side} {text}"}
+    projects.examples(project, [hostile] * 2, [hostile] * 2)
+    projects.append(project, "rollback", by=text, reason=text, champion="v4", version="v3")
+    files.write_json(project.error("prepare"), {"what": text, "fix": text})
+    page, html = _page(project)
+    assert set(page.tags) <= before | {"p"}
+    assert page.attributes <= ATTRIBUTES
+    assert page.tags.count("style") == 1
+    assert " ".join(text.split()) in page.text
+    assert page.text.count("rolled back from v4 because of") == 2  # the sentence and the title
+    if set(text) & set("<>\"'"):
+        assert text not in html
+
+
+def test_every_expression_of_the_template_is_escaped() -> None:
+    from onward.report import page
+
+    template = page._asset("page.html")
+    assert re.findall(r"\|\s*safe", template) == ["| safe"]
+    assert "{{ css | safe }}" in template
+    assert "autoescape false" not in template
+    assert page._environment().autoescape is True
