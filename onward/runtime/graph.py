@@ -89,12 +89,12 @@ def export(model: Any, spec: ExportSpec, *, opset: int) -> Graph:
 
 def serialised(proto: Any) -> bytes:
     """The one byte form of a graph, without notes. Raises ExportError: larger than one file."""
-    del proto.metadata_props[:]
-    for part in (proto.graph, *proto.functions):
+    graph = proto.graph
+    values = (*graph.input, *graph.output, *graph.value_info, *graph.initializer)
+    nodes = [node for part in (graph, *proto.functions) for node in part.node]
+    for part in (proto, graph, *proto.functions, *values, *nodes):
         del part.metadata_props[:]
-        for node in part.node:
-            del node.metadata_props[:]
-            node.doc_string = ""
+        part.doc_string = ""
     size = proto.ByteSize()
     if size > MAX_BYTES:
         raise ExportError(

@@ -1,0 +1,96 @@
+"""Parity as pure functions: samples of batches, differences, scores and the paired loss."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+import pytest
+
+from onward.errors import MissingFiles, ParityError
+from onward.evaluation.ledger import Entry, LedgerPart, part
+from onward.evaluation.statistics import Draws
+from onward.recipes import extractive
+from onward.runtime import parity
+
+
+class Fixed:
+    """A runner that answers with its value, whatever is asked."""
+
+    def __init__(self, value: float) -> None:
+        self.value = value
+
+    def predict(self, batch: list[dict[str, Any]]) -> list[dict[str, np.ndarray]]:
+        return [{"start_logits": np.full(len(f["input_ids"]), self.value)} for f in batch]
+
+
+def _features(*lengths: int) -> list[dict[str, Any]]:
+    return [{"input_ids": [1] * length} for length in lengths]
+
+
+def _part(f1: list[float]) -> LedgerPart:
+    size = len(extractive.STATISTICS)
+    row = {"answers": ["right"], "starts": [0], "context": "right", "question": "?", "id": "x"}
+    entries = {}
+    for number, value in enumerate(f1):
+        text = "right" if value else "wrong"
+        told = extractive.statistics(row, {"text": text, "no_answer": False})
+        assert len(told) == size
+        entries[f"r{number}"] = Entry("{}", tuple(float(x) for x in told))
+    return part("a", "p", "s", {"u": entries})
+
+
+def test_the_sample_has_the_shortest_the_longest_and_padded_batches() -> None:
+    batches = parity.sample(_features(*range(3, 103)))
+    sizes = [[len(f["input_ids"]) for f in batch] for batch in batches]
+    assert sizes[:2] == [[3], [102]]
+    assert len(sizes) == 8 and all(len(set(batch)) > 1 for batch in sizes[2:])
+
+
+def test_the_sample_of_one_window_is_that_window() -> None:
+    batches = parity.sample(_features(7))
+    assert {len(f["input_ids"]) for batch in batches for f in batch} == {7}
+
+
+def test_a_difference_that_is_not_finite_is_infinite() -> None:
+    ours = [{"start_logits": np.array([0.0, np.nan])}]
+    assert math.isinf(parity.difference(ours, [{"start_logits": np.zeros(2)}]))
+
+
+@pytest.mark.parametrize(("value", "limit"), [(0.01, 1e-3), (math.nan, 1e9), (math.inf, 1e9)])
+def test_logits_past_the_limit_fail_with_the_number(value: float, limit: float) -> None:
+    with pytest.raises(ParityError, match="differ from torch's by") as caught:
+        parity.logits(Fixed(value), Fixed(0.0), [_features(4, 9)], limit)
+    assert "[4, 9]" in caught.value.where
+
+
+def test_logits_at_the_limit_pass() -> None:
+    assert parity.logits(Fixed(0.5), Fixed(0.0), [_features(4)], 0.5) == 0.5
+
+
+def test_scores_past_the_limit_fail_either_way_and_name_the_unit() -> None:
+    worse, better = _part([1, 1, 0, 0]), _part([1, 1, 1, 0])
+    for onnx, torch, sign in ((worse, better, "-25.00"), (better, worse, "+25.00")):
+        found = parity.scores(extractive, onnx, torch)
+        parity.require(found, 25.0)
+        with pytest.raises(ParityError, match=f"\\{sign}") as caught:
+            parity.require(found, 24.9)
+        assert caught.value.where == "u, 4 held-out rows"
+        assert caught.value.details["units"][0]["rows"] == 4
+
+
+def test_a_score_that_is_not_a_number_fails() -> None:
+    with pytest.raises(ParityError):
+        parity.require([parity.UnitScore("u", 1, 50.0, math.nan)], 100.0)
+
+
+def test_rows_that_onnx_did_not_answer_are_named() -> None:
+    with pytest.raises(MissingFiles):
+        parity.scores(extractive, _part([1, 1]), _part([1, 1, 1]))
+
+
+def test_the_loss_is_new_minus_old_on_the_same_rows() -> None:
+    found = parity.loss(extractive, _part([1] * 90 + [0] * 10), _part([1] * 100), Draws(1000))
+    assert found.value == pytest.approx(-10)
+    assert found.low < -10 < found.high < 0
