@@ -82,14 +82,9 @@ def _rebase(project: Project) -> list[str]:
     from onward.episodes.turn import Turn, compose
 
     turn = Turn.read(project)
-    made = {
-        line.get("version"): line.get("candidate")
-        for line in journal.lines(project)
-        if line["what"] in journal.PROMOTING
-    }
-    if turn.base.kind != "version" or made.get(turn.base.name) not in (
-        journal.withdrawn_candidates(project)
-    ):
+    made = {line["version"]: line["candidate"] for line in journal.promotions(project)}
+    base = made.get(turn.base.name) if turn.base.kind == "version" else None
+    if base not in journal.withdrawn_candidates(project):
         return []
     composed = compose(project, turn.data.model_dump())
     if composed == turn:

@@ -154,5 +154,10 @@ def verdict_for(project: Project, key: str) -> dict[str, Any] | None:
     return matching[-1] if matching else None
 
 
+def promotions(project: Project) -> list[dict[str, Any]]:
+    """The lines that made a version, in order."""
+    return [line for line in lines(project) if line["what"] in PROMOTING]
+
+
 def _verdicts(project: Project) -> list[dict[str, Any]]:
     return [line for line in lines(project) if line["what"] in VERDICTS]

@@ -106,7 +106,7 @@ def record(project: Project, verdict: Judged, seq: int, *, keep: Keep, by: str =
 
 def following(project: Project) -> str:
     """The next version's name: one above the highest that the journal names."""
-    named = [line["version"] for line in journal.lines(project) if line.get("version")]
+    named = [line["version"] for line in journal.promotions(project)]
     return f"v{max((int(name[1:]) for name in named), default=0) + 1}"
 
 

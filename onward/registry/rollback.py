@@ -34,16 +34,11 @@ def targets(project: Project) -> list[Target]:
     serving = versions.pointer(project)
     withdrawn = journal.withdrawn_candidates(project)
     found = []
-    for line in reversed(promotions(project)):
+    for line in reversed(journal.promotions(project)):
         if serving is None or line["version"] != serving.version:
             problem = _problem(project, line, withdrawn)
             found.append(Target(line["version"], line["seq"], line["candidate"], problem))
     return found
-
-
-def promotions(project: Project) -> list[dict[str, Any]]:
-    """The journal's lines that made a version, in order."""
-    return [line for line in journal.lines(project) if line["what"] in journal.PROMOTING]
 
 
 def rollback(
@@ -73,7 +68,9 @@ def rollback(
             raise problem
         (probe or in_a_fresh_process)(project.version(to) / "package")
         seq = journal.next_seq(project)
-        left = next(p for p in promotions(project) if p["version"] == before.version)["candidate"]
+        left = next(p for p in journal.promotions(project) if p["version"] == before.version)[
+            "candidate"
+        ]
         said = journal.entry(
             seq,
             "rollback",
@@ -107,7 +104,7 @@ def reinstate(project: Project, name: str, reason: str, *, by: str = "") -> str:
     with locks.held(project.run_lock, f"reinstating {name}"):
         finish(project)
         withdrawn = journal.withdrawn_candidates(project)
-        known = {line["version"]: line["candidate"] for line in promotions(project)}
+        known = {line["version"]: line["candidate"] for line in journal.promotions(project)}
         wanted = known.get(name, name)
         matching = [c for c in withdrawn if c == wanted or (len(name) >= 8 and c.startswith(name))]
         if len(matching) != 1:
@@ -131,7 +128,7 @@ def _ends(project: Project, to: str) -> tuple[Pointer, dict[str, Any]]:
     """The pointer as it stands and the promotion that made the target."""
     project.version(to)  # refuses what is not a version's name
     before = versions.pointer(project)
-    made = {line["version"]: line for line in promotions(project)}
+    made = {line["version"]: line for line in journal.promotions(project)}
     if before is None or to not in made or to == before.version:
         others = [name for name in made if before is None or name != before.version]
         why = "serves already" if before and to == before.version else "was never promoted"
