@@ -5,7 +5,7 @@ its modules changed, its recipe's module, or (for those that depend on it) the m
 skipped when only plumbing did: how errors, progress or locks are shown cannot change an output.
 
 >>> sorted(code("validate", "extractive"))
-['modules', 'recipe', 'schema', 'stage']
+['defaults', 'modules', 'recipe', 'schema', 'stage']
 
 What this does not cover: a local change inside an installed library that keeps its version, and
 code that a stage runs without importing it. Nothing here imports torch or ONNX Runtime: their
@@ -23,17 +23,40 @@ from pathlib import Path
 from typing import Any
 
 import onward
-from onward import files
+from onward import config, files
 from onward.errors import SettingsError
 
 SCHEMA = 1
 
-_READS_EPISODES = ("onward.episodes.turn", "onward.files")
+_EPISODES = (
+    "onward.episodes.folders",
+    "onward.episodes.rows",
+    "onward.episodes.turn",
+    "onward.files",
+)
+_ENCODED = (
+    "onward.learning.base",
+    "onward.learning.encoder",
+    "onward.learning.features",
+    "onward.learning.table",
+)
+_SCORED = (
+    "onward.evaluation.ledger",
+    "onward.evaluation.row_cache",
+    "onward.evaluation.runner",
+    "onward.evaluation.scorer",
+)
+_SERVED = (
+    "onward.runtime.graph_safety",
+    "onward.runtime.package",
+    "onward.runtime.parity",
+    "onward.runtime.providers",
+    "onward.runtime.session",
+)
 
 STAGES: dict[str, tuple[str, ...]] = {
     "validate": (
-        *_READS_EPISODES,
-        "onward.config",
+        *_EPISODES,
         "onward.validation.columns",
         "onward.validation.expectations",
         "onward.validation.extractive",
@@ -42,29 +65,98 @@ STAGES: dict[str, tuple[str, ...]] = {
         "onward.validation.run",
         "onward.validation.suite",
     ),
-    "prepare": (*_READS_EPISODES, "onward.config", "onward.learning.prepare"),
-    "finetune": (*_READS_EPISODES, "onward.config", "onward.learning.finetune"),
-    "evaluate": (*_READS_EPISODES, "onward.config", "onward.evaluation.evaluate"),
-    "export": (*_READS_EPISODES, "onward.config", "onward.runtime.export"),
-    "benchmark": (*_READS_EPISODES, "onward.config", "onward.runtime.bench"),
+    "prepare": (
+        *_EPISODES,
+        *_ENCODED,
+        "onward.learning.memory",
+        "onward.learning.prepare",
+        "onward.learning.rows",
+    ),
+    "finetune": (
+        *_EPISODES,
+        *_ENCODED,
+        "onward.learning.checkpoints",
+        "onward.learning.curves",
+        "onward.learning.finetune",
+        "onward.learning.loop",
+        "onward.learning.precision",
+        "onward.learning.structures",
+        "onward.learning.terms",
+        "onward.learning.trainer",
+        "onward.learning.tunings",
+    ),
+    "evaluate": (
+        *_EPISODES,
+        *_SCORED,
+        "onward.evaluation.comparison",
+        "onward.evaluation.evaluate",
+        "onward.evaluation.examples",
+        "onward.evaluation.slices",
+    ),
+    "export": (
+        *_EPISODES,
+        *_SCORED,
+        *_SERVED,
+        "onward.evaluation.statistics",
+        "onward.runtime.export",
+        "onward.runtime.graph",
+        "onward.runtime.int8",
+        "onward.runtime.probes",
+        "onward.runtime.quantise",
+    ),
+    "benchmark": (
+        *_EPISODES,
+        *_SERVED,
+        "onward.evaluation.ledger",
+        "onward.evaluation.runner",
+        "onward.evaluation.statistics",
+        "onward.runtime.bench",
+        "onward.runtime.choice",
+        "onward.runtime.inputs",
+        "onward.runtime.memory",
+        "onward.runtime.pictures",
+        "onward.runtime.timing",
+    ),
 }
 """Per stage, the modules whose source can change its bytes. A test walks the imports."""
 
-RECIPES: dict[str, tuple[str, ...]] = {"extractive": ("onward.recipes.extractive",)}
-"""Per recipe, the modules that belong to it alone."""
+RECIPES: dict[str, tuple[str, ...]] = {
+    "extractive": (
+        "onward.recipes.extractive",
+        "onward.recipes.shapes",
+        "onward.recipes.spans",
+        "onward.recipes.squad_metrics",
+        "onward.recipes.windows",
+    )
+}
+"""Per recipe, the modules that it consists of."""
+
+SETTINGS: dict[str, tuple[str, ...]] = {
+    "validate": ("validate", "prepare.max_length"),
+    "prepare": ("prepare", "strategy"),
+    "finetune": ("finetune", "strategy"),
+    "evaluate": ("evaluate",),
+    "export": ("export", "evaluate"),
+    "benchmark": ("benchmark", "gate.p95_ms", "gate.memory_mb"),
+}
+"""Per stage, the blocks or keys of params.yaml that it reads, as dvc.yaml names them."""
 
 PLUMBING = frozenset(
     {
-        "onward",
+        "onward.config",  # the defaults that matter are in the fingerprint by themselves
         "onward.errors",
+        "onward.fingerprints",
+        "onward.learning.orphan",  # ends a trainer whose parent is gone
         "onward.locks",
         "onward.progress",
         "onward.project",
-        "onward.stages",
+        "onward.registry.journal",
+        "onward.registry.versions",  # finds and verifies; what is read is named by the turn
         "onward.stages.entry",
+        *(f"onward.stages.{stage}" for stage in STAGES),
     }
 )
-"""Modules that stages import and that cannot change an output's bytes."""
+"""Modules that stages import and that cannot change an output's bytes; so are all __init__.py."""
 
 PACKAGES = (
     "torch",
@@ -106,7 +198,7 @@ def machine() -> dict[str, Any]:
 
 
 def code(stage: str, recipe: str) -> dict[str, Any]:
-    """sha256 of each source module that can change the stage's bytes, its recipe's included.
+    """What of the code can change the stage's bytes: modules by sha256, defaults of its settings.
 
     Args:
         stage: a key of STAGES.
@@ -127,7 +219,15 @@ def code(stage: str, recipe: str) -> dict[str, Any]:
         "stage": stage,
         "recipe": recipe,
         "modules": {name: files.sha256(source(name)) for name in names if source(name).is_file()},
+        "defaults": {name: _default(name) for name in SETTINGS[stage]},
     }
+
+
+def _default(name: str) -> Any:
+    """The defaults of a block or a key: DVC sees only what params.yaml itself says."""
+    block, _, key = name.partition(".")
+    values = config.BLOCKS[block]().model_dump(mode="json")
+    return values[key] if key else values
 
 
 def source(module: str) -> Path:

@@ -66,13 +66,16 @@ def ours(module: str) -> frozenset[str]:
     return frozenset(found)
 
 
-def reachable(*roots: str) -> set[str]:
-    """Every module of ours that the roots can come to import."""
+def reachable(*roots: str, without: frozenset[tuple[str, str]] = frozenset()) -> set[str]:
+    """Every module of ours that the roots can come to import.
+
+    `without` names imports (importer, imported) that are not followed.
+    """
     seen: set[str] = set()
     left = [root for root in roots if root in everything()]
     while left:
         module = left.pop()
         if module not in seen:
             seen.add(module)
-            left += ours(module)
+            left += [name for name in ours(module) if (module, name) not in without]
     return seen

@@ -14,12 +14,28 @@ from tests.stages.imports import ROOT, everything, reachable
 STAGES = sorted(fingerprints.STAGES)
 
 
+TURN = "onward.episodes.turn"
+NEVER_RUN = frozenset(
+    (TURN, name)
+    for name in (
+        "onward.learning",
+        "onward.learning.encoder",
+        "onward.registry",
+        "onward.registry.journal",
+        "onward.registry.versions",
+    )
+)
+"""Imports of `turn.compose`, which writes a turn: no stage does."""
+
+
 def _declared(stage: str) -> set[str]:
     return {*fingerprints.STAGES[stage], *fingerprints.RECIPES["extractive"]}
 
 
 def _reached(stage: str) -> set[str]:
-    return reachable(f"onward.stages.{stage}", *fingerprints.RECIPES["extractive"])
+    roots = (f"onward.stages.{stage}", *fingerprints.RECIPES["extractive"])
+    found = reachable(*roots, without=NEVER_RUN)
+    return {name for name in found if everything()[name].name != "__init__.py"}
 
 
 @pytest.mark.parametrize("stage", STAGES)
@@ -31,6 +47,25 @@ def test_every_reachable_module_is_declared(stage: str) -> None:
 @pytest.mark.parametrize("stage", STAGES)
 def test_no_module_is_declared_for_nothing(stage: str) -> None:
     assert sorted(_declared(stage) - _reached(stage)) == []
+
+
+def test_packages_hold_no_code_but_the_recipes_door() -> None:
+    """An __init__.py is never part of a fingerprint, so it must not decide anything."""
+    holding = {
+        name
+        for name, path in everything().items()
+        if name.startswith("onward")
+        and path.name == "__init__.py"
+        and any(not isinstance(node, ast.Expr) for node in ast.parse(path.read_text("utf-8")).body)
+    }
+    assert holding <= {"onward", "onward.recipes"}
+
+
+def test_stages_compose_no_turn() -> None:
+    """What NEVER_RUN rests on."""
+    for stage in STAGES:
+        for module in _declared(stage) - {TURN}:
+            assert "compose(" not in everything()[module].read_text(encoding="utf-8")
 
 
 def test_plumbing_names_modules_and_is_never_declared() -> None:
@@ -78,12 +113,28 @@ def _blocks_read(module: str) -> set[str]:
 
 
 @pytest.mark.parametrize("stage", STAGES)
+def test_params_are_what_is_declared(stage: str) -> None:
+    assert _pipeline()[stage]["params"] == list(fingerprints.SETTINGS[stage])
+
+
+@pytest.mark.parametrize("stage", STAGES)
 def test_params_are_the_blocks_that_the_code_reads(stage: str) -> None:
-    """Contract 8. The stages' own modules only: what composes a turn is not run by a stage."""
-    modules = _declared(stage) - {"onward.episodes.turn", "onward.config"}
+    """Contract 8. What composes a turn is not run by a stage."""
+    modules = _declared(stage) - {TURN}
     read = set().union(*(_blocks_read(module) for module in sorted(modules)))
-    params = _pipeline()[stage]["params"]
-    assert read == {str(p).partition(".")[0] for p in params}  # type: ignore[attr-defined]
+    assert read == {name.partition(".")[0] for name in fingerprints.SETTINGS[stage]}
+
+
+def test_a_changed_default_changes_the_fingerprint(monkeypatch: pytest.MonkeyPatch) -> None:
+    """DVC compares what params.yaml says; a key left out has its default from the code."""
+
+    class Other(config.Prepare):
+        max_length: int = 384
+
+    before = {stage: fingerprints.code(stage, "extractive") for stage in STAGES}
+    monkeypatch.setitem(config.BLOCKS, "prepare", Other)
+    changed = {s for s in STAGES if fingerprints.code(s, "extractive") != before[s]}
+    assert changed == {"prepare", "validate"}
 
 
 def test_the_walk_sees_lazy_imports_and_reads() -> None:
