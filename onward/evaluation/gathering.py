@@ -192,7 +192,10 @@ class _Final:
     def __init__(self, project: Project, candidate: str) -> None:
         self.project, self.candidate = project, candidate
         self.made = project.made("export")
-        self.report = files.read_json(project.made("benchmark") / "report.json")
+        report = project.made("benchmark") / "report.json"
+        if not report.exists():
+            raise _not_made("benchmark", report)
+        self.report = files.read_json(report)
         self.variant = str(self.report["variant"])
         device = str(self.report["provider"]).removeprefix("onnx-")
         self.subject = f"{self.variant} package, {device.upper()}"
@@ -242,14 +245,20 @@ def _part(made: Path, artifacts: set[str], provider: str, stage: str) -> LedgerP
     """The part of a stage's ledger that belongs to this candidate."""
     from onward.evaluation.ledger import read_parts
 
+    if not (made / files.MANIFEST).exists():
+        raise _not_made(stage, made)
     files.verify(made)
     for part in read_parts(made / "ledger.parquet"):
         if part.artifact in artifacts and part.provider.startswith(provider):
             return part
-    raise MissingFiles(
+    raise _not_made(stage, made / "ledger.parquet")
+
+
+def _not_made(stage: str, where: Path) -> MissingFiles:
+    return MissingFiles(
         f"turn/{stage} was not made from the candidate in turn/finetune",
-        where=str(made / "ledger.parquet"),
-        fix="`dvc repro` (or `onward run`) makes it anew; nothing was judged",
+        where=str(where),
+        fix="`dvc repro` (or `onward run`) makes it; nothing was judged",
     )
 
 

@@ -10,6 +10,9 @@
 
 A known unit passes only if all do, so harm needs no correction for many units; a turn's further
 candidates do (`level_of`), or trying seeds until one passes would be a way through.
+
+>>> level_of(Gate.model_validate({"level": 0.05}), tries=2)
+0.0125
 """
 
 from __future__ import annotations

@@ -140,6 +140,15 @@ class TestStale:
         with pytest.raises(MissingFiles, match="not made from the candidate"):
             judge(first, "accuracy")
 
+    @pytest.mark.parametrize("stage", ["evaluate", "export", "benchmark"])
+    def test_a_stage_that_has_not_run_is_named(self, first: Project, stage: str) -> None:
+        toy_turn.exported(first, 0.9)
+        toy_turn.benchmarked(first)
+        files.remove(first.made(stage))
+        with pytest.raises(MissingFiles, match=f"turn/{stage} was not made") as raised:
+            judge(first, "accuracy" if stage == "evaluate" else "final")
+        assert "dvc repro" in raised.value.fix
+
     def test_f05_a_changed_ledger_is_caught(self, first: Project) -> None:
         path = first.made("evaluate") / "ledger.parquet"
         data = bytearray(path.read_bytes())
