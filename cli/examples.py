@@ -25,7 +25,7 @@ SHOWN = 5
 
 
 def lost_and_won(project: Project, seq: int) -> dict[str, Any]:
-    """{seq, before, lost, won, worst} of a kept verdict, as onward/evaluation/examples.py has it.
+    """{seq, before, counts, lost, won, worst}: the latter as onward/evaluation/examples.py has it.
 
     Raises:
         UsageError: it was given without evidence.
@@ -41,8 +41,17 @@ def lost_and_won(project: Project, seq: int) -> dict[str, Any]:
             fix=f"`onward gate --show {seq}` shows all there is",
         )
     recipe = recipes.get(verdict.evidence.recipe)
-    told = examples(recipe, _comparison(project, recipe, verdict.evidence))
-    return {"seq": seq, "before": verdict.champion or "the trivial baseline", **told}
+    compared = _comparison(project, recipe, verdict.evidence)
+    change = (
+        recipe.metrics(compared.after)[recipe.PRIMARY]
+        - (recipe.metrics(compared.before)[recipe.PRIMARY])
+    )
+    return {
+        "seq": seq,
+        "before": verdict.champion or "the trivial baseline",
+        "counts": {"lost": int((change < 0).sum()), "won": int((change > 0).sum())},
+        **examples(recipe, compared),
+    }
 
 
 def _comparison(project: Project, recipe: Any, evidence: Evidence) -> Comparison:
@@ -91,9 +100,8 @@ def lines(data: dict[str, Any]) -> list[str]:
     """The five most lost and most won, for people."""
     shown = []
     for kind in ("lost", "won"):
-        rows = data[kind][:SHOWN]
-        shown.append(f"{kind.upper()} against {data['before']}: {len(rows)} of {len(data[kind])}+")
-        for row in rows:
+        shown.append(f"{kind.upper()} against {data['before']}: {data['counts'][kind]:,} rows")
+        for row in data[kind][:SHOWN]:
             shown += _example(row)
     return shown
 

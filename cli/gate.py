@@ -121,15 +121,18 @@ def _show(seq: int, as_json: bool) -> None:
     from cli.tables import verdict_table
     from onward.evaluation import verdicts
 
-    verdict = verdicts.read(here(), _known(seq))
-    answer(as_json, {**verdict.to_json(), "seq": seq}, verdict_table(verdict, seq))
+    version = _line(seq).get("version")
+    verdict = verdicts.read(here(), seq)
+    data = {**verdict.to_json(), "seq": seq, "version": version}
+    answer(as_json, data, verdict_table(verdict, seq, version=version))
 
 
 def _replay(seq: int, as_json: bool) -> None:
     from cli.tables import verdict_table
     from onward.evaluation import verdicts
 
-    replay = verdicts.replay(here(), _known(seq))
+    version = _line(seq).get("version")
+    replay = verdicts.replay(here(), seq)
     data = {
         "seq": seq,
         "same": replay.same,
@@ -137,7 +140,7 @@ def _replay(seq: int, as_json: bool) -> None:
         "notes": list(replay.notes),
     }
     said = "bit-identical" if replay.same else "NOT the same"
-    shown = verdict_table(replay.again or replay.kept, seq)
+    shown = verdict_table(replay.again or replay.kept, seq, version=version)
     lines = [f"Replayed from the kept rows: {said}", *replay.differences, *replay.notes]
     answer(as_json, data, shown, *lines)
     if not replay.same:
@@ -147,21 +150,24 @@ def _replay(seq: int, as_json: bool) -> None:
 def _examples(seq: int, as_json: bool) -> None:
     from cli.examples import lines, lost_and_won
 
-    data = lost_and_won(here(), _known(seq))
+    _line(seq)
+    data = lost_and_won(here(), seq)
     answer(as_json, data, *lines(data))
 
 
-def _known(seq: int) -> int:
+def _line(seq: int) -> dict[str, Any]:
+    """The journal's line of a verdict."""
     from onward.registry import journal
 
-    known = [line["seq"] for line in journal.lines(here()) if line["what"] in journal.VERDICTS]
+    lines = journal.lines(here())
+    known = {line["seq"]: line for line in lines if line["what"] in journal.VERDICTS}
     if seq not in known:
         raise UsageError(
             f"There is no verdict {seq}",
             where=str(here().journal),
             fix=f"verdicts are {', '.join(map(str, known)) or 'none yet'}; see `onward history`",
         )
-    return seq
+    return known[seq]
 
 
 COMMANDS = (gate, promote)

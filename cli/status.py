@@ -74,7 +74,7 @@ def _quality(champion: Standing) -> str:
 
 
 def _last(line: dict[str, Any]) -> str:
-    from onward.report.facts import worst
+    from onward.report.words import worst
 
     what = f"{line['seq']} · {line['what'].upper()} {_age(line['at'])} ago"
     detail = worst(line) if line["what"] in ("refused", "undecided") else line.get("version")

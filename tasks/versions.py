@@ -10,6 +10,7 @@ cache, tasks/tags.py speaks Git. Callers import this module.
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -83,6 +84,8 @@ def opened(project: Project) -> Iterator[Repo]:
     from dvc.exceptions import DvcException
     from dvc.repo import Repo
 
+    # It reminds of `git add` at every step; what it refuses comes as an exception.
+    logging.getLogger("dvc").setLevel(logging.ERROR)
     try:
         with Repo(str(project.root)) as repo, repo.scm_context(quiet=True):
             yield repo
