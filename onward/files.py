@@ -248,6 +248,8 @@ def seal(folder: Path, **extra: Any) -> str:
     files = inventory(folder)
     for name in files:
         _sync(folder / name)
+    for inner in sorted(path for path in folder.rglob("*") if path.is_dir()):
+        _sync(inner)  # a file's own flush does not promise that its name is kept
     write_json(folder / MANIFEST, {"schema": SCHEMA, **extra, "files": files})
     return sha256(folder / MANIFEST)
 

@@ -1,0 +1,367 @@
+"""Durable files: the old bytes or the new, whole folders or none, and every damage noticed."""
+
+from __future__ import annotations
+
+import errno
+import json
+import math
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from onward import files
+from onward.errors import DiskFull, IntegrityError, MissingFiles
+
+Json = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False)
+    | st.text(st.characters(codec="utf-8")),
+    lambda inner: st.lists(inner) | st.dictionaries(st.text(st.characters(codec="utf-8")), inner),
+    max_leaves=10,
+)  # fmt: skip
+
+
+class Failing:
+    """Makes the Nth durable operation fail, and remembers all that were asked for."""
+
+    def __init__(self, nth: int, error: BaseException) -> None:
+        self.nth, self.error = nth, error
+        self.seen: list[tuple[str, str]] = []
+
+    def __call__(self, kind: str, path: Path) -> None:
+        self.seen.append((kind, path.name))
+        if len(self.seen) == self.nth:
+            raise self.error
+
+
+@pytest.fixture
+def fail(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Failing]]:
+    def install(nth: int, error: BaseException | None = None) -> Failing:
+        failing = Failing(nth, error or OSError(errno.EIO, "injected"))
+        monkeypatch.setattr(files, "operation", failing)
+        return failing
+
+    yield install
+
+
+def full() -> OSError:
+    return OSError(errno.ENOSPC, "No space left on device")
+
+
+def names(folder: Path) -> list[str]:
+    return sorted(p.relative_to(folder).as_posix() for p in folder.rglob("*") if p.is_file())
+
+
+# ---- values -------------------------------------------------------------------------------------
+
+
+@given(Json)
+def test_a_json_value_has_one_form(value: object) -> None:
+    form = files.canonical(value)
+    assert json.loads(form) == value
+    assert files.canonical(json.loads(form)) == form
+    assert len(files.digest(value)) == 64
+
+
+def test_order_of_keys_does_not_matter_and_nan_is_refused() -> None:
+    assert files.digest({"a": 1, "b": 2}) == files.digest({"b": 2, "a": 1})
+    with pytest.raises(ValueError, match="Out of range"):
+        files.canonical(math.nan)
+
+
+# ---- single files -------------------------------------------------------------------------------
+
+
+def test_a_file_is_replaced_as_a_whole(tmp_path: Path) -> None:
+    path = tmp_path / "new" / "folder" / "a.json"
+    files.write_json(path, {"b": 1, "a": "é"})
+    assert path.read_text() == '{\n "a": "é",\n "b": 1\n}\n'
+    assert path.stat().st_mode & 0o777 == 0o644
+    assert files.read_json(path) == {"b": 1, "a": "é"}
+    files.write_text(path, "other")
+    assert path.read_bytes() == b"other" and names(tmp_path) == ["new/folder/a.json"]
+
+
+def test_reading_what_is_not_there_or_not_json(tmp_path: Path) -> None:
+    with pytest.raises(MissingFiles, match=r"a\.json is not there"):
+        files.read_json(tmp_path / "a.json")
+    (tmp_path / "a.json").write_bytes(b"\xff")
+    with pytest.raises(IntegrityError, match="not readable JSON"):
+        files.read_json(tmp_path / "a.json")
+
+
+def test_f02_a_write_that_fails_anywhere_leaves_old_or_new(
+    tmp_path: Path, fail: Callable[..., Failing]
+) -> None:
+    path = tmp_path / "a"
+    for nth in range(1, 100):
+        path.write_bytes(b"old")
+        failing = fail(nth)
+        try:
+            files.write_bytes(path, b"new")
+        except OSError:
+            # The last fsync comes after the rename: then the new bytes are there.
+            assert path.read_bytes() in (b"old", b"new")
+            assert names(tmp_path) == ["a"]
+            continue
+        assert path.read_bytes() == b"new"
+        break
+    assert [kind for kind, _ in failing.seen] == ["open", "write", "fsync", "rename", "fsync"]
+
+
+@pytest.mark.parametrize("code", [errno.ENOSPC, errno.EDQUOT])
+def test_f04_a_full_disk_names_path_needed_and_free(
+    tmp_path: Path, fail: Callable[..., Failing], code: int
+) -> None:
+    path = tmp_path / "a"
+    path.write_bytes(b"old")
+    fail(2, OSError(code, "full"))
+    with pytest.raises(DiskFull) as caught:
+        files.write_bytes(path, b"12345")
+    assert caught.value.where == str(path)
+    assert caught.value.details["needed"] == 5 and caught.value.details["free"] > 0
+    assert path.read_bytes() == b"old" and names(tmp_path) == ["a"]
+
+
+def test_f04_a_full_disk_where_even_the_folder_is_gone(tmp_path: Path) -> None:
+    with pytest.raises(DiskFull), files._disk_errors(tmp_path / "gone" / "a", 1):
+        raise full()
+
+
+def test_other_errors_of_the_system_pass_as_they_are(
+    tmp_path: Path, fail: Callable[..., Failing]
+) -> None:
+    fail(1, PermissionError(errno.EACCES, "denied"))
+    with pytest.raises(PermissionError):
+        files.write_bytes(tmp_path / "a", b"x")
+
+
+def test_f04_what_cannot_fit_is_refused_before_it_starts(tmp_path: Path) -> None:
+    files.ensure_space(tmp_path / "not" / "yet" / "there", 1)
+    with pytest.raises(DiskFull, match="bytes needed") as caught:
+        files.ensure_space(tmp_path / "not" / "yet", 1 << 60)
+    assert caught.value.details["needed"] == 1 << 60
+
+
+# ---- lines --------------------------------------------------------------------------------------
+
+
+def test_lines_are_appended_and_read(tmp_path: Path) -> None:
+    path = tmp_path / "deep" / "journal"
+    assert files.read_lines(path) == []
+    for number in range(3):
+        files.append_line(path, {"n": number})
+    assert files.read_lines(path) == [{"n": 0}, {"n": 1}, {"n": 2}]
+    assert path.read_bytes() == b'{"n":0}\n{"n":1}\n{"n":2}\n'
+
+
+@pytest.mark.parametrize("torn", [b"x", b'{"n":', b'{"n":1}'])
+def test_i3_a_torn_last_line_counts_as_not_written(tmp_path: Path, torn: bytes) -> None:
+    path = tmp_path / "journal"
+    for before in ([], [{"n": 0}]):
+        path.write_bytes(b"".join(files.canonical(line) + b"\n" for line in before) + torn)
+        assert files.read_lines(path) == before
+        files.append_line(path, {"n": 9})
+        assert files.read_lines(path) == [*before, {"n": 9}]
+
+
+def test_a_broken_line_before_the_last_is_an_error(tmp_path: Path) -> None:
+    path = tmp_path / "journal"
+    path.write_bytes(b'{"n":0}\nbroken\n{"n":2}\n')
+    with pytest.raises(IntegrityError) as caught:
+        files.read_lines(path)
+    assert caught.value.where == f"{path}:2"
+
+
+def test_f02_an_append_that_fails_is_not_there_unless_it_was_flushed(
+    tmp_path: Path, fail: Callable[..., Failing]
+) -> None:
+    path = tmp_path / "journal"
+    for nth in range(1, 100):
+        path.write_bytes(b'{"n":0}\n')
+        failing = fail(nth)
+        try:
+            files.append_line(path, {"n": 1})
+        except OSError:
+            flushed = len(failing.seen) == 4  # the folder's own fsync comes after the line's
+            assert len(files.read_lines(path)) == (2 if flushed else 1)
+            continue
+        break
+    assert [kind for kind, _ in failing.seen] == ["open", "write", "fsync", "fsync"]
+
+
+def test_f04_a_full_disk_leaves_the_lines_as_they_were(
+    tmp_path: Path, fail: Callable[..., Failing]
+) -> None:
+    path = tmp_path / "journal"
+    files.append_line(path, {"n": 0})
+    fail(3, full())
+    with pytest.raises(DiskFull):
+        files.append_line(path, {"n": 1})
+    assert path.read_bytes() == b'{"n":0}\n'
+
+
+# ---- folders ------------------------------------------------------------------------------------
+
+
+def build(final: Path, text: str = "weights", **options: bool) -> None:
+    with files.building(final, **options) as folder:  # type: ignore[arg-type]
+        (folder / "inner").mkdir()
+        (folder / "inner" / "a").write_text(text)
+        (folder / "b").write_text("b")
+
+
+def test_a_folder_is_sealed_with_what_was_given(tmp_path: Path) -> None:
+    with files.building(tmp_path / "v1", version="v1") as folder:
+        (folder / "a").write_text("123")
+    manifest = files.read_json(tmp_path / "v1" / files.MANIFEST)
+    digest = files.sha256(tmp_path / "v1" / "a")
+    assert manifest == {
+        "schema": 1,
+        "version": "v1",
+        "files": {"a": {"sha256": digest, "bytes": 3}},
+    }
+    assert (tmp_path / "v1").stat().st_mode & 0o777 == 0o755
+
+
+def test_equal_contents_give_equal_manifests(tmp_path: Path) -> None:
+    build(tmp_path / "one")
+    build(tmp_path / "two")
+    one, two = (files.sha256(tmp_path / name / files.MANIFEST) for name in ("one", "two"))
+    assert one == two
+    assert sorted(files.verify(tmp_path / "one", two)) == ["b", "inner/a"]
+
+
+def test_a_folder_is_immutable_unless_replaced(tmp_path: Path) -> None:
+    build(tmp_path / "v1")
+    with pytest.raises(IntegrityError, match="immutable"):
+        build(tmp_path / "v1", "other")
+    build(tmp_path / "v1", "other", replace=True)
+    assert (tmp_path / "v1" / "inner" / "a").read_text() == "other"
+    assert [path.name for path in tmp_path.iterdir()] == ["v1"]
+
+
+def test_a_block_that_fails_leaves_nothing(tmp_path: Path) -> None:
+    with pytest.raises(KeyboardInterrupt), files.building(tmp_path / "v1") as folder:
+        (folder / "a").write_text("half")
+        raise KeyboardInterrupt
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_f04_a_full_disk_while_a_folder_is_built(tmp_path: Path) -> None:
+    with pytest.raises(DiskFull) as caught, files.building(tmp_path / "v1"):
+        raise full()
+    assert caught.value.where == str(tmp_path / "v1")
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("replace", [False, True])
+def test_f02_a_reader_sees_a_whole_folder_or_none(
+    tmp_path: Path, fail: Callable[..., Failing], replace: bool
+) -> None:
+    seen = set()
+    for nth in range(1, 100):
+        shutil.rmtree(tmp_path / "registry", ignore_errors=True)
+        final = tmp_path / "registry" / "v1"
+        fail(1000)
+        if replace:
+            build(final, "old")
+        failing = fail(nth)
+        try:
+            build(final, "new", replace=replace)
+        except OSError:
+            if final.exists():
+                files.verify(final)
+                seen.add((final / "inner" / "a").read_text())
+            fail(1000)
+            files.sweep(final.parent)
+            assert {path.name for path in final.parent.iterdir()} <= {"v1"}
+            continue
+        break
+    assert (final / "inner" / "a").read_text() == "new"
+    assert len(failing.seen) > 8
+    assert seen == ({"old", "new"} if replace else {"new"})
+
+
+def damaged(how: str) -> Callable[[Path], None]:
+    def damage(folder: Path) -> None:
+        target = folder / "inner" / "a"
+        if how == "changed":
+            target.write_text("Weights")
+        elif how == "missing":
+            target.unlink()
+        elif how == "extra":
+            (folder / "inner" / "c").touch()
+        elif how == "only plain files":
+            target.unlink()
+            target.symlink_to("/etc/hostname")
+
+    return damage
+
+
+@pytest.mark.parametrize("how", ["changed", "missing", "extra", "only plain files"])
+def test_s12_every_damage_is_noticed_and_named(tmp_path: Path, how: str) -> None:
+    build(tmp_path / "v1")
+    damaged(how)(tmp_path / "v1")
+    with pytest.raises(IntegrityError, match=how) as caught:
+        files.verify(tmp_path / "v1")
+    assert "inner" in caught.value.where
+
+
+def test_s12_a_manifest_of_its_own_does_not_help_against_a_recorded_one(tmp_path: Path) -> None:
+    build(tmp_path / "v1")
+    recorded = files.sha256(tmp_path / "v1" / files.MANIFEST)
+    (tmp_path / "v1" / "b").write_text("edited")
+    assert files.seal(tmp_path / "v1") != recorded
+    files.verify(tmp_path / "v1")
+    with pytest.raises(IntegrityError, match="not the one that was recorded"):
+        files.verify(tmp_path / "v1", recorded)
+
+
+def test_a_folder_without_a_manifest_is_missing(tmp_path: Path) -> None:
+    for folder in (tmp_path / "v1", tmp_path):
+        with pytest.raises(MissingFiles, match="not on this machine"):
+            files.verify(folder)
+
+
+# ---- removing and sweeping ----------------------------------------------------------------------
+
+
+def test_removing_files_folders_and_nothing(tmp_path: Path) -> None:
+    build(tmp_path / "v1")
+    (tmp_path / "a").touch()
+    for name in ("v1", "a", "absent"):
+        files.remove(tmp_path / name)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_f02_a_removal_that_fails_leaves_the_folder_whole(
+    tmp_path: Path, fail: Callable[..., Failing]
+) -> None:
+    build(tmp_path / "v1")
+    fail(1)
+    with pytest.raises(OSError, match="injected"):
+        files.remove(tmp_path / "v1")
+    files.verify(tmp_path / "v1")
+    fail(1000)
+    files.sweep(tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["v1"]
+
+
+def test_sweeping_takes_leftovers_alone(tmp_path: Path) -> None:
+    assert files.sweep(tmp_path / "absent") == []
+    for name in (".v1.abc.tmp", ".v1.abc.old"):
+        (tmp_path / name).mkdir()
+    for name in (".a.abc.tmp", ".hidden", "b.tmp", "c"):
+        (tmp_path / name).touch()
+    swept = files.sweep(tmp_path)
+    assert [path.name for path in swept] == [".a.abc.tmp", ".v1.abc.old", ".v1.abc.tmp"]
+    assert names(tmp_path) == [".hidden", "b.tmp", "c"]
+
+
+def test_without_a_hook_nothing_happens(tmp_path: Path) -> None:
+    assert files._untouched("write", tmp_path) is None
+    assert list(tmp_path.iterdir()) == []
