@@ -3,8 +3,9 @@
 `Loop` and `Watch` are mixed into Trainer and TrainerCallback by `assemble`, when torch is loaded.
 Beyond Trainer they give: an order of windows that depends on seed and epoch alone, so that a
 resumed training sees what the undisturbed one saw; the exact mean over a batch cut into
-micro-batches (but for padding, which a reader's loss looks at, too); a stop at the first number that is not finite; checkpoints that are complete or not
-there; early stopping at the ends of epochs; and a stop when whoever started it is gone.
+micro-batches (but for padding, which a reader's loss looks at, too); a stop at the first number
+that is not finite; checkpoints that are complete or not there; early stopping at the ends of
+epochs; and a stop when whoever started it is gone.
 """
 
 from __future__ import annotations

@@ -119,10 +119,13 @@ def _attempt(task: Task, settings: Finetune, micro: int) -> Trained:
     _quiet(settings)
     transformers.set_seed(settings.seed)
     model = tunings.apply(task.build(), settings)
+    caches = getattr(model.config, "use_cache", None)
     steps, sizes = task.steps(settings.batch_size), tunings.sizes(model)
     number = precision.resolve(settings.precision)
     course = _finish(task, model) or _train(task, settings, micro, model, steps, number)
     model = tunings.plain(model).cpu().eval()
+    if caches is not None:
+        model.config.use_cache = caches  # Trainer turns it off; the candidate keeps its base's
     done = course.best_step() or steps
     return Trained(model, course, done, micro, number, sizes)
 
