@@ -27,8 +27,12 @@ HEAVY = {"torch", "transformers", "peft", "great_expectations", "onnxruntime", "
 LINES, FUNCTION_LINES = 400, 60
 
 WRITERS = {
-    "onward/files.py",
+    "onward/demo.py",  # a cache of what pip fetched, checked by sha256
     "onward/episodes/rows.py",  # streams parquet into a folder that files.building flushes
+    "onward/episodes/sieve.py",  # streams rows, likewise, and calls files.operation itself
+    "onward/evaluation/ledger.py",  # into memory; files.write_bytes writes it
+    "onward/evaluation/verdicts.py",  # into a folder that files.building flushes
+    "onward/files.py",
 }
 """Modules that may open files for writing by themselves; all others call onward/files.py."""
 
@@ -132,7 +136,7 @@ def _is_write(call: ast.Call) -> bool:
     if receiver in ("files", "parquet", "rows"):
         return False
     if name == "replace":
-        return receiver == "os" or len(call.args) == 1
+        return receiver == "os" or (receiver != "" and len(call.args) == 1)
     if name == "open":
         words = [
             a.value
@@ -158,16 +162,6 @@ def test_the_list_of_writers_is_true() -> None:
     assert {n for n in WRITERS if not _writes((ROOT / n).read_text(encoding="utf-8"))} == set()
 
 
-def test_nothing_is_printed_but_by_progress_and_stages() -> None:
-    calls = {
-        name
-        for name, path in modules("onward").items()
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
-        if isinstance(node, ast.Call) and ast.unparse(node.func) == "print"
-    }
-    assert calls <= {"onward.progress", "onward.stages.entry", "onward.runtime.probe"}
-
-
 @pytest.mark.parametrize(
     ("line", "writes"),
     [
@@ -180,6 +174,7 @@ def test_nothing_is_printed_but_by_progress_and_stages() -> None:
         ("path.open('rb')", False),
         ("files.write_text(path, 'x')", False),
         ("'a'.replace('a', 'b')", False),
+        ("replace(verdict, key=key)", False),
         ("open_episode(project, 'a')", False),
     ],
 )

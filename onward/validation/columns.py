@@ -135,6 +135,8 @@ def _joined(parts: list[pd.DataFrame], deliveries: Sequence[Delivery]) -> pd.Dat
     rows = pd.concat(parts, ignore_index=True)
     rows = rows[~_corrected(rows, deliveries)].reset_index(drop=True)
     held = rows["side"] == "heldout"
+    rows["same_id"] = rows.duplicated(["episode", "id"], keep=False).astype(np.int64)
+    rows["same_id_elsewhere"] = rows["id"].duplicated(keep=False).astype(np.int64) - rows["same_id"]
     rows["also_held_out"] = (~held & rows["key"].isin(rows["key"][held])).astype(np.int64)
     return rows
 

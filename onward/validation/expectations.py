@@ -21,23 +21,20 @@ Frame = Literal["rows", "episodes", "learning"]
 
 @dataclass(frozen=True)
 class Expectation:
-    """One column of one frame, and what its values must be.
+    """Every value of one column of one frame lies in [low, high]; None leaves a side open.
 
     A failed `warning` is reported and stops nothing.
     """
 
     name: str
-    kind: Literal["between", "unique"]
     frame: Frame
     column: str
     low: float | None = None
     high: float | None = None
     severity: Literal["critical", "warning"] = "critical"
 
-    def limit(self) -> dict[str, Any] | None:
+    def limit(self) -> dict[str, Any]:
         """The limits as the report shows them."""
-        if self.kind == "unique":
-            return None
         return {"min": self.low, "max": self.high}
 
 
@@ -59,13 +56,8 @@ def between(
     high: float | None = None,
     severity: Literal["critical", "warning"] = "critical",
 ) -> Expectation:
-    """Every value of the column lies in [low, high]; None leaves a side open."""
-    return Expectation(name, "between", frame, column, low, high, severity)
-
-
-def unique(name: str, frame: Frame, column: str) -> Expectation:
-    """No value of the column stands in it twice."""
-    return Expectation(name, "unique", frame, column)
+    """An Expectation that reads as a sentence where it is listed."""
+    return Expectation(name, frame, column, low, high, severity)
 
 
 def of_any_recipe(settings: Validate) -> list[Expectation]:
@@ -75,7 +67,10 @@ def of_any_recipe(settings: Validate) -> list[Expectation]:
         between("enough training rows", "episodes", "train_rows", low=settings.min_train_rows),
         between("enough held-out rows", "episodes", "heldout_rows", low=settings.min_heldout_rows),
         between("no null in a row", "rows", "nulls", high=0),
-        between("ids can be read", "rows", "id_chars", low=1, high=1000),
-        unique("ids are unique in the turn", "rows", "id"),
+        between("rows have ids", "rows", "id_chars", low=1),
+        between("ids are unique in their episode", "rows", "same_id", high=0),
+        between(
+            "ids are unique in the turn", "rows", "same_id_elsewhere", high=0, severity="warning"
+        ),
         between("no training row is held out", "rows", "also_held_out", high=0),
     ]

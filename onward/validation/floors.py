@@ -7,7 +7,7 @@ is nothing to fail. Each floor is an outcome like any other, and fails the repor
 from __future__ import annotations
 
 from onward.validation.columns import Frames
-from onward.validation.expectations import Expectation, Frame, between
+from onward.validation.expectations import Frame, between
 from onward.validation.suite import Outcome
 
 
@@ -30,7 +30,7 @@ def _floor(name: str, frame: Frame, column: str, count: int) -> Outcome:
 def _all_checked(outcome: Outcome, lines: int) -> Outcome:
     """The expectation looked at every line of its frame, and there was one."""
     of = outcome.expectation
-    expected = Expectation(f"all lines checked: {of.name}", "between", of.frame, of.column, lines)
+    expected = between(f"all lines checked: {of.name}", of.frame, of.column, low=lines)
     looked = lines > 0 and outcome.checked == lines
     skipped = max(lines - outcome.checked, int(not looked))
     return Outcome(expected, looked, outcome.checked, skipped, (), None)

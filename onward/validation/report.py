@@ -85,11 +85,10 @@ def failure(found: dict[str, Any], where: str) -> ValidationFailed | None:
 
 
 def _limit(line: dict[str, Any]) -> str:
-    limit, observed = line["limit"] or {}, line["observed"] or {}
-    least, most = limit.get("min"), limit.get("max")
+    least, most, observed = line["limit"]["min"], line["limit"]["max"], line["observed"]
     parts = [
         f"at least {least:g}" if least is not None else "",
         f"at most {most:g}" if most is not None else "",
         f"found {observed['min']:g} to {observed['max']:g}" if observed else "",
     ]
-    return f"{line['column']} {', '.join(part for part in parts if part) or 'unique'}"
+    return f"{line['column']} {', '.join(part for part in parts if part)}"

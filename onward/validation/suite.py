@@ -84,13 +84,13 @@ def _suite(listed: list[Expectation]) -> Any:
 
 
 def _native(expected: Expectation) -> Any:
-    from great_expectations import expectations as native
+    from great_expectations.expectations import ExpectColumnValuesToBeBetween
 
-    meta = {"name": expected.name}
-    if expected.kind == "unique":
-        return native.ExpectColumnValuesToBeUnique(column=expected.column, meta=meta)
-    return native.ExpectColumnValuesToBeBetween(
-        column=expected.column, min_value=expected.low, max_value=expected.high, meta=meta
+    return ExpectColumnValuesToBeBetween(
+        column=expected.column,
+        min_value=expected.low,
+        max_value=expected.high,
+        meta={"name": expected.name},
     )
 
 
@@ -124,7 +124,7 @@ def _outcome(expected: Expectation, result: Any, frame: Any, identity: list[str]
 
 
 def _observed(values: Any) -> dict[str, Any] | None:
-    """Least and greatest value of a numeric column."""
-    if not len(values) or values.dtype.kind not in "iuf":
+    """Least and greatest value; None where all are null."""
+    if values.isna().all():
         return None
     return {"min": round(float(values.min()), 3), "max": round(float(values.max()), 3)}

@@ -78,8 +78,11 @@ CASES: dict[str, list[tuple[str, Callable[[Episode], None], str]]] = {
     ],
     "enough training rows": [("D01", _only("train", 19), EPISODE)],
     "enough held-out rows": [("D01", _only("heldout", 0), EPISODE)],
-    "ids can be read": [("empty", _row(id=""), "0002-new/train/")],
-    "ids are unique in the turn": [("D08", _same_id_in_both_sides, "0002-new/train/toy-1007-5")],
+    "rows have ids": [("empty", _row(id=""), "0002-new/train/")],
+    "ids are unique in their episode": [
+        ("D08", _same_id_in_both_sides, "0002-new/train/toy-1007-5"),
+    ],
+    "ids are unique in the turn": [("D08", _row(id="toy-5-3"), "0001-old/train/toy-5-3")],
     "no training row is held out": [("D09", _held_out_row_in_other_case, ROW)],
     "questions say something": [
         ("D06 blank", _row(question=" \t"), ROW),
