@@ -15,7 +15,8 @@ from onward.episodes.rows import damaged
 BATCH = 64
 """Rows in memory at a time; each may be a million characters long."""
 
-_BROKEN = (pa.ArrowException, OSError)
+# UnicodeDecodeError: the name of a column; that of a value is the row's own fault, see `_row`.
+_BROKEN = (pa.ArrowException, OSError, UnicodeDecodeError)
 
 
 def columns(path: Path) -> list[str]:

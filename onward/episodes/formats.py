@@ -49,6 +49,8 @@ _SUFFIXES = {
     ".pq": ("parquet",),
 }
 
+_ROW = re.compile(rb'^\{\s*"', re.MULTILINE)
+
 _FOREIGN = (
     (b"\x1f\x8b", "a gzip archive"),
     (b"PK\x03\x04", "a zip archive (or an Excel file)"),
@@ -95,8 +97,8 @@ def sniff(path: Path, max_field_chars: int, declared: str | None = None) -> Sour
             f"{declared!r} is not a format", where=str(path), fix=f"one of {', '.join(FORMATS)}"
         )
     most = LINE_FACTOR * max_field_chars
-    kind = _content(path)
     expected = (declared,) if declared else _SUFFIXES.get(path.suffix.lower(), tuple(FORMATS))
+    kind = _content(path, likely_rows=expected == ("jsonl",))
     if kind not in expected:
         raise _differs(path, " or ".join(FORMATS[e] for e in expected), _called(kind))
     return _with_columns(path, kind, most)
@@ -128,8 +130,11 @@ def read(source: Source, wanted: Sequence[str] = ()) -> Iterator[Incoming]:
     return delimited.read(source.path, source.delimiter, source.most_bytes)
 
 
-def _content(path: Path) -> str:
-    """One of FORMATS, or a name for what else it is."""
+def _content(path: Path, *, likely_rows: bool) -> str:
+    """One of FORMATS, or a name for what else it is.
+
+    `likely_rows`: it is called JSONL, so a strange first line is one bad row where others are good.
+    """
     with path.open("rb") as source:
         start = source.read(16)
     if not start:
@@ -143,8 +148,10 @@ def _content(path: Path) -> str:
     body = found.lstrip()
     if not body:
         raise DataError(f"{path.name} holds only white space", where=str(path), fix="send it again")
-    if b"\0" in found[:1000]:
+    if found[:1000].count(b"\0") > len(found[:1000]) / 10:
         return "binary data, or UTF-16 without a byte order mark (save it as UTF-8)"
+    if likely_rows and _ROW.search(body) and (body[:1] != b"{" or _json_kind(body) == "jsonl"):
+        return "jsonl"
     if body.startswith(b"<"):
         return "HTML or XML"
     if body.startswith(b"["):
@@ -159,7 +166,7 @@ def _json_kind(body: bytes) -> str:
     parser = ijson.get_backend("python").basic_parse_coro(events)
     # Only the part before a fault (or the end of `body`) is looked at; reading names the fault.
     with suppress(ijson.JSONError, ValueError, StopIteration):
-        parser.send(body)
+        parser.send(body.decode("utf-8", "replace").encode())
     with suppress(ijson.JSONError, ValueError):
         parser.close()
     depth = 0
@@ -170,7 +177,11 @@ def _json_kind(body: bytes) -> str:
         if number and depth == 0:
             return "jsonl"
     one_line = b"\n" not in body.strip()
-    whole = first.endswith(b"}") or (one_line and not re.match(rb'\{\s*"(data|version)"', first))
+    whole = (
+        first.endswith(b"}")
+        or b"\n{" in body
+        or (one_line and not re.match(rb'\{\s*"(data|version)"', first))
+    )
     return "jsonl" if whole else "squad"
 
 

@@ -34,6 +34,7 @@ GROUP_ROWS = 1_000
 GROUP_CHARS = 8_000_000
 """Characters after which a row group is closed although it holds fewer rows."""
 
+_BROKEN = (pa.ArrowException, OSError, UnicodeDecodeError)
 _REPAIR = "`onward repair` brings an episode's files back; send another file where this one came in"
 
 
@@ -115,7 +116,7 @@ def batches(path: Path, columns: Sequence[str] | None = None) -> Iterator[pa.Rec
         with pq.ParquetFile(path, page_checksum_verification=True, pre_buffer=False) as source:
             _refuse_without(path, source.schema_arrow.names, columns)
             yield from source.iter_batches(batch_size=GROUP_ROWS, columns=columns)
-    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
+    except _BROKEN as error:
         raise damaged(path, error) from error
 
 
@@ -124,7 +125,7 @@ def count(path: Path) -> int:
     _refuse_empty(path)
     try:
         return int(pq.read_metadata(path).num_rows)
-    except (pa.ArrowException, OSError) as error:
+    except _BROKEN as error:
         raise damaged(path, error) from error
 
 
@@ -168,8 +169,10 @@ def normalised(text: str) -> str:
     >>> normalised("  Who wrote\u200b it?! ") == normalised("who wrote it")
     True
     """
-    folded = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", text).casefold())
-    return " ".join(folded.translate(_FOLD).split())
+    # First what does not show: between two marks it would hinder their canonical order.
+    shown = text if text.isascii() else text.translate(_SHOWN)
+    folded = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", shown).casefold())
+    return " ".join(folded.translate(_SPACED).split())
 
 
 def is_blank(text: str) -> bool:
@@ -184,13 +187,19 @@ def is_blank(text: str) -> bool:
 _READABLE = frozenset("Lu Ll Lt Lm Lo Nd Nl No Sm Sc Sk So Mc Co Cn".split())
 
 
-class _Fold(dict[int, str]):
-    """Code point -> what stands for it; each is looked up once."""
+class _Spaced(dict[int, str]):
+    """Code point -> itself, or a space for controls and punctuation; each is looked up once."""
 
     def __missing__(self, code: int) -> str:
         kind = unicodedata.category(chr(code))
-        seen = " " if kind[0] in "PZ" or kind == "Cc" else "" if kind == "Cf" else chr(code)
-        return self.setdefault(code, seen)
+        return self.setdefault(code, " " if kind[0] in "PZ" or kind == "Cc" else chr(code))
 
 
-_FOLD = _Fold()
+class _Shown(dict[int, str]):
+    """Code point -> itself, or nothing for a character that does not show."""
+
+    def __missing__(self, code: int) -> str:
+        return self.setdefault(code, "" if unicodedata.category(chr(code)) == "Cf" else chr(code))
+
+
+_SPACED, _SHOWN = _Spaced(), _Shown()

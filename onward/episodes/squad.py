@@ -233,7 +233,9 @@ def _questions(paragraph: Any, title: Any) -> Iterator[_Fields]:
         if twice is not None:
             yield None, "duplicate-keys", f"the key {twice[:40]!r} stands twice", _shown(question)
             continue
-        values = {"title": title, **{k: question[k] for k in COLUMNS if k in question}}
+        # Without `is_impossible` an empty list of answers is a fault, not an answer.
+        values = {"title": title, "is_impossible": False}
+        values |= {key: question[key] for key in COLUMNS if key in question}
         if "context" in paragraph:
             values["context"] = paragraph["context"]
         yield values, "", "", ""

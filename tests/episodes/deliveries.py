@@ -80,7 +80,7 @@ def jsonl(path: Path, rows: Iterable[Any]) -> Path:
 
 
 def squad(rows: Iterable[Row], **extra: Any) -> dict[str, Any]:
-    """The SQuAD form of rows: one article a title, one paragraph a row; `more` joins the question."""
+    """The SQuAD form of rows: one article a title, one paragraph a row; `more` is added to it."""
     articles: dict[str, list[Any]] = {}
     for row in rows:
         pairs = zip(row["answers"], row["starts"], strict=True)
