@@ -54,16 +54,16 @@ def decode(
     for row, numbers in zip(rows, windows, strict=True):
         spans: dict[tuple[int, int], float] = {}
         for number in numbers:
-            for score, start, end in _spans(features[number], outputs[number], settings):
+            found = _spans(row["context"], features[number], outputs[number], settings)
+            for score, start, end in found:
                 place = _trimmed(row["context"], start, end)
                 spans[place] = max(score, spans.get(place, -np.inf))
-        spans.pop((-1, -1), None)
         null = min((_null(outputs[number]) for number in numbers), default=0.0)
         yield _prediction(row["context"], spans, null, settings)
 
 
-def _spans(feature: Feature, output: Output, settings: Evaluate) -> list[Span]:
-    """The best `n_best` spans of one window."""
+def _spans(context: str, feature: Feature, output: Output, settings: Evaluate) -> list[Span]:
+    """The best `n_best` spans of one window that start and end in a token with text."""
     offsets = feature["offsets"]
     at = np.flatnonzero(offsets[:, 0] >= 0)
     if not at.size:
@@ -72,8 +72,8 @@ def _spans(feature: Feature, output: Output, settings: Evaluate) -> list[Span]:
     places = offsets[inside]
     start = output["start_logits"][inside].astype(np.float64)
     end = output["end_logits"][inside].astype(np.float64)
-    empty = places[:, 0] >= places[:, 1]
-    start[empty] = end[empty] = -np.inf
+    blank = [not context[low:high].strip() for low, high in places.tolist()]
+    start[blank] = end[blank] = -np.inf
     # Row i, column j: the span of tokens i to i + j.
     width = min(settings.max_answer_tokens, len(start))
     padded = np.concatenate([end, np.full(width - 1, -np.inf)])
@@ -90,7 +90,7 @@ def _spans(feature: Feature, output: Output, settings: Evaluate) -> list[Span]:
 
 
 def _trimmed(context: str, start: int, end: int) -> tuple[int, int]:
-    """The span without the white space that some tokenizers count in; (-1, -1) if it is all so.
+    """The span without the white space that some tokenizers count in.
 
     A tokenizer that strips accents ends a decomposed "café" before its accent: the marks that
     follow the last letter belong to it.
@@ -98,8 +98,6 @@ def _trimmed(context: str, start: int, end: int) -> tuple[int, int]:
     while end < len(context) and unicodedata.category(context[end])[0] == "M":
         end += 1
     text = context[start:end]
-    if not text.strip():
-        return -1, -1
     return start + len(text) - len(text.lstrip()), end - len(text) + len(text.rstrip())
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -203,3 +205,12 @@ def test_a_failed_run_leaves_the_last_result(
     monkeypatch.undo()
     run(project)
     assert outputs(project) == first
+
+
+def test_i4_the_stage_ends_in_one_typed_error(tmp_path: Path) -> None:
+    at = episodes.project(tmp_path)
+    command = [sys.executable, "-m", "onward.stages.evaluate"]
+    done = subprocess.run(command, cwd=at.root, capture_output=True, text=True, check=False)
+    assert done.returncode == 3
+    assert files.read_json(at.error("evaluate"))["error"] == "UsageError"
+    assert "There is no turn" in done.stderr and "Traceback" not in done.stderr

@@ -124,8 +124,25 @@ def test_one_window_that_is_sure_of_an_answer_is_enough() -> None:
     settings = Evaluate(no_answer=True)
     found = next(extractive.decode([row], [feature, feature], [output, sure], settings))
     assert (found["text"], found["no_answer"]) == ("c", False)
+    assert len(found["n_best"]) == settings.n_best + 1
     spans = [(one["start"], one["end"]) for one in found["n_best"]]
     assert len(spans) == len(set(spans)), "the same span of two windows is one candidate"
+
+
+def test_tokens_of_white_space_neither_start_nor_end_an_answer() -> None:
+    """As SentencePiece makes them: alone, or counted into the word that follows."""
+    row = {"context": "a  b c", "answers": [], "starts": []}
+    places = [[-1, -1], [0, 1], [1, 2], [2, 2], [2, 4], [4, 6]]
+    feature = {"row": 0, "offsets": np.array(places, np.int32)}
+    logits = np.array([0, 1, 9, 9, 2, 0], np.float32)
+    found = answer(row, feature, {"start_logits": logits, "end_logits": logits}, n_best=3)
+    assert [(one["text"], one["start"], one["end"]) for one in found["n_best"]] == [
+        ("b", 3, 4),
+        ("a  b", 0, 4),
+        ("a", 0, 1),
+    ]
+    blank = {**feature, "offsets": np.array([[-1, -1], [1, 2], [2, 2], [2, 3]] + 2 * [[1, 3]])}
+    assert answer(row, blank, {"start_logits": logits, "end_logits": logits})["no_answer"]
 
 
 def test_a_context_without_words_has_no_answer_even_from_a_model_that_never_says_so() -> None:
