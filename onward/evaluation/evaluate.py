@@ -55,9 +55,7 @@ def run(project: Project) -> None:
     rows = heldout(project, turn)
     folder = project.made("finetune")
     files.verify(folder)
-    after = score_model(
-        project, recipe, folder / "model", folder, rows, settings, "score candidate"
-    )
+    after = score_model(project, recipe, folder / "model", rows, settings, "score candidate")
     baseline = trivial(recipe, rows)
     base = _base(project, turn, recipe, rows, settings)
     before = base or baseline
@@ -73,7 +71,7 @@ def run(project: Project) -> None:
     summary["slices"] = slices(recipe, compared)
     told = {"schema": SCHEMA, "before": summary["before"], **examples(recipe, compared)}
     with files.building(project.made("evaluate"), replace=True, turn=turn.id) as made:
-        write_parts(made / "ledger.parquet", [one for one in (base, after) if one])
+        write_parts(made / "ledger.parquet", _different(base, after))
         files.write_json(made / "summary.json", summary)
         files.write_json(made / "examples.json", told)
     files.write_json(project.made("scores.json"), _flat(summary["units"]))
@@ -89,13 +87,13 @@ def score_model(
     project: Project,
     recipe: ModuleType,
     model_dir: Path,
-    spec_dir: Path,
     rows: Rows,
     settings: Evaluate,
     label: str,
 ) -> LedgerPart:
-    """Score a torch model under its own spec.json, through the project's cache."""
-    prepare, evaluate = resolve(files.read_json(spec_dir / "spec.json"), settings)
+    """Score a torch model under the spec.json beside its folder, through the project's cache."""
+    spec = files.read_json(model_dir.parent / "spec.json")
+    prepare, evaluate = resolve(spec, settings)
     runner = TorchRunner(model_dir, settings.threads, recipe=recipe)
     return score(
         recipe,
@@ -127,7 +125,12 @@ def _base(
     folder = project.version(turn.base.name)
     files.verify(folder, turn.base.sha256)
     label = f"score {turn.base.name}"
-    return score_model(project, recipe, folder / "checkpoint", folder, rows, settings, label)
+    return score_model(project, recipe, folder / "checkpoint", rows, settings, label)
+
+
+def _different(base: LedgerPart | None, after: LedgerPart) -> list[LedgerPart]:
+    """The parts to keep: a candidate may be its base to the byte."""
+    return [after] if base is None or base.artifact == after.artifact else [base, after]
 
 
 def _units(

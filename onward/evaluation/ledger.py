@@ -25,7 +25,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from onward import files
-from onward.errors import IntegrityError, MissingFiles
+from onward.errors import IntegrityError, InternalError, MissingFiles
 from onward.recipes.shapes import Prediction, Row
 
 SCHEMA = 1
@@ -144,10 +144,16 @@ def to_bytes(table: pa.Table) -> bytes:
 
 
 def write_parts(path: Path, parts: Sequence[LedgerPart]) -> None:
-    """One parquet file with artifact, provider and scorer as columns, sorted: same bytes always."""
+    """One parquet file with artifact, provider and scorer as columns, sorted: same bytes always.
+
+    Raises:
+        InternalError: two parts have the same names.
+    """
+    named_parts = {(one.artifact, one.provider, one.scorer): one for one in parts}
+    if len(named_parts) < len(parts):
+        raise InternalError("Two ledger parts have the same names", where=str(path))
     tables = []
-    for one in sorted(parts, key=lambda p: (p.artifact, p.provider, p.scorer)):
-        names = (one.artifact, one.provider, one.scorer)
+    for names, one in sorted(named_parts.items(), key=lambda pair: pair[0]):
         named = [pa.repeat(pa.scalar(name), one.table.num_rows) for name in names]
         tables.append(pa.Table.from_arrays([*named, *one.table.columns], schema=_FILE))
     files.write_bytes(path, to_bytes(pa.concat_tables(tables) if tables else _FILE.empty_table()))

@@ -128,6 +128,17 @@ def test_a_later_turn_is_compared_with_its_base(project: Project, toy_encoder: P
     assert told["before"] == "v1" and told["worst"]
 
 
+def test_a_candidate_that_is_its_base_is_in_the_ledger_once(
+    project: Project, toy_encoder: Path
+) -> None:
+    version(project, toy_encoder, Turn.read(project), seed=0)
+    run(project)
+    (only,) = read_parts(project.made("evaluate") / "ledger.parquet")
+    assert only.table.num_rows == 24
+    assert summary(project)["before"] == "v1"
+    assert files.read_json(project.made("evaluate") / "examples.json")["lost"] == []
+
+
 def test_equal_inputs_give_equal_bytes_with_and_without_the_cache(
     project: Project, toy_encoder: Path, tmp_path: Path
 ) -> None:

@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from onward import files
-from onward.errors import IntegrityError, MissingFiles
+from onward.errors import IntegrityError, InternalError, MissingFiles
 from onward.evaluation import ledger
 from onward.evaluation.ledger import Entry, part, read_parts, row_hash, write_parts
 from onward.recipes import extractive
@@ -61,6 +61,12 @@ def test_parts_come_back_as_they_were_and_the_bytes_do_not_vary(tmp_path: Path) 
     assert back[1].table.equals(parts[1].table) and back[2].table.equals(parts[0].table)
     write_parts(tmp_path / "empty.parquet", [])
     assert read_parts(tmp_path / "empty.parquet") == []
+
+
+def test_two_parts_of_one_name_are_refused(tmp_path: Path) -> None:
+    parts = [part("a", "torch", "s", {"0001-a": entries(2, seed)}) for seed in (1, 2)]
+    with pytest.raises(InternalError):
+        write_parts(tmp_path / "x.parquet", parts)
 
 
 def test_missing_rows_are_reported_by_name() -> None:
