@@ -1,4 +1,7 @@
-"""One trained and exported toy project for the whole session; tests that change one copy it."""
+"""One trained and exported toy project for the whole session; tests that change one copy it.
+
+`tests/conftest.py` loads these for every folder of tests.
+"""
 
 from __future__ import annotations
 
