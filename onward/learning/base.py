@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 from onward import files
 from onward.episodes.turn import Turn
@@ -60,3 +61,11 @@ def memory(project: Project, turn: Turn) -> Path | None:
     if turn.base.kind != "version":
         return None
     return project.version(turn.base.name) / "memory"
+
+
+def spec(project: Project, turn: Turn) -> dict[str, Any]:
+    """The spec of the base, where it is a version; nothing for a pretrained encoder."""
+    if turn.base.kind != "version":
+        return {}
+    found: dict[str, Any] = files.read_json(project.version(turn.base.name) / "spec.json")
+    return found

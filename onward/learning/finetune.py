@@ -129,7 +129,7 @@ def _task(
     folder = prepared.folder
     stopping = folder / "stopping_features.parquet"
     return Task(
-        build=lambda: recipe.build(source, {"dropout": settings.dropout}),
+        build=lambda: recipe.build(source, {"dropout": settings.dropout, "new_head": first}),
         data=Features.load(folder / "features.parquet"),
         stopping=Features.load(stopping) if prepared.stopping else None,
         rate=settings.first_learning_rate if first else settings.learning_rate,
@@ -160,6 +160,8 @@ def _write(
         save_model(trained.model, source, folder / "model")
         shutil.copytree(prepared.folder / "memory", folder / "memory")
         spec = _spec(turn, prepared, settings, strategy, trained)
+        # A reader that once learned to give no answer keeps on giving none.
+        spec["no_answer"] |= bool(base.spec(project, turn).get("no_answer"))
         files.write_json(folder / "spec.json", spec)
     with files.building(project.made("curves"), replace=True) as folder:
         curves.write(folder, trained.course, trained.steps)

@@ -9,6 +9,7 @@ import gc
 import logging
 import math
 import os
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -58,6 +59,8 @@ class Trained:
     micro_batch: int
     precision: str
     sizes: dict[str, int]
+    seconds: float = 0.0
+    """From the first step to the sealed end in this process; never written to an output."""
 
 
 def fit(task: Task, settings: Finetune) -> Trained:
@@ -122,12 +125,14 @@ def _attempt(task: Task, settings: Finetune, micro: int) -> Trained:
     caches = getattr(model.config, "use_cache", None)
     steps, sizes = task.steps(settings.batch_size), tunings.sizes(model)
     number = precision.resolve(settings.precision)
+    started = time.monotonic()
     course = _finish(task, model) or _train(task, settings, micro, model, steps, number)
+    seconds = time.monotonic() - started
     model = tunings.plain(model).cpu().eval()
     if caches is not None:
         model.config.use_cache = caches  # Trainer turns it off; the candidate keeps its base's
     done = course.best_step() or steps
-    return Trained(model, course, done, micro, number, sizes)
+    return Trained(model, course, done, micro, number, sizes, seconds)
 
 
 def _quiet(settings: Finetune) -> None:

@@ -175,3 +175,21 @@ def test_F05_a_changed_version_is_caught(toy_encoder: Path, tmp_path: Path) -> N
     path.write_bytes(bytes(data))
     with pytest.raises(IntegrityError, match=r"memory/rows\.parquet in v1 is changed"):
         prepare.run(project)
+
+
+def test_a_reader_that_learned_to_give_no_answer_keeps_the_word(
+    toy_encoder: Path, tmp_path: Path
+) -> None:
+    """Naive: the second turn has answers alone, but its base has seen rows without."""
+    episodes = {"one": toys.toy_rows(64, 1, no_answer=0.5), "two": toys.toy_rows(64, 2)}
+    project = toys.toy_project(
+        tmp_path, toy_encoder, episodes, strategy={"rows": "naive"}, finetune={"first_epochs": 0.2}
+    )
+    for number, (learning, known) in enumerate([("0001-one", []), ("0002-two", ["0001-one"])], 1):
+        version = "v1" if known else ""
+        toys.toy_turn(project, toy_encoder, learning=[learning], known=known, version=version)
+        prepare.run(project)
+        finetune.run(project)
+        toys.toy_version(project, f"v{number}")
+        assert files.read_json(project.version(f"v{number}") / "spec.json")["no_answer"] is True
+    assert files.read_json(project.made("prepare") / "counts.json")["train"]["no_answer"] == 0

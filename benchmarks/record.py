@@ -1,0 +1,122 @@
+"""What every benchmark ends with, and the file of all runs of record.
+
+A script calls `finish(result(...), record=...)`: the last line of its output is one JSON object.
+With `--record` that line is also appended to results.jsonl, whatever it says, and results.md is
+rendered anew from it. `python -m benchmarks.record` renders alone.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from onward import files, fingerprints
+
+HERE = Path(__file__).parent
+RESULTS = HERE / "results.jsonl"
+PAGE = HERE / "results.md"
+NEEDED = ("claim", "value", "unit", "target", "met", "command", "revision", "machine")
+
+
+def result(
+    claim: str, value: float, unit: str, target: float, met: bool, **more: Any
+) -> dict[str, Any]:
+    """One measured claim, with the command, the revision and the machine.
+
+    Args:
+        claim: the script's name.
+        value: what was measured, in `unit`.
+        target: what it is measured against.
+        met: whether the claim holds, by all that the script measures.
+        more: further numbers, kept as they are.
+    """
+    module = Path(sys.argv[0]).stem
+    return {
+        "claim": claim,
+        "value": value,
+        "unit": unit,
+        "target": target,
+        "met": bool(met),
+        "command": " ".join(["python", "-m", f"benchmarks.{module}", *sys.argv[1:]]),
+        "revision": revision(),
+        "machine": machine(),
+        "at": datetime.now(UTC).isoformat(timespec="seconds"),
+        **more,
+    }
+
+
+def revision() -> str:
+    """The commit that was measured; `+` where tracked files differ from it."""
+    changed = _git("status", "--porcelain", "--untracked-files=no")
+    return (_git("rev-parse", "--short=12", "HEAD") or "unknown") + ("+" if changed else "")
+
+
+def _git(*words: str) -> str:
+    command = ["git", *words]
+    done = subprocess.run(command, cwd=HERE, capture_output=True, text=True, check=False)
+    return done.stdout.strip()
+
+
+def machine() -> str:
+    """Processor, cores and GPUs in words."""
+    found = fingerprints.machine()
+    gpus = ", ".join(gpu["name"] for gpu in found["gpus"]) or "no GPU"
+    return f"{found['cpu']}, {found['cores']} cores, {gpus}"
+
+
+def finish(found: dict[str, Any], *, record: bool) -> int:
+    """Print the result as the last line; keep it where asked to. 0 where the claim is met."""
+    if record:
+        files.append_line(RESULTS, found)
+        files.write_text(PAGE, render(files.read_lines(RESULTS)))
+    print(json.dumps(found, ensure_ascii=False), flush=True)
+    return 0 if found["met"] else 1
+
+
+def latest(lines: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
+    """The last line of each claim, never the best."""
+    return {line["claim"]: line for line in lines}
+
+
+def render(lines: list[dict[str, Any]]) -> str:
+    """results.md: the latest run of each claim, failures included."""
+    found = latest(lines)
+    page = [
+        "# Results",
+        "",
+        "The latest run of record of each claim, met or not. All runs are in results.jsonl; this",
+        "page is rendered from it by `python -m benchmarks.record`.",
+        "",
+    ]
+    if not found:
+        return "\n".join([*page, "No run of record yet.", ""])
+    page += [
+        "| claim | measured | target | met | runs | when | revision | machine |",
+        "| --- | --- | --- | --- | --- | --- | --- | --- |",
+    ]
+    for claim, line in sorted(found.items()):
+        runs = sum(other["claim"] == claim for other in lines)
+        cells = [
+            claim,
+            f"{line['value']:g} {line['unit']}",
+            f"{line['target']:g}",
+            "yes" if line["met"] else "**no**",
+            str(runs),
+            line.get("at", "")[:10],
+            line["revision"],
+            line["machine"],
+        ]
+        page.append("| " + " | ".join(cells) + " |")
+    for claim, line in sorted(found.items()):
+        more = {key: value for key, value in line.items() if key not in (*NEEDED, "at")}
+        page += ["", f"## {claim}", "", f"`{line['command']}`", ""]
+        page += [f"- {key}: {json.dumps(value, ensure_ascii=False)}" for key, value in more.items()]
+    return "\n".join(page) + "\n"
+
+
+if __name__ == "__main__":
+    files.write_text(PAGE, render(files.read_lines(RESULTS)))
