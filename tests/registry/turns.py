@@ -139,13 +139,26 @@ def promoted(
     keep: Callable[[Path], object] = kept,
     probe: Callable[[Path], object] = answers,
 ) -> Champion:
+    """A new candidate, then the whole command."""
+    candidate(made, content)
+    return promoted_as_made(made, outcome=outcome, keep=keep, probe=probe)
+
+
+def promoted_as_made(
+    made: Project,
+    *,
+    outcome: str = "promoted",
+    keep: Callable[[Path], object] = kept,
+    probe: Callable[[Path], object] = answers,
+) -> Champion:
     """The whole command: finish what was begun, judge, keep the verdict, promote."""
-    finish(made)
-    candidate_id = candidate(made, content)
     from onward.registry import versions
 
+    finish(made)
     serving = versions.champion(made)
-    if serving is not None and serving.candidate == candidate_id:
+    if serving is not None and serving.candidate == files.sha256(
+        made.made("finetune") / files.MANIFEST
+    ):
         return serving
     judged = verdict(made, outcome, serving.version if serving else None)
     seq = journal.next_seq(made)
