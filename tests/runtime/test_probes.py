@@ -1,0 +1,47 @@
+"""Which rows become probes and texts: spread over units, the same in every run, the surest."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from onward.runtime import probes
+
+ROWS = {
+    unit: [
+        {"id": f"{unit}-{n}", "question": f"q{n}?", "context": f"c {unit} {n}"} for n in range(size)
+    ]
+    for unit, size in (("0001-a", 40), ("0002-b", 3))
+}
+
+
+class Sure:
+    """A session that is surer the higher the number of the row."""
+
+    def answer(self, question: str, context: str) -> dict[str, Any]:
+        return {"text": context, "probability": float(context.split()[-1])}
+
+
+def test_rows_are_taken_from_every_unit_in_turn() -> None:
+    taken = probes.spread(ROWS, 6)
+    assert [unit for unit, _ in taken] == ["0001-a", "0002-b"] * 3
+    assert len(probes.spread(ROWS, 1000)) == 43
+    assert probes.spread({}, 5) == [] and probes.spread({"0001-a": []}, 5) == []
+
+
+def test_the_order_of_the_rows_does_not_matter() -> None:
+    turned = {unit: rows[::-1] for unit, rows in reversed(ROWS.items())}
+    assert probes.spread(turned, 9) == probes.spread(ROWS, 9)
+
+
+def test_the_surest_are_kept_with_each_variants_answer() -> None:
+    sessions: Any = {"fp32": Sure(), "int8": Sure()}
+    found = probes.probes(None, ROWS, sessions)  # type: ignore[arg-type]
+    numbers = [int(item["context"].split()[-1]) for item in found]
+    tried = sorted(int(row["context"].split()[-1]) for _, row in probes.spread(ROWS, probes.TRIED))
+    assert sorted(numbers) == tried[-probes.PROBES :]
+    assert found[0]["answers"] == {"fp32": found[0]["context"], "int8": found[0]["context"]}
+
+
+def test_long_contexts_are_no_probes() -> None:
+    rows = {"0001-a": [{"id": "x", "question": "?", "context": "x" * (probes.MAX_CONTEXT + 1)}]}
+    assert probes.probes(None, rows, {}) == []  # type: ignore[arg-type]
