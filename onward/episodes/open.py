@@ -94,7 +94,7 @@ def open_episode(
     lock = nullcontext() if dry_run else locks.held(project.run_lock, f"opening episode {name}")
     with lock:
         if not dry_run:
-            files.sweep(project.data)
+            standing.sweep(project)
         standing.check_all(project)
         asked = order(
             project, name, source, mapping=mapping, file_format=file_format, corrects=corrects

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,7 +15,7 @@ from onward.episodes.columns import fields_of
 from onward.episodes.folders import folders
 from onward.episodes.order import Order
 from onward.episodes.sieve import Sieve, write_quarantined
-from onward.errors import DataError
+from onward.errors import DataError, DiskFull
 from onward.project import Project
 
 
@@ -23,8 +25,9 @@ def sifted(project: Project, order: Order) -> Iterator[Sieve]:
 
     Raises:
         FormatError, DataError: the file breaks where rows cannot be told, or changes meanwhile.
+        DiskFull: the rows do not fit into .onward/tmp.
     """
-    with Sieve(project.private / "tmp") as sieve:
+    with _typed(project.private / "tmp") as folder, Sieve(folder) as sieve:
         for row in formats.read(order.source, list(order.mapping.values())):
             if row.values is None:
                 sieve.add(row.line, Checked(None, row.reason, row.detail), row.text)
@@ -38,6 +41,22 @@ def sifted(project: Project, order: Order) -> Iterator[Sieve]:
             split.originals(sieve, project.episode(earlier))
         split.assign(sieve, order.settings)
         yield sieve
+
+
+@contextmanager
+def _typed(folder: Path) -> Iterator[Path]:
+    try:
+        yield folder
+    except sqlite3.OperationalError as error:
+        if "full" not in str(error):
+            raise
+        free = shutil.disk_usage(folder).free
+        raise DiskFull(
+            f"The disk is full while rows are compared: {free:,} bytes free",
+            where=str(folder),
+            fix="free some space, then run the same command again",
+            details={"free": free},
+        ) from error
 
 
 def _refuse_changed(order: Order) -> None:

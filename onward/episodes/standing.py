@@ -19,6 +19,12 @@ Keep = Callable[[Project], dict[str, Any]]
 """Versions data/ and returns the out entry of data.dvc: md5, size, nfiles."""
 
 
+def sweep(project: Project) -> None:
+    """Delete what killed writers left beside the episodes and the turn. The run lock is held."""
+    for folder in (project.data, project.turn.parent):
+        files.sweep(folder)
+
+
 def advance(project: Project, keep: Keep) -> Turn:
     """Version data/ and write the turn that follows. The run lock must be held."""
     turn = compose(project, keep(project))

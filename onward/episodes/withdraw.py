@@ -35,6 +35,7 @@ def withdraw(
             "A withdrawal needs a reason", where=episode, fix="say why: `--reason TEXT`"
         )
     with locks.held(project.run_lock, f"withdrawing episode {episode}"):
+        standing.sweep(project)
         found = named(project, episode)
         if found is None:
             raise UsageError(

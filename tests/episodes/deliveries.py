@@ -47,7 +47,8 @@ def keep(project: Project) -> dict[str, Any]:
     }
     lines = [f"  {key}: {value}" for key, value in out.items()]
     text = "\n".join(["outs:", *lines, "  hash: md5", "  path: data", ""])
-    files.write_text(project.data_pointer, text.replace("  md5", "- md5"))
+    files.operation("write", project.data_pointer)
+    project.data_pointer.write_text(text.replace("  md5", "- md5"))
     return out
 
 

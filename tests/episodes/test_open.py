@@ -1,0 +1,394 @@
+"""Opening an episode: what it leaves, again, dry, corrected, and refused."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from onward import files, locks
+from onward.episodes import turn as turns
+from onward.episodes.open import episodes, open_episode, withdraw
+from onward.errors import (
+    Busy,
+    DataError,
+    DiskFull,
+    FormatError,
+    IntegrityError,
+    MissingFiles,
+    UsageError,
+    Withdrawn,
+)
+from onward.project import Project
+from onward.registry import journal
+from tests.episodes import deliveries
+from tests.episodes.conftest import Opener
+
+GOOD = deliveries.goods(120)
+
+
+@pytest.fixture
+def delivery(tmp_path: Path) -> Path:
+    return deliveries.jsonl(tmp_path / "faq.jsonl", GOOD)
+
+
+def test_opening_leaves_exactly_these_files(
+    project: Project, opener: Opener, delivery: Path
+) -> None:
+    opened = opener("faq", delivery)
+    assert opened.folder == "0001-faq" and opened.guessed and not opened.already_open
+    assert set(deliveries.snapshot(project.root)) == {
+        "params.yaml",
+        "dvc.yaml",
+        "data.dvc",
+        "models/turn.json",
+        *(
+            f"data/0001-faq/{name}"
+            for name in (
+                "train.parquet",
+                "heldout.parquet",
+                "sides.parquet",
+                "quarantined.jsonl",
+                "manifest.json",
+            )
+        ),
+    }
+    assert list((project.private / "tmp").iterdir()) == []
+    manifest = files.read_json(project.data / "0001-faq" / "manifest.json")
+    assert set(manifest) == {
+        "schema",
+        "number",
+        "name",
+        "recipe",
+        "source",
+        "settings",
+        "counts",
+        "reasons",
+        "repairs",
+        "corrects",
+        "replaces",
+        "emptied",
+        "files",
+    }
+    assert manifest["counts"] == opened.counts
+    assert manifest["source"]["sha256"] == files.sha256(delivery)
+
+
+def test_the_turn_names_what_was_opened(
+    project: Project, opener: Opener, delivery: Path, tmp_path: Path
+) -> None:
+    opener("faq", delivery)
+    first = turns.Turn.read(project)
+    opener("more", deliveries.jsonl(tmp_path / "more.jsonl", deliveries.goods(90, 500)))
+    second = turns.Turn.read(project)
+    assert first.learning_episodes == ["0001-faq"]
+    assert second.learning_episodes == ["0001-faq", "0002-more"] and second.known == ()
+    assert first.id != second.id
+    turns.check(project, second)
+
+
+def test_the_same_delivery_makes_the_same_bytes(tmp_path: Path, project: Project) -> None:
+    kept = []
+    for name in ("one", "other"):
+        there = deliveries.project(tmp_path / name)
+        path = deliveries.jsonl(tmp_path / "faq.jsonl", GOOD)
+        open_episode(there, "faq", path, keep=deliveries.keep)
+        kept.append(deliveries.snapshot(there.root))
+    assert kept[0] == kept[1]
+
+
+@pytest.mark.parametrize("kind", ["csv", "tsv", "parquet", "squad"])
+def test_every_format_holds_the_same_rows(
+    tmp_path: Path, project: Project, opener: Opener, delivery: Path, kind: str
+) -> None:
+    opener("faq", delivery)
+    there = deliveries.project(tmp_path / "there")
+    path = tmp_path / ("a.json" if kind == "squad" else f"a.{kind}")
+    if kind == "squad":
+        path.write_text(json.dumps(deliveries.squad(GOOD)))
+    elif kind == "parquet":
+        deliveries.parquet(path, GOOD)
+    else:
+        deliveries.delimited(path, GOOD, "\t" if kind == "tsv" else ",")
+    open_episode(there, "faq", path, keep=deliveries.keep)
+    for side in ("train", "heldout"):
+        found = sorted(turns.rows(there, "0001-faq", side), key=lambda row: row["id"])
+        assert found == sorted(turns.rows(project, "0001-faq", side), key=lambda row: row["id"])
+
+
+def test_the_same_again_is_already_open_and_changes_nothing(
+    project: Project, opener: Opener, delivery: Path
+) -> None:
+    first = opener("faq", delivery)
+    before = deliveries.snapshot(project.root)
+    again = opener("faq", delivery)
+    assert again.already_open and again.counts == first.counts and again.folder == first.folder
+    assert deliveries.snapshot(project.root) == before
+
+
+def test_the_name_with_another_source_columns_or_settings_is_refused(
+    project: Project, opener: Opener, delivery: Path, tmp_path: Path
+) -> None:
+    opener("faq", delivery)
+    before = deliveries.snapshot(project.root)
+    other = deliveries.jsonl(tmp_path / "other.jsonl", GOOD[1:])
+    with pytest.raises(UsageError, match="with other source"):
+        opener("faq", other)
+    with pytest.raises(UsageError, match="with other columns"):
+        opener("faq", delivery, mapping={"title": "id"})
+    assert deliveries.snapshot(project.root) == before
+    project.params.write_text(deliveries.PARAMS.replace("35", "36"))
+    with pytest.raises(UsageError, match="with other settings"):
+        opener("faq", delivery)
+
+
+def test_a_dry_run_tells_the_same_and_changes_nothing(
+    project: Project, opener: Opener, delivery: Path
+) -> None:
+    before = deliveries.snapshot(project.root)
+    told = opener("faq", delivery, dry_run=True)
+    assert deliveries.snapshot(project.root) == before and told.dry_run
+    done = opener("faq", delivery)
+    assert (told.counts, told.reasons, told.folder, told.source) == (
+        done.counts,
+        done.reasons,
+        done.folder,
+        done.source,
+    )
+    assert opener("faq", delivery, dry_run=True).already_open
+
+
+@pytest.mark.parametrize("name", ["../x", "a/b", "", ".", "A", "a b", "-a", "a\n", "x" * 65])
+def test_s04_a_name_that_is_no_name_is_refused(
+    project: Project, opener: Opener, delivery: Path, name: str
+) -> None:
+    with pytest.raises(UsageError):
+        opener(name, delivery)
+    assert not project.data.exists()
+
+
+@pytest.mark.parametrize("text", ["question,context,answer\n", "question\tcontext\tanswer\n"])
+def test_d01_a_header_without_rows_is_refused(opener: Opener, tmp_path: Path, text: str) -> None:
+    path = tmp_path / ("a.csv" if "," in text else "a.tsv")
+    path.write_text(text)
+    with pytest.raises(DataError, match="holds no rows"):
+        opener("faq", path)
+
+
+def test_another_command_at_work_is_named(project: Project, opener: Opener, delivery: Path) -> None:
+    import multiprocessing
+
+    context = multiprocessing.get_context("fork")
+    ready, done = context.Event(), context.Event()
+
+    def hold() -> None:
+        with locks.held(project.run_lock, "a long run"):
+            ready.set()
+            done.wait(30)
+
+    other = context.Process(target=hold)
+    other.start()
+    try:
+        assert ready.wait(30)
+        with pytest.raises(Busy, match="a long run"):
+            opener("faq", delivery)
+        assert opener("faq", delivery, dry_run=True).counts["seen"] == 120
+    finally:
+        done.set()
+        other.join()
+
+
+def test_f04_what_cannot_fit_is_refused_before_it_starts(
+    project: Project, opener: Opener, delivery: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(folder: Path, needed: int) -> None:
+        raise DiskFull("Not enough disk space", where=str(folder), details={"needed": needed})
+
+    monkeypatch.setattr(files, "ensure_space", full)
+    with pytest.raises(DiskFull) as caught:
+        opener("faq", delivery)
+    assert caught.value.details["needed"] >= delivery.stat().st_size
+
+
+def test_a_source_that_changes_meanwhile_is_refused(
+    project: Project, opener: Opener, delivery: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from onward.episodes import sift
+
+    genuine = sift.check
+
+    def checking(fields: Any, most: int) -> Any:
+        if fields["id"] == "q50":
+            with delivery.open("ab") as out:
+                out.write(b"\n")
+        return genuine(fields, most)
+
+    monkeypatch.setattr(sift, "check", checking)
+    with pytest.raises(DataError, match="changed while it was read"):
+        opener("faq", delivery)
+    assert not project.turn.exists()
+
+
+def test_episodes_of_another_recipe_name_onward_new(
+    project: Project, opener: Opener, delivery: Path, tmp_path: Path
+) -> None:
+    opener("faq", delivery)
+    folder = project.data / "0001-faq"
+    manifest = files.read_json(folder / files.MANIFEST)
+    extra = {k: v for k, v in manifest.items() if k not in ("files", "schema")}
+    files.seal(folder, **{**extra, "recipe": "tagging"})
+    project.turn.unlink()
+    with pytest.raises(UsageError, match="tagging") as caught:
+        opener("more", deliveries.jsonl(tmp_path / "b.jsonl", deliveries.goods(90, 500)))
+    assert "onward new" in caught.value.fix
+
+
+# What is already here is checked before it is versioned again
+
+
+def test_f05_a_changed_episode_stops_an_opening(
+    project: Project, opener: Opener, delivery: Path, tmp_path: Path
+) -> None:
+    opener("faq", delivery)
+    path = project.data / "0001-faq" / "train.parquet"
+    data = bytearray(path.read_bytes())
+    data[100] ^= 1
+    path.write_bytes(data)
+    more = deliveries.jsonl(tmp_path / "b.jsonl", deliveries.goods(90, 500))
+    with pytest.raises(IntegrityError, match=r"train\.parquet in 0001-faq is changed") as caught:
+        opener("more", more)
+    assert "onward repair" in caught.value.fix
+
+
+def test_an_episode_that_is_not_on_this_machine_stops_an_opening(
+    project: Project, opener: Opener, delivery: Path, tmp_path: Path
+) -> None:
+    import shutil
+
+    opener("faq", delivery)
+    shutil.rmtree(project.data)
+    more = deliveries.jsonl(tmp_path / "b.jsonl", deliveries.goods(90, 500))
+    before = deliveries.snapshot(project.root)
+    for call in (lambda: opener("more", more), lambda: episodes(project)):
+        with pytest.raises(MissingFiles) as caught:
+            call()
+        assert "dvc pull" in caught.value.fix
+    assert deliveries.snapshot(project.root) == before
+
+
+def test_something_strange_in_data_stops_an_opening(
+    project: Project, opener: Opener, delivery: Path
+) -> None:
+    project.data.mkdir()
+    (project.data / "notes.txt").write_text("x")
+    with pytest.raises(IntegrityError, match=r"notes\.txt"):
+        opener("faq", delivery)
+
+
+# Corrections
+
+
+def corrected(row: dict[str, Any]) -> dict[str, Any]:
+    return {**row, "question": row["question"].replace("Which", "What")}
+
+
+def test_a_correction_replaces_rows_of_the_same_id_and_keeps_their_side(
+    project: Project, opener: Opener, delivery: Path, tmp_path: Path
+) -> None:
+    opener("faq", delivery)
+    both = {s: turns.rows(project, "0001-faq", s) for s in ("train", "heldout")}
+    wrong = [*both["train"][:10], *both["heldout"][:5]]
+    # Without title and with another context, only the id tells which row is meant.
+    mended = [{**corrected(r), "title": None, "context": r["context"] + " Yes."} for r in wrong]
+    path = deliveries.jsonl(tmp_path / "mended.jsonl", mended)
+    opened = opener("mended", path, corrects="faq")
+    assert opened.corrects == "0001-faq" and opened.counts["quarantined"] == 0
+    for side, count in (("train", 10), ("heldout", 5)):
+        old, new = turns.rows(project, "0001-faq", side), turns.rows(project, "0002-mended", side)
+        assert {r["id"] for r in new} == {r["id"] for r in both[side][:count]}
+        assert [r["id"] for r in old] == [r["id"] for r in both[side][count:]]
+    assert opener("mended", path, corrects="0001-faq").already_open
+    with pytest.raises(UsageError, match="episode to correct"):
+        opener("mended", path)
+
+
+def test_a_withdrawn_correction_gives_the_rows_back(
+    project: Project, opener: Opener, delivery: Path, tmp_path: Path
+) -> None:
+    opener("faq", delivery)
+    before = turns.rows(project, "0001-faq", "train")
+    mended = deliveries.jsonl(tmp_path / "m.jsonl", [corrected(r) for r in GOOD[:80]])
+    opener("mended", mended, corrects="faq")
+    assert turns.rows(project, "0001-faq", "train") != before
+    withdraw(project, "mended", "wrong again", "ana", deliveries.keep)
+    assert turns.rows(project, "0001-faq", "train") == before
+
+
+def test_an_episode_without_a_row_left_leaves_the_turn(
+    project: Project, opener: Opener, delivery: Path, tmp_path: Path
+) -> None:
+    opener("faq", delivery)
+    opener("all", deliveries.jsonl(tmp_path / "m.jsonl", map(corrected, GOOD)), corrects="faq")
+    assert turns.Turn.read(project).learning_episodes == ["0002-all"]
+    assert [e.state for e in episodes(project)] == ["replaced", "learning"]
+    third = deliveries.jsonl(tmp_path / "t.jsonl", map(corrected, map(corrected, GOOD)))
+    opener("third", third, corrects="all")
+    assert turns.Turn.read(project).learning_episodes == ["0003-third"]
+    # What corrects a correction also replaces what that one corrected.
+    assert turns.rows(project, "0001-faq", "train") == []
+
+
+@pytest.mark.parametrize("named", ["none", "mended", "7"])
+def test_a_correction_of_nothing_is_refused(opener: Opener, delivery: Path, named: str) -> None:
+    with pytest.raises(UsageError, match="no other episode"):
+        opener("mended", delivery, corrects=named)
+
+
+# Withdrawals
+
+
+def test_a_withdrawn_episode_leaves_the_turn_and_keeps_its_sides(
+    project: Project, opener: Opener, delivery: Path, tmp_path: Path
+) -> None:
+    opener("faq", delivery)
+    opener("more", deliveries.jsonl(tmp_path / "b.jsonl", deliveries.goods(90, 500)))
+    info = withdraw(project, "1", "wrong labels", "ana", deliveries.keep)
+    assert (info.state, info.withdrawn) == ("withdrawn", "wrong labels")
+    assert turns.Turn.read(project).learning_episodes == ["0002-more"]
+    line = journal.lines(project)[-1]
+    assert (line["what"], line["by"], line["episode"]) == ("withdrawn", "ana", "0001-faq")
+    again = withdraw(project, "faq", "wrong labels", "ana", deliveries.keep)
+    assert again == info and len(journal.lines(project)) == 1
+    with pytest.raises(Withdrawn, match="wrong labels"):
+        opener("faq", delivery)
+
+
+def test_the_last_episode_cannot_be_withdrawn(
+    project: Project, opener: Opener, delivery: Path
+) -> None:
+    opener("faq", delivery)
+    before = deliveries.snapshot(project.root)
+    with pytest.raises(UsageError, match="No episode would be left"):
+        withdraw(project, "faq", "wrong", "ana", deliveries.keep)
+    for episode, reason in (("none", "wrong"), ("faq", " ")):
+        with pytest.raises(UsageError):
+            withdraw(project, episode, reason, "ana", deliveries.keep)
+    assert deliveries.snapshot(project.root) == before
+
+
+def test_formats_that_lie_open_nothing(project: Project, opener: Opener, tmp_path: Path) -> None:
+    path = deliveries.delimited(tmp_path / "rows.parquet", GOOD)
+    with pytest.raises(FormatError, match="should be Parquet, but its content is CSV"):
+        opener("faq", path)
+    assert opener("faq", path, file_format="csv").counts["accepted"] == 120
+
+
+def test_the_working_folder_does_not_matter(
+    project: Project, opener: Opener, delivery: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(delivery.parent)
+    opener("faq", Path(delivery.name))
+    assert os.listdir(project.data) == ["0001-faq"]  # noqa: PTH208
