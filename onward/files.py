@@ -188,7 +188,7 @@ def append_line(path: Path, value: Any) -> None:
                 # Not acknowledged, so it must not be found later either.
                 os.ftruncate(out.fileno(), start)
                 raise
-    _sync(path.parent)
+        _sync(path.parent)
 
 
 def _drop_torn_line(out: Any) -> None:
