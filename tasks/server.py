@@ -32,6 +32,7 @@ from onward.project import Project
 
 WITHOUT = "`dvc repro`, then `onward gate` and `onward promote`, work without a server"
 START_SECONDS = 120.0
+COMMAND = ("-m", "prefect", "server", "start")
 QUIET = {
     "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
     "DO_NOT_TRACK": "1",
@@ -151,7 +152,7 @@ def _launch(project: Project) -> tuple[Server, subprocess.Popen[bytes]]:
     folder.mkdir(parents=True, exist_ok=True)
     port = _free_port()
     kept = {k: v for k, v in os.environ.items() if not k.startswith("PREFECT_")}
-    command = [sys.executable, "-m", "prefect", "server", "start"]
+    command = [sys.executable, *COMMAND]
     with (folder / "server.log").open("wb") as log:
         child = subprocess.Popen(
             [*command, "--host", "127.0.0.1", "--port", str(port)],

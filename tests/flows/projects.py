@@ -1,4 +1,4 @@
-"""Toy projects that tests copy: one with its first episode open, one with it learned and promoted.
+"""Toy projects that tests copy: an episode open; all stages made; promoted.
 
 Each is made once a session, through the door that needs no Prefect; a copy costs milliseconds.
 """
@@ -42,7 +42,6 @@ SETTINGS: dict[str, dict[str, Any]] = {
         "threads": 1,
     },
 }
-ROWS = 240
 
 
 def onward(
@@ -109,16 +108,22 @@ def _opened() -> Path:
     project = _home() / "opened" / "toy"
     onward(_home(), "new", str(project), "--encoder", str(_home() / "encoder"))
     change(project, **SETTINGS)
-    source = toys.write_jsonl(_home() / "first.jsonl", toys.toy_rows(ROWS, seed=1, titles=24))
-    onward(project, "episode", "open", "first", str(source))
+    open_episode(Project(project), "first", rows(1, "colour", "animal"))
+    return project
+
+
+@functools.cache
+def _made() -> Path:
+    """All stages made by `dvc repro`; nothing judged."""
+    project = copy(_opened(), _home() / "made")
+    dvc(project, "repro")
     return project
 
 
 @functools.cache
 def _promoted() -> Path:
-    """The first episode learned and promoted by `dvc repro`, `onward gate`, `onward promote`."""
-    project = copy(_opened(), _home() / "promoted")
-    dvc(project, "repro")
+    """Then promoted by `onward gate` and `onward promote`."""
+    project = copy(_made(), _home() / "promoted")
     onward(project, "gate")
     onward(project, "promote")
     return project
@@ -132,17 +137,27 @@ def copy(source: Path, into: Path) -> Path:
 
 def opened(into: Path) -> Project:
     """A toy project with one open episode."""
-    return Project(copy(_opened(), into))
+    return Project(copy(_opened(), into / "opened"))
+
+
+def made(into: Path) -> Project:
+    """A toy project whose stages are all up to date, before any gate."""
+    return Project(copy(_made(), into / "made"))
 
 
 def promoted(into: Path) -> Project:
     """A toy project with v1 promoted."""
-    return Project(copy(_promoted(), into))
+    return Project(copy(_promoted(), into / "promoted"))
 
 
-def second_episode(project: Project, **how: Any) -> Path:
-    """A file to open as the next episode of a toy project."""
-    return toys.write_jsonl(
-        project.root.parent / "second.jsonl",
-        toys.toy_rows(ROWS, seed=2, titles=24, **how),
-    )
+def rows(seed: int, *kinds: str) -> list[dict[str, Any]]:
+    """Toy rows whose answer is of the given kinds (colour, animal, city)."""
+    wanted = {word for kind in kinds for word in toys.KINDS[kind]}
+    made = toys.toy_rows(480, seed=seed, titles=30)
+    return [row for row in made if wanted & set(row["answers"])]
+
+
+def open_episode(project: Project, name: str, given: list[dict[str, Any]]) -> None:
+    """Open an episode of these rows by the command line."""
+    source = toys.write_jsonl(project.root.parent / f"{name}.jsonl", given)
+    onward(project.root, "episode", "open", name, str(source))
