@@ -27,7 +27,7 @@ from onward.episodes.turn import Turn
 from onward.evaluation.comparison import compare
 from onward.evaluation.examples import examples
 from onward.evaluation.ledger import LedgerPart, entry, part, row_hash, write_parts
-from onward.evaluation.runner import TorchRunner, resolve
+from onward.evaluation.runner import TorchRunner, load_tokenizer, resolve
 from onward.evaluation.scorer import score
 from onward.evaluation.slices import slices
 from onward.project import Project
@@ -55,7 +55,8 @@ def run(project: Project) -> None:
     rows = heldout(project, turn)
     folder = project.made("finetune")
     files.verify(folder)
-    after = score_model(project, recipe, folder / "model", rows, settings, "score candidate")
+    model = folder / "model"
+    after = score_model(project, recipe, model, folder, rows, settings, "score candidate")
     baseline = trivial(recipe, rows)
     base = _base(project, turn, recipe, rows, settings)
     before = base or baseline
@@ -65,6 +66,7 @@ def run(project: Project) -> None:
         "candidate": files.sha256(folder / files.MANIFEST),
         "metric": recipe.PRIMARY,
         "before": turn.base.name if base else BASELINE,
+        "questions_cut": _questions_cut(recipe, model, folder, rows, settings),
         "units": _units(recipe, turn, before, after, baseline),
     }
     compared = compare(recipe, rows, before, after)
@@ -87,13 +89,13 @@ def score_model(
     project: Project,
     recipe: ModuleType,
     model_dir: Path,
+    spec_dir: Path,
     rows: Rows,
     settings: Evaluate,
     label: str,
 ) -> LedgerPart:
-    """Score a torch model under the spec.json beside its folder, through the project's cache."""
-    spec = files.read_json(model_dir.parent / "spec.json")
-    prepare, evaluate = resolve(spec, settings)
+    """Score a torch model under its own spec.json, through the project's cache."""
+    prepare, evaluate = resolve(files.read_json(spec_dir / "spec.json"), settings)
     runner = TorchRunner(model_dir, settings.threads, recipe=recipe)
     return score(
         recipe,
@@ -105,6 +107,15 @@ def score_model(
         cache=project.cache / "ledger",
         label=label,
     )
+
+
+def _questions_cut(
+    recipe: ModuleType, model_dir: Path, spec_dir: Path, rows: Rows, settings: Evaluate
+) -> int:
+    """How many held-out questions are too long for the candidate's windows and lose their end."""
+    prepare, _ = resolve(files.read_json(spec_dir / "spec.json"), settings)
+    every = [row for of_unit in rows.values() for row in of_unit]
+    return int(recipe.questions_cut(every, load_tokenizer(model_dir), prepare))
 
 
 def trivial(recipe: ModuleType, rows: Rows) -> LedgerPart:
@@ -125,7 +136,7 @@ def _base(
     folder = project.version(turn.base.name)
     files.verify(folder, turn.base.sha256)
     label = f"score {turn.base.name}"
-    return score_model(project, recipe, folder / "checkpoint", rows, settings, label)
+    return score_model(project, recipe, folder / "checkpoint", folder, rows, settings, label)
 
 
 def _different(base: LedgerPart | None, after: LedgerPart) -> list[LedgerPart]:

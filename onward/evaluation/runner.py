@@ -59,7 +59,6 @@ class TorchRunner:
             IntegrityError: weights are missing, such as those of the head.
         """
         import torch
-        from transformers import AutoTokenizer
 
         found = torch.cuda.is_available()
         if device == "cuda" and not found:
@@ -74,9 +73,7 @@ class TorchRunner:
         self.artifact = fingerprint(model_dir)
         self.model = recipe.build(model_dir, {"new_head": False}).to(self.device).eval()
         self.outputs = recipe.graphs(self.model)[0].outputs
-        self.tokenizer = AutoTokenizer.from_pretrained(
-            model_dir, use_fast=True, local_files_only=True, trust_remote_code=False
-        )
+        self.tokenizer = load_tokenizer(model_dir)
 
     def predict(self, batch: list[Feature]) -> list[dict[str, NDArray[np.float32]]]:
         """The logits of each feature, [T] each, from one batch padded on the right."""
@@ -93,6 +90,15 @@ class TorchRunner:
             {name: values[at, : len(feature["input_ids"])] for name, values in logits.items()}
             for at, feature in enumerate(batch)
         ]
+
+
+def load_tokenizer(model_dir: Path) -> Any:
+    """The fast tokenizer of a model's folder; nothing is fetched or run from it."""
+    from transformers import AutoTokenizer
+
+    return AutoTokenizer.from_pretrained(
+        model_dir, use_fast=True, local_files_only=True, trust_remote_code=False
+    )
 
 
 def pad(batch: list[Feature], pad_id: int) -> dict[str, NDArray[np.int64]]:

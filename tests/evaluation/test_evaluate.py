@@ -87,6 +87,7 @@ def test_a_first_turn_is_compared_with_the_stated_baseline(project: Project) -> 
     files.verify(project.made("evaluate"))
     found = summary(project)
     assert found["before"] == "baseline"
+    assert found["questions_cut"] == 0
     assert found["candidate"] == files.sha256(project.made("finetune") / files.MANIFEST)
     units = found["units"]
     assert {unit: told["rows"] for unit, told in units.items()} == {
@@ -108,6 +109,21 @@ def test_a_first_turn_is_compared_with_the_stated_baseline(project: Project) -> 
         "f1_before": units["0002-new"]["baseline"]["f1"],
         "em_before": units["0002-new"]["baseline"]["em"],
     }
+
+
+def test_questions_that_are_too_long_are_counted(project: Project, toy_encoder: Path) -> None:
+    """A question may take a quarter of a window: 8 of 32 tokens here."""
+    from onward.evaluation.runner import load_tokenizer
+
+    files.remove(project.made("finetune"))
+    with files.building(project.made("finetune")) as made:
+        save_reader(toy_encoder, made / "model", 0)
+        files.write_json(made / "spec.json", {**SPEC, "max_length": 32})
+    run(project)
+    tokenizer = load_tokenizer(toy_encoder)
+    rows = evaluate.heldout(project, Turn.read(project)).values()
+    long = [r for unit in rows for r in unit if len(tokenizer.tokenize(r["question"])) > 8]
+    assert 0 < summary(project)["questions_cut"] == len(long) < 24
 
 
 def test_a_later_turn_is_compared_with_its_base(project: Project, toy_encoder: Path) -> None:
