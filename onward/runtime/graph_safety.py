@@ -2,7 +2,7 @@
 
 ONNX Runtime opens whatever path an initialiser's `external_data` names, links included. So the
 bytes are parsed (which opens nothing) and every tensor is looked at: initialisers, sparse ones,
-attributes, subgraphs and functions.
+attributes, subgraphs and functions. Operators that load something else by a path are refused too.
 
 What this does not cover: a graph that is merely expensive to run.
 """
@@ -14,12 +14,16 @@ from typing import Any
 
 from onward.errors import IntegrityError
 
+LOADERS = frozenset({"EPContext", "PythonOp", "PythonOpGrad"})
+"""Operators of ONNX Runtime that open a compiled graph by its path, or call into Python."""
+
 
 def check(model: bytes, *, where: str) -> None:
-    """Refuse a model that is not an ONNX graph of one file with standard operators.
+    """Refuse what is not an ONNX graph that stands by itself.
 
     Raises:
-        IntegrityError: not an ONNX model, or a tensor whose data lies in another file.
+        IntegrityError: not an ONNX model, a tensor whose data lies in another file, or an
+            operator that loads one.
     """
     from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
     from onnx import ModelProto
@@ -31,14 +35,18 @@ def check(model: bytes, *, where: str) -> None:
         raise _refused("The graph is not an ONNX model", where) from error
     if not proto.graph.node:
         raise _refused("The graph is not an ONNX model: it has no nodes", where)
-    for tensor in _tensors(proto):
-        if tensor.data_location == tensor.EXTERNAL or tensor.external_data:
-            paths = [entry.value for entry in tensor.external_data if entry.key == "location"]
+    for part in _parts(proto):
+        kind = type(part).__name__
+        if kind == "NodeProto" and part.op_type in LOADERS:
+            raise _refused(f"Operator {part.op_type} loads something else", where)
+        if kind == "TensorProto" and (part.data_location == part.EXTERNAL or part.external_data):
+            paths = [entry.value for entry in part.external_data if entry.key == "location"]
             named = f" ({paths[0]!r:.80})" if paths else ""
-            raise _refused(f"Tensor {tensor.name!r:.80} lies in another file{named}", where)
+            raise _refused(f"Tensor {part.name!r:.80} lies in another file{named}", where)
 
 
-def _tensors(proto: Any) -> Iterator[Any]:
+def _parts(proto: Any) -> Iterator[Any]:
+    """Every node and tensor of a model."""
     yield from _of_graph(proto.graph)
     for function in proto.functions:
         yield from _of_nodes(function.node)
@@ -58,6 +66,7 @@ def _of_graph(graph: Any) -> Iterator[Any]:
 
 def _of_nodes(nodes: Any) -> Iterator[Any]:
     for node in nodes:
+        yield node
         for attribute in node.attribute:
             yield from _of_attribute(attribute)
 

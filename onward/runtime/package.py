@@ -90,7 +90,7 @@ def read(
     sealed = _sealed(folder, found, manifest) if verify else {}
     spec = _json(small.get(SPEC), folder / SPEC)
     _check_spec(spec, folder / SPEC)
-    serving = _json(small[SERVING], folder / SERVING) if SERVING in small else None
+    serving = _serving(small.get(SERVING), folder / SERVING)
     name = variant_name(spec, serving, variant)
     file = str(spec["variants"][name]["file"])
     if file not in found & set(MODELS.values()):
@@ -201,9 +201,21 @@ def _check_spec(spec: dict[str, Any], path: Path) -> None:
     for key, kind in {"recipe": str, "variants": dict, "encoding": dict, "decoding": dict}.items():
         if not isinstance(spec.get(key), kind):
             raise _broken(path, f"{SPEC} has no usable {key!r}")
+    inputs = spec.get("inputs")
+    if not (isinstance(inputs, list) and inputs and all(isinstance(x, str) for x in inputs)):
+        raise _broken(path, f"{SPEC} has no usable 'inputs'")
     for name, value in spec["variants"].items():
         if not isinstance(value, dict) or value.get("file") != MODELS.get(name):
             raise _broken(path, f"{SPEC} names an unknown variant {name!r}")
+
+
+def _serving(data: bytes | None, path: Path) -> dict[str, Any] | None:
+    if data is None:
+        return None
+    value = _json(data, path)
+    if not all(isinstance(value.get(key), str) for key in ("variant", "provider")):
+        raise _broken(path, f"{SERVING} names no variant and provider")
+    return value
 
 
 def _check_tokenizer(tokenizer: dict[str, bytes], folder: Path) -> None:

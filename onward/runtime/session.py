@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from onward import recipes
-from onward.config import Evaluate, Prepare
+from onward.config import Evaluate, Prepare, parse
 from onward.errors import IntegrityError
 from onward.runtime import package as packages
 from onward.runtime import providers
@@ -58,10 +58,10 @@ class Session:
         self.provider = f"onnx-{self.device}"
         # The runtime has its own copy of the weights now; one that serves keeps no second.
         self.package = replace(package, model=b"") if read else package
-        self.tokenizer = tokenizer(package)
-        self.prepare = Prepare.model_validate(package.spec["encoding"])
-        self.evaluate = Evaluate.model_validate(package.spec["decoding"])
+        self.prepare = parse(package.spec["encoding"], Prepare, where=package.where)
+        self.evaluate = parse(package.spec["decoding"], Evaluate, where=package.where)
         self._recipe = recipes.get(package.spec["recipe"])
+        self.tokenizer = tokenizer(package, self.prepare.max_length)
         self._outputs = [output.name for output in self._runtime.get_outputs()]
         self._inputs = [(i.name, i.type == "tensor(int32)") for i in self._runtime.get_inputs()]
 
@@ -130,7 +130,7 @@ def pad(batch: list[dict[str, Any]], names: list[str], pad_id: int) -> dict[str,
     return arrays
 
 
-def tokenizer(package: Package) -> Any:
+def tokenizer(package: Package, max_length: int) -> Any:
     """A fast tokenizer from the checked bytes; `transformers` picks no class and runs no code."""
     from tokenizers import Tokenizer
     from transformers import PreTrainedTokenizerFast
@@ -151,7 +151,7 @@ def tokenizer(package: Package) -> Any:
         model_input_names=package.spec["inputs"],
         padding_side="right",
         truncation_side="right",
-        model_max_length=package.spec["encoding"]["max_length"],
+        model_max_length=max_length,
         **{key: value for key, value in named.items() if value is not None},
     )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import pickle
 import shutil
@@ -10,6 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from onward import files
 from onward.errors import IntegrityError, MissingFiles, OnwardError
@@ -190,6 +193,41 @@ def test_a_folder_without_a_package_is_missing_files(tmp_path: Path) -> None:
         Session(tmp_path)
     with pytest.raises(MissingFiles):
         Session(tmp_path / "no")
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=4),
+    lambda inner: st.lists(inner, max_size=2) | st.dictionaries(st.text(max_size=4), inner),
+    max_leaves=4,
+)
+
+
+@settings(
+    max_examples=60,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
+@given(data=st.data())
+def test_a_resealed_package_with_any_json_in_it_loads_or_is_refused_typed(
+    packed: Path, tmp_path: Path, data: st.DataObject
+) -> None:
+    """The parser of package.json, serving.json and manifest.json, fuzzed: no other exception."""
+    folder = tmp_path / "fuzzed"
+    shutil.rmtree(folder, ignore_errors=True)
+    shutil.copytree(packed, folder)
+    name = data.draw(st.sampled_from(["package.json", "serving.json", "manifest.json"]))
+    start = {"schema": 1, "variant": "fp32", "provider": "cpu"}
+    value = start if name == "serving.json" else files.read_json(folder / name)
+    at, key = value, data.draw(st.sampled_from(sorted(value)))
+    while isinstance(at[key], dict) and at[key] and data.draw(st.booleans()):
+        at = at[key]
+        key = data.draw(st.sampled_from(sorted(at)))
+    at[key] = data.draw(JSON)
+    files.write_json(folder / name, value)
+    if name != "manifest.json":
+        _reseal(folder)
+    with contextlib.suppress(OnwardError):
+        Session(folder, provider="cpu", threads=1)
 
 
 # S01: pickles
@@ -400,6 +438,17 @@ def test_s03_external_data_half_stated_is_refused(packed: Path) -> None:
             entry.key, entry.value = "location", "x"
         with pytest.raises(IntegrityError):
             graph_safety.check(proto.SerializeToString(), where=state)
+
+
+@pytest.mark.parametrize("kind", sorted(graph_safety.LOADERS))
+def test_s03_operators_that_load_something_else_are_refused(packed: Path, kind: str) -> None:
+    import onnx
+
+    proto = onnx.load_model_from_string((packed / "model.onnx").read_bytes())
+    node = proto.graph.node.add()
+    node.op_type, node.domain = kind, "com.microsoft"
+    with pytest.raises(IntegrityError, match=f"{kind} loads something else"):
+        graph_safety.check(proto.SerializeToString(), where="test")
 
 
 @pytest.mark.parametrize("data", [b"", b"\x80\x04K\x01.", b"PK\x03\x04", b"<html>", b"\0" * 64])
