@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from onward import files
+from onward.episodes import rows as parquet
 from onward.episodes.turn import Base, Data, Named, Turn
 from onward.project import Project
 from onward.recipes.extractive import SCHEMA
@@ -45,8 +45,7 @@ def deliver(
         extra = {"number": number, "name": name, "replaces": (replaces or {}).get(name, [])}
         with files.building(at.episode(folder), **extra) as made:
             for side, listed in rows.items():
-                table = pa.Table.from_pylist(listed, schema=schema)
-                pq.write_table(table, made / f"{side}.parquet", write_page_checksum=True)
+                parquet.write(made / f"{side}.parquet", listed, schema)
         manifest = files.sha256(at.episode(folder) / files.MANIFEST)
         named[name] = Named(episode=folder, manifest=manifest)
     turn = Turn(
