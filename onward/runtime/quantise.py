@@ -3,8 +3,8 @@
 `dynamic` multiplies whole matrices in int8, with one scale for a whole batch of activations, and
 fuses attention with its weights (QAttention). It costs a small reader 3 to 4 F1, most of it in the
 feed-forward's second matrix and the embeddings, which `dynamic-mixed` leaves as they are. `blocks`
-gives each 32 weights a scale of their own (MatMulNBits): an eighth of the error of `dynamic` in
-the logits, a quarter of the bytes of fp32, and about fp32's speed on processors without VNNI.
+gives each 32 weights a scale of their own (MatMulNBits) and leaves attention as it is: an eighth
+of the error of `dynamic` in the logits, and about fp32's speed on processors without VNNI.
 
 What this does not cover: `dynamic` scales activations by what else is in the batch, so a score in
 batches of 16 is not bit by bit what one query gets.
