@@ -34,6 +34,8 @@ class Standing:
     version: str
     seq: int
     since: str
+    checked: bool = False
+    """Whether its files were hashed and found intact."""
     problem: OnwardError | None = None
     metric: str = ""
     score: float | None = None
@@ -81,7 +83,8 @@ def collect(project: Project, *, now: datetime | None = None, check: bool = True
     Args:
         project: which project.
         now: the time that the page names; default the clock's.
-        check: hash the champion's files, about a second for each 500 MB.
+        check: hash the champion's files, about a second for each 500 MB, and read the rows of
+            the last verdict; without it neither is looked at.
 
     Raises:
         IntegrityError: the journal itself, or the pointer, cannot be read.
@@ -89,7 +92,7 @@ def collect(project: Project, *, now: datetime | None = None, check: bool = True
     """
     lines = tuple(journal.lines(project))
     champion = _standing(project, lines, check)
-    judged = _judged(project, lines)
+    judged = _judged(project, lines, check)
     problem = champion.problem if champion else None
     return Facts(
         project=config.read(project.params, config.Identity).name,
@@ -129,7 +132,7 @@ def _standing(project: Project, lines: tuple[Line, ...], check: bool) -> Standin
         card = versions.card(project, at.version)
         if check:
             versions.verify(project, at.version)
-        return Standing(at.version, at.seq, since, **_quality(card))
+        return Standing(at.version, at.seq, since, checked=check, **_quality(card))
     except OnwardError as error:
         return Standing(at.version, at.seq, since, problem=error)
 
@@ -151,10 +154,12 @@ def _quality(card: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _judged(project: Project, lines: tuple[Line, ...]) -> Judged | None:
+def _judged(project: Project, lines: tuple[Line, ...], check: bool) -> Judged | None:
     line = next((one for one in reversed(lines) if one["what"] in journal.VERDICTS), None)
     if line is None:
         return None
+    if not check:
+        return Judged(line["seq"], line, None)
     try:
         return Judged(line["seq"], line, verdicts.read(project, line["seq"]))
     except OnwardError as error:

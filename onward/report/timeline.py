@@ -21,7 +21,7 @@ ROW = 34
 
 MARKS = {
     "promoted": "●",
-    "adopted": "●",
+    "adopted": "◇",
     "forced": "!",
     "refused": "✗",
     "undecided": "?",
@@ -98,7 +98,7 @@ def _serving(lines: Sequence[dict[str, Any]]) -> list[str | None]:
     now: str | None = None
     found = []
     for line in lines:
-        if line["what"] in ("promoted", "forced", "adopted", "rollback") and line.get("version"):
+        if line["what"] in ("promoted", "forced", "rollback") and line.get("version"):
             now = line["version"]
         found.append(now)
     return found

@@ -21,7 +21,7 @@ def outcome(line: Line) -> str:
     if what == "rollback":
         return f"rolled back from {line.get('champion')} because of: {line.get('reason', '')}"
     if what == "adopted":
-        return f"{line.get('version')} was adopted"
+        return f"{line.get('source', 'a model')} was adopted and is to be judged"
     if what in journal.PROMOTING:
         forced = f", forced because of: {line.get('reason', '')}" if what == "forced" else ""
         return f"{turn} made {line.get('version')} the champion{forced}"

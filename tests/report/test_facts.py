@@ -90,7 +90,7 @@ def test_a_run_that_goes_on_is_told(tmp_path: Path) -> None:
             "rolled back from v2 because of: slow",
         ),
         ({"what": "withdrawn", "episode": "0002-b"}, "0002-b was withdrawn"),
-        ({"what": "adopted", "version": "v3"}, "v3 was adopted"),
+        ({"what": "adopted", "source": "squad"}, "squad was adopted and is to be judged"),
     ],
 )
 def test_a_line_in_words(line: dict[str, object], words: str) -> None:
@@ -102,6 +102,14 @@ def test_the_sentence_names_what_came_last(tmp_path: Path) -> None:
     projects.append(project, "withdrawn", episode="0005-legal", reason="wrong labels")
     projects.append(project, "rollback", champion="v4", version="v3", reason="slow")
     assert "rolled back from v4 because of: slow" in sentence(collect(project))
+
+
+def test_without_the_check_nothing_is_said_of_the_files(tmp_path: Path) -> None:
+    project = projects.lively(tmp_path)
+    files.remove(project.verdict(9))
+    facts = collect(project, check=False)
+    assert sentence(facts).startswith("v4 serves; turn 9 was refused")
+    assert facts.judged is not None and facts.judged.problem is None
 
 
 def test_positions_keep_the_order_of_the_values() -> None:
