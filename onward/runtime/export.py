@@ -29,7 +29,7 @@ from onward.evaluation.ledger import LedgerPart, read_parts, write_parts
 from onward.evaluation.runner import TorchRunner, fingerprint, resolve
 from onward.evaluation.scorer import score
 from onward.project import Project
-from onward.recipes.shapes import Row
+from onward.recipes.shapes import INPUTS, Row
 from onward.runtime import graph as graphs
 from onward.runtime import package, parity
 from onward.runtime.graph import Graph
@@ -154,7 +154,7 @@ def _parity(
 def _same_tokens(theirs: Sequence[dict[str, Any]], ours: Sequence[dict[str, Any]]) -> None:
     """The package's tokenizer is loaded without the model library's classes: it must not differ."""
     for one, other in zip(theirs, ours, strict=False):
-        if list(one["input_ids"]) != list(other["input_ids"]):
+        if any(list(one[name]) != list(other.get(name, ())) for name in INPUTS if name in one):
             raise ExportError(
                 "The package's tokenizer encodes differently from the model's own",
                 where="turn/finetune/model/tokenizer.json",
