@@ -49,6 +49,9 @@ def run(
     if dry_run:
         return _would(project, turn, fresh, as_json)
     waiting = A_DAY if wait else 0.0
+    if wait and locks.is_held(project.run_lock):
+        who = locks.holder(project.run_lock)
+        note(f"Waiting for {who['purpose']}, process {who['pid']} since {who['since']}")
     with locks.held(project.run_lock, "onward run", wait=waiting):
         pass  # told within a second, and before a server is started for nothing
     dashboard = _server(project)
@@ -111,23 +114,31 @@ def _flow(project: Project, *, fresh: bool, wait: float) -> tuple[Any, str]:
         with temporary_settings({PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None}):
             state = improve(str(project.root), fresh=fresh, wait=wait, return_state=True)
     except (httpx.HTTPError, ConnectionError) as error:
-        raise ServerError(
-            f"The Prefect server went away: {type(error).__name__}",
-            where=os.environ.get("PREFECT_API_URL", ""),
-            fix="`onward run` again: finished stages are kept; or, without a server, `dvc repro`, "
-            "then `onward gate` and `onward promote`",
-        ) from error
+        raise _gone(error) from error
     return state, str(state.state_details.flow_run_id)
 
 
 def _why(state: Any) -> Exception:
     """The typed error that a failed state carries."""
+    import httpx
+
     error = state.result(raise_on_failure=False)
     if isinstance(error, OnwardError):
         return error
+    if isinstance(error, httpx.HTTPError | ConnectionError):
+        return _gone(error)
     if isinstance(error, BaseException):
         return RuntimeError(f"{type(error).__name__}: {error}")
     return RuntimeError(str(state.message))
+
+
+def _gone(error: Exception) -> ServerError:
+    return ServerError(
+        f"The Prefect server went away: {type(error).__name__}",
+        where=os.environ.get("PREFECT_API_URL", ""),
+        fix="`onward run` again: finished stages are kept; or, without a server, `dvc repro`, "
+        "then `onward gate` and `onward promote`",
+    )
 
 
 class _Lines(logging.Handler):
@@ -142,7 +153,7 @@ class _Lines(logging.Handler):
         if not getattr(record, "onward", False):
             return
         line = record.getMessage()
-        if self._console.is_terminal and re.match(r"\S+ \d+% .* left", line):
+        if self._console.is_terminal and re.match(r".+ \d+% \d+/\d+ .* left", line):
             self._status = self._status or self._console.status("")
             self._status.update(line)
             self._status.start()

@@ -7,6 +7,7 @@ import re
 from typing import Any
 from uuid import UUID
 
+import httpx
 from prefect.artifacts import (
     create_markdown_artifact,
     create_progress_artifact,
@@ -18,7 +19,7 @@ from onward import files
 from onward.evaluation.checks import Verdict
 from onward.project import Project
 
-_PROGRESS = re.compile(r"^(?P<what>\S+) (?P<percent>\d+)% \d+/\d+ ")
+_PROGRESS = re.compile(r"^(?P<what>.+?) (?P<percent>\d+)% \d+/\d+ ")
 
 
 class ProgressBar:
@@ -27,13 +28,21 @@ class ProgressBar:
     def __init__(self, step: str) -> None:
         self.step = step
         self._artifacts: dict[str, UUID] = {}
+        self._lost = False
 
     def follow(self, line: str) -> None:
         """Move the bar where the line is one of onward/progress.py; else do nothing."""
         found = _PROGRESS.match(line)
-        if found is None:
+        if found is None or self._lost:
             return
-        what, percent = found["what"], float(found["percent"])
+        try:
+            self._show(found["what"], float(found["percent"]))
+        except httpx.HTTPError:
+            # Raised here it would end the stage's process. The state at the step's end goes to the
+            # same server, so the run still fails where the server stays away, with the stage done.
+            self._lost = True
+
+    def _show(self, what: str, percent: float) -> None:
         if what in self._artifacts:
             update_progress_artifact(self._artifacts[what], percent)
             return

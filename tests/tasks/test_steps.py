@@ -1,0 +1,217 @@
+"""The steps as Prefect sees them, the stage runner's filter, and what goes onto the dashboard."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from prefect.cache_policies import NO_CACHE
+from prefect.states import Failed
+from ruamel.yaml import YAML
+
+from flows import improve
+from onward import files
+from onward.errors import Busy, InternalError, OnwardError, ServerError
+from onward.evaluation.checks import Check, Verdict
+from onward.project import Project
+from tasks import artifacts, stage, steps, verdicts
+
+ROOT = Path(__file__).parents[2]
+ALL = [*stage.STEPS, "inputs", "judge", "promote"]
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_every_step_is_a_task_with_a_timeout_and_no_cache(name: str) -> None:
+    step = getattr(steps, name)
+    assert step.name == name
+    assert step.cache_policy == NO_CACHE
+    assert step.timeout_seconds and step.timeout_seconds >= 3600
+    assert step.fn.__doc__
+
+
+@pytest.mark.parametrize(
+    ("error", "again"),
+    [
+        (ServerError("away"), True),
+        (ConnectionResetError("away"), True),
+        (Busy("held"), False),
+        (InternalError("ours"), False),
+        (TimeoutError("too long"), False),
+        (ValueError("ours"), False),
+    ],
+)
+def test_only_named_transient_errors_are_tried_again(error: Exception, again: bool) -> None:
+    for name in ALL:
+        step = getattr(steps, name)
+        assert step.retry_condition_fn(step, None, Failed(data=error)) is again
+
+
+def test_the_flow_goes_in_the_order_of_the_pipeline() -> None:
+    stages = list(YAML(typ="safe").load((ROOT / "dvc.yaml").read_text())["stages"])
+    assert ["inputs", *stage.STEPS] == stages
+    source = inspect.getsource(improve._turn)
+    at = [source.index(f" {name}(project)") for name in stages]
+    assert at == sorted(at)
+    assert source.index('"accuracy"') < source.index(" export(")
+    assert source.index(" benchmark(") < source.index('"final"') < source.index(" promote(")
+
+
+def test_the_flows_docstring_is_the_sentence() -> None:
+    words = (improve.__doc__ or "").split("\n\n")[0].replace("-", "").lower()
+    named = ["validate", "prepare", "finetune", "evaluate", "accuracy gate", "export", "benchmark"]
+    at = [words.index(name) for name in [*named, "final gate", "promote"]]
+    assert at == sorted(at)
+
+
+def _run(
+    project: Project, monkeypatch: pytest.MonkeyPatch, child: Callable[..., None]
+) -> tuple[str, list[str]]:
+    monkeypatch.setattr(stage.versions, "stale", lambda _project, _name: True)
+    monkeypatch.setattr(stage.versions, "reproduce", child)
+    heard: list[str] = []
+    return stage.run_stage(project, "finetune", heard.append), heard
+
+
+def test_a_stages_own_lines_are_heard_and_dvcs_are_not(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said = [
+        "Running stage 'finetune':",
+        "> python -u -m onward.stages.finetune",
+        "fine-tune 42% 42/100 1:23 left loss 0.4",
+        "WARNING: a row is long",
+        "",
+        "Updating lock file 'dvc.lock'",
+        "To track the changes with git, run:",
+        "\tgit add dvc.lock",
+        "Use `dvc push` to send your updates to remote storage.",
+    ]
+
+    def child(
+        _project: Project, _stage: str, *, on_line: Callable[[str], None], run_id: str
+    ) -> None:
+        assert run_id
+        for line in said:
+            on_line(line)
+
+    outcome, heard = _run(Project(tmp_path), monkeypatch, child)
+    assert outcome == "made"
+    assert heard == [said[2], said[3]]
+
+
+def test_an_error_is_raised_and_not_also_streamed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    project = Project(tmp_path)
+    files.write_json(project.error("finetune"), {"of": "an earlier run"})
+    heard: list[str] = []
+
+    def child(
+        _project: Project, _stage: str, *, on_line: Callable[[str], None], run_id: str
+    ) -> None:
+        on_line("before")
+        files.write_json(project.error("finetune"), {"run": run_id})
+        on_line("what\nwhere\nfix")
+        raise InternalError("what")
+
+    monkeypatch.setattr(stage.versions, "stale", lambda _project, _name: True)
+    monkeypatch.setattr(stage.versions, "reproduce", child)
+    with pytest.raises(OnwardError, match="what"):
+        stage.run_stage(project, "finetune", heard.append)
+    assert heard == ["before"]
+
+
+def test_a_stage_that_is_up_to_date_costs_no_process(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(stage.versions, "stale", lambda _project, _name: False)
+    monkeypatch.setattr(stage.versions, "reproduce", None)
+    assert stage.run_stage(Project(tmp_path), "export", print) == "kept"
+
+
+def test_stages_after_a_stale_one_count_as_stale(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(stage.versions, "stale", lambda _project, name: name == "evaluate")
+    assert stage.stale(Project(tmp_path)) == ["evaluate", "export", "benchmark"]
+
+
+def test_progress_lines_move_one_artifact_each(monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[Any] = []
+    monkeypatch.setattr(
+        artifacts, "create_progress_artifact", lambda at, **how: made.append((at, how["key"])) or 7
+    )
+    monkeypatch.setattr(artifacts, "update_progress_artifact", lambda of, at: made.append((of, at)))
+    bar = artifacts.ProgressBar("evaluate")
+    for line in (
+        "score candidate 42% 42/100 1:23 left",
+        "no progress at all",
+        "score candidate 100% 100/100 done in 2:00",
+        "score v1's package 5% 1/20 0:10 left",
+    ):
+        bar.follow(line)
+    assert made == [
+        (42.0, "progress-evaluate-score-candidate"),
+        (7, 100.0),
+        (5.0, "progress-evaluate-score-v1-s-package"),
+    ]
+
+
+def test_F11_a_lost_server_does_not_end_the_stage_that_runs(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    calls = []
+
+    def lost(_at: float, **_how: Any) -> None:
+        calls.append(1)
+        raise httpx.ConnectError("away")
+
+    monkeypatch.setattr(artifacts, "create_progress_artifact", lost)
+    bar = artifacts.ProgressBar("finetune")
+    bar.follow("fine-tune 1% 1/100 1:23 left")
+    bar.follow("fine-tune 2% 2/100 1:22 left")
+    assert calls == [1]
+
+
+def verdict(**changes: Any) -> Verdict:
+    fields: dict[str, Any] = {
+        "outcome": "refused",
+        "kind": "final",
+        "checks": (Check("harm", "0001-a", "✗", rows=9, old=70.0, new=60.0, change=-10.0),),
+        "reasons": ("a is forgotten",),
+        "level": 0.05,
+        "candidate": "c",
+        "champion": "v1",
+        "turn": "t",
+        "key": "k",
+    }
+    return Verdict(**{**fields, **changes})
+
+
+def test_the_verdicts_page_has_every_check_and_reason() -> None:
+    page = artifacts.verdict_page(verdict())
+    assert "| ✗ | 0001-a | 9 | 70.0 | 60.0 | -10.0 | — | — | — |" in page
+    assert "- a is forgotten" in page
+
+
+def test_before_and_after_names_both_sides() -> None:
+    side = {"f1": 50.0}
+    summary = {
+        "metric": "f1",
+        "before": "v1",
+        "units": {"0001-a": {"rows": 3, "before": side, "after": {"f1": 52.25}}},
+    }
+    page = artifacts.before_and_after(summary)
+    assert "| episode | rows | v1 | candidate | change |" in page
+    assert "| 0001-a | 3 | 50.0 | 52.2 | +2.2 |" in page
+
+
+def test_what_passed_is_not_journaled_by_settling(tmp_path: Path) -> None:
+    project = Project(tmp_path)
+    passed = verdict(outcome="promoted")
+    assert verdicts.settle(project, passed) == verdicts.Settled(passed)
+    assert not project.journal.exists()
