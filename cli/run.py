@@ -188,6 +188,10 @@ def _summary(project: Project, state: Any, run_page: str, as_json: bool) -> None
     from cli.summary import lines, result
 
     data = {**result(project, state.name), "message": state.message, "run": run_page}
+    if state.name != "NothingToDo":
+        from onward.report.page import write
+
+        data["report"] = str(write(project))
     answer(as_json, data, *lines(project, data))
 
 

@@ -39,7 +39,7 @@ def lines(project: Project, data: dict[str, Any]) -> list[Any]:
         told.append(f"Latency    {_latency(data['latency'])}")
     if data["outcome"] == "Promoted":
         told.append(f"Version    {data['champion']} serves, in {project.version(data['champion'])}")
-    told.append(f"Run        {data['run']}")
+    told += [f"Report     {data['report']}", f"Run        {data['run']}"]
     told.append(f"Next       {_next(data)}")
     return told
 
@@ -82,8 +82,8 @@ def _latency(report: dict[str, Any]) -> str:
 
 def _next(data: dict[str, Any]) -> str:
     if data["outcome"] == "Promoted":
-        return "onward ask QUESTION --context TEXT   ·   onward report"
-    return f"onward gate --examples {data['seq']}   ·   onward report"
+        return "onward ask QUESTION --context TEXT"
+    return f"onward gate --examples {data['seq']}"
 
 
 def _read(project: Project, stage: str, name: str) -> Any:
