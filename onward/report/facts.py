@@ -114,12 +114,11 @@ def sentence(facts: Facts) -> str:
             waiting = "no episode is open" if not facts.episodes else "no turn was judged"
             return f"Nothing serves yet, and {waiting}"
         return f"Nothing serves yet; {outcome(facts.last)}"
-    health = "its files are intact"
+    health = " and its files are intact" if champion.checked else ""
     if champion.problem is not None:
-        health = (
-            f"something is wrong: {champion.problem.what[0].lower()}{champion.problem.what[1:]}"
-        )
-    said = f"{champion.version} serves and {health}"
+        what = champion.problem.what
+        health = f" and something is wrong: {what[:1].lower()}{what[1:]}"
+    said = f"{champion.version} serves{health}"
     return f"{said}; {outcome(facts.last)}" if facts.last else said
 
 
