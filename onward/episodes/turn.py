@@ -14,6 +14,7 @@ What this does not cover: rows that are wrong but sealed; validation looks at th
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -223,9 +224,14 @@ def rows(project: Project, episode: str, side: Side) -> list[Row]:
     Raises:
         MissingFiles, DataError: the file is not there or cannot be read.
     """
+    return list(stream(project, episode, side))
+
+
+def stream(project: Project, episode: str, side: Side) -> Iterator[Row]:
+    """`rows`, a batch in memory at a time."""
     dropped = _corrected_ids(project, episode)
     path = project.episode(episode) / f"{side}.parquet"
-    return [row for row in parquet.read(path) if row["id"] not in dropped]
+    return (row for row in parquet.read(path) if row["id"] not in dropped)
 
 
 def _corrected_ids(project: Project, episode: str) -> set[str]:

@@ -51,6 +51,7 @@ def run(project: Project) -> None:
         MissingFiles: something that it needs is not on this machine.
         SettingsError: this recipe and strategy may not be combined.
         DataError: there is no row to learn.
+        DiskFull: rows and windows would not fit.
     """
     turn = Turn.read(project)
     turns.check(project, turn)
@@ -62,6 +63,7 @@ def run(project: Project) -> None:
     recipe = recipes.get(turn.recipe)
     chosen = choose(project, turn, recipe, settings, strategy)
     tokenizer = encoder.tokenizer(source)
+    _ensure_space(project, turn)
     about = {"stage": "prepare", "turn": turn.id, "window": _window(settings)}
     with files.building(project.made("prepare"), replace=True, **about) as folder:
         counts = write(folder, chosen, recipe, tokenizer, settings)
@@ -95,6 +97,13 @@ def _validated(project: Project) -> None:
         )
 
 
+def _ensure_space(project: Project, turn: Turn) -> None:
+    """Room for rows and windows, each about as large as the compressed training rows at most."""
+    episodes = (*turn.known_episodes, *turn.learning_episodes)
+    sizes = [(project.episode(e) / "train.parquet").stat().st_size for e in episodes]
+    files.ensure_space(project.made("prepare"), 6 * sum(sizes) + 2**24)
+
+
 def _window(settings: Prepare) -> dict[str, int]:
     return {"max_length": settings.max_length, "stride": settings.stride}
 
@@ -106,7 +115,7 @@ def choose(
 
     def read(episodes: Iterable[str]) -> Iterator[Labelled]:
         for episode in episodes:
-            for row in turns.rows(project, episode, "train"):
+            for row in turns.stream(project, episode, "train"):
                 yield episode, row
 
     def known() -> Iterator[Labelled]:
@@ -174,7 +183,7 @@ def _held_out(project: Project, turn: Turn) -> set[bytes]:
     return {
         _compared(row)
         for episode in (*turn.known_episodes, *turn.learning_episodes)
-        for row in turns.rows(project, episode, "heldout")
+        for row in turns.stream(project, episode, "heldout")
     }
 
 

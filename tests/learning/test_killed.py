@@ -95,13 +95,17 @@ def stage(project: Project, name: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, cwd=project.root, env=env, capture_output=True, text=True)
 
 
+@pytest.mark.parametrize("tuning", ["full", "lora"])
 def test_trained_twice_in_fresh_processes_gives_the_same_bytes(
-    toy_encoder: Path, tmp_path: Path
+    tuning: str, toy_encoder: Path, tmp_path: Path
 ) -> None:
     manifests, said = [], []
     for name in ("a", "b"):
         project = toys.toy_project(
-            tmp_path / name, toy_encoder, {"one": toys.toy_rows(40, 1)}, finetune={"dropout": 0.1}
+            tmp_path / name,
+            toy_encoder,
+            {"one": toys.toy_rows(40, 1)},
+            finetune={"dropout": 0.1, "tuning": tuning},
         )
         for each in ("prepare", "finetune"):
             done = stage(project, each)

@@ -66,13 +66,13 @@ def test_the_base_is_read_and_not_the_past(
     """With a memory that serves, no training row of a known episode is opened."""
     project = start(tmp_path, toy_encoder, **REPLAY)
     opened: list[tuple[str, str]] = []
-    real = prepare.turns.rows
+    real = prepare.turns.stream
 
     def noted(project: Project, episode: str, side: Any) -> Any:
         opened.append((episode, side))
         return real(project, episode, side)
 
-    monkeypatch.setattr(prepare.turns, "rows", noted)
+    monkeypatch.setattr(prepare.turns, "stream", noted)
     prepare.run(project)
     assert ("0001-one", "train") not in opened and ("0002-two", "train") in opened
 

@@ -201,6 +201,14 @@ def test_without_patience_all_epochs_run_and_the_best_is_kept(
     assert len(losses) == 3 and trained.steps == 5 * (losses.index(min(losses)) + 1)
 
 
+def test_part_of_an_epoch_at_the_end_is_judged_too(
+    task: Task, toy_encoder: Path, tmp_path: Path
+) -> None:
+    aside = windows(tmp_path, "aside", toys.toy_rows(16, 3), toy_encoder)
+    trained = fit(replace(task, stopping=aside, epochs=1.5), QUICK)
+    assert [step for step, _ in trained.course.stops] == [5, 8]
+
+
 def test_stopping_loss_is_the_mean_over_windows(
     task: Task, toy_encoder: Path, tmp_path: Path
 ) -> None:
