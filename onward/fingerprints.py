@@ -218,7 +218,7 @@ def code(stage: str, recipe: str) -> dict[str, Any]:
         "schema": SCHEMA,
         "stage": stage,
         "recipe": recipe,
-        "modules": {name: files.sha256(source(name)) for name in names if source(name).is_file()},
+        "modules": {name: files.sha256(source(name)) for name in names},
         "defaults": {name: _default(name) for name in SETTINGS[stage]},
     }
 
