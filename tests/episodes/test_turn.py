@@ -1,0 +1,186 @@
+"""The turn: what it names after openings, promotions and withdrawals, and what it refuses."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from onward import files
+from onward.episodes import turn as turns
+from onward.episodes.open import episodes, withdraw
+from onward.errors import IntegrityError, MissingFiles, UsageError
+from onward.project import Project
+from tests.episodes import deliveries
+from tests.episodes.conftest import Opener
+
+DATA = {"md5": "0" * 32 + ".dir", "size": 10, "nfiles": 2}
+
+
+@pytest.fixture
+def three(project: Project, opener: Opener, tmp_path: Path) -> Project:
+    """A project with three open episodes and no champion."""
+    for number in range(3):
+        rows = deliveries.goods(80, 1_000 * number)
+        opener(f"e{number}", deliveries.jsonl(tmp_path / f"{number}.jsonl", rows))
+    return project
+
+
+def promote(project: Project, version: str, learned: list[str]) -> str:
+    """A champion that learned these episodes; returns the sha256 of its manifest."""
+    folder = project.version(version)
+    folder.mkdir(parents=True)
+    manifests = {f: files.sha256(project.episode(f) / files.MANIFEST) for f in learned}
+    card = {"learned": [{"episode": f, "manifest": m} for f, m in manifests.items()]}
+    files.write_json(folder / "card.json", {"candidate": "c", **card})
+    manifest = files.seal(folder)
+    pointer = {"schema": 1, "version": version, "seq": 1, "manifest": manifest}
+    files.write_json(project.champion, pointer)
+    return manifest
+
+
+def test_without_a_champion_all_is_to_be_learned(three: Project) -> None:
+    turn = turns.compose(three, DATA)
+    assert turn.base == turns.Base(kind="pretrained", name="toy", sha256="e" * 64)
+    assert turn.known == () and turn.learning_episodes == ["0001-e0", "0002-e1", "0003-e2"]
+    assert turn.data.model_dump() == DATA
+
+
+def test_what_the_champion_learned_is_known_and_all_else_is_learned(three: Project) -> None:
+    manifest = promote(three, "v3", ["0001-e0", "0003-e2"])
+    turn = turns.compose(three, DATA)
+    assert turn.base == turns.Base(kind="version", name="v3", sha256=manifest)
+    assert turn.known_episodes == ["0001-e0", "0003-e2"]
+    assert turn.learning_episodes == ["0002-e1"]
+
+
+def test_fresh_starts_from_the_pretrained_encoder_over_all(three: Project) -> None:
+    promote(three, "v1", ["0001-e0"])
+    turn = turns.compose(three, DATA, fresh=True)
+    assert turn.base.kind == "pretrained" and turn.known == () and len(turn.learning) == 3
+
+
+def test_a_champion_that_learned_a_withdrawn_episode_is_no_base(three: Project) -> None:
+    promote(three, "v1", ["0001-e0", "0002-e1"])
+    withdraw(three, "e0", "wrong", "ana", deliveries.keep)
+    turn = turns.Turn.read(three)
+    assert turn.base.kind == "pretrained" and turn.known == ()
+    assert turn.learning_episodes == ["0002-e1", "0003-e2"]
+    assert [e.state for e in episodes(three)] == ["withdrawn", "learning", "learning"]
+
+
+def test_a_withdrawn_episode_that_was_refused_leaves_the_base(three: Project) -> None:
+    promote(three, "v1", ["0001-e0"])
+    withdraw(three, "e1", "wrong", "ana", deliveries.keep)
+    turn = turns.Turn.read(three)
+    assert (turn.base.name, turn.known_episodes, turn.learning_episodes) == (
+        "v1",
+        ["0001-e0"],
+        ["0003-e2"],
+    )
+    assert [e.state for e in episodes(three)] == ["known", "withdrawn", "learning"]
+
+
+def test_a_champion_of_another_episode_of_the_same_name_is_caught(three: Project) -> None:
+    promote(three, "v1", ["0001-e0"])
+    card = three.version("v1") / "card.json"
+    card.write_text(card.read_text().replace('"manifest": "', '"manifest": "0'))
+    with pytest.raises(IntegrityError):
+        turns.compose(three, DATA)
+
+
+def test_an_episode_that_the_champion_learned_must_be_here(three: Project) -> None:
+    promote(three, "v1", ["0001-e0"])
+    shutil.rmtree(three.episode("0001-e0"))
+    with pytest.raises(MissingFiles):
+        turns.compose(three, DATA)
+
+
+def test_a_turn_is_read_as_it_was_written_and_its_id_depends_on_all(three: Project) -> None:
+    turn = turns.compose(three, DATA)
+    turn.write(three)
+    assert turns.Turn.read(three) == turn
+    others = [
+        turns.compose(three, {**DATA, "size": 11}),
+        turns.compose(three, DATA, without=("0002-e1",)),
+    ]
+    promote(three, "v1", ["0001-e0"])
+    others.append(turns.compose(three, DATA))
+    assert len({turn.id, *(other.id for other in others)}) == 4
+    assert set(json.loads(three.turn.read_text())) == {
+        "schema",
+        "recipe",
+        "base",
+        "known",
+        "learning",
+        "data",
+    }
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"schema": 2},
+        {"known": None},
+        {"learning": [{"episode": "0001-e0"}]},
+        {"base": {"kind": "pickle", "name": "x", "sha256": "y"}},
+        {"extra": 1},
+        {"data": {"md5": "x", "size": "1", "nfiles": 1}},
+    ],
+)
+def test_a_turn_of_another_form_is_refused(three: Project, change: dict[str, Any]) -> None:
+    value = json.loads(three.turn.read_text())
+    three.turn.write_text(json.dumps(value | change))
+    with pytest.raises(IntegrityError, match="not a turn") as caught:
+        turns.Turn.read(three)
+    assert "git checkout" in caught.value.fix
+    three.turn.write_text("[1]")
+    with pytest.raises(IntegrityError):
+        turns.Turn.read(three)
+
+
+def test_no_turn_says_how_to_make_one(project: Project) -> None:
+    with pytest.raises(UsageError) as caught:
+        turns.Turn.read(project)
+    assert "onward episode open" in caught.value.fix
+
+
+@pytest.mark.parametrize("name", ["train.parquet", "heldout.parquet", "manifest.json"])
+def test_f05_check_finds_a_changed_byte_of_the_same_size_and_time(
+    three: Project, name: str
+) -> None:
+    import os
+
+    turn = turns.Turn.read(three)
+    turns.check(three, turn)
+    path = three.episode("0002-e1") / name
+    before = path.stat()
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 1
+    path.write_bytes(data)
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+    with pytest.raises(IntegrityError) as caught:
+        turns.check(three, turn)
+    assert "onward repair" in caught.value.fix and "0002-e1" in caught.value.where
+
+
+def test_check_finds_missing_and_extra_files(three: Project) -> None:
+    turn = turns.Turn.read(three)
+    (three.episode("0001-e0") / "extra").touch()
+    with pytest.raises(IntegrityError, match="extra"):
+        turns.check(three, turn)
+    shutil.rmtree(three.episode("0001-e0"))
+    with pytest.raises(MissingFiles, match="not on this machine"):
+        turns.check(three, turn)
+
+
+def test_a_manifest_that_is_sealed_anew_is_not_the_one_the_turn_names(three: Project) -> None:
+    turn = turns.Turn.read(three)
+    folder = three.episode("0001-e0")
+    (folder / "quarantined.jsonl").write_text("{}\n")
+    files.seal(folder)
+    with pytest.raises(IntegrityError, match="not the one that was recorded"):
+        turns.check(three, turn)
