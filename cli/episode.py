@@ -146,6 +146,8 @@ def _told(opened: Any, dry_run: bool) -> list[str]:
     counts, source = opened.counts, opened.source
     if opened.already_open:
         return [f"{opened.folder} is already open with this source; nothing was changed"]
+    if opened.rebuilt:
+        return [f"{opened.folder} made again from {source['name']}; it is the one on record"]
     columns = ", ".join(f"{k}={v}" for k, v in sorted(source["mapping"].items()))
     lines = [
         f"{'Would open' if dry_run else 'Opened'} {opened.folder} from {source['name']}",

@@ -53,6 +53,8 @@ class Opened:
     guessed: bool = False
     """Whether the mapping was guessed, at least in part."""
     already_open: bool = False
+    rebuilt: bool = False
+    """Whether it was on record, but not on this machine, and was made again from its source."""
     dry_run: bool = False
     corrects: str | None = None
     samples: list[dict[str, Any]] = field(default_factory=list)
@@ -95,7 +97,8 @@ def open_episode(
     with lock:
         if not dry_run:
             standing.sweep(project)
-        standing.check_all(project)
+        lost = standing.lost(project, name)
+        standing.check_all(project, rebuilding=lost)
         asked = order(
             project, name, source, mapping=mapping, file_format=file_format, corrects=corrects
         )
@@ -109,6 +112,9 @@ def open_episode(
             if dry_run:
                 return replace(opened, dry_run=True)
             _seal(project, asked, opened, sieve)
+        if lost is not None:
+            standing.rebuilt(project, lost, keep)
+            return replace(opened, rebuilt=True)
         standing.advance(project, keep)
         return opened
 

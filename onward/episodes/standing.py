@@ -50,7 +50,40 @@ def settled(project: Project, folder: Folder) -> bool:
     return any(folder.folder in f.emptied for f in folders(project) if f.folder in named)
 
 
-def check_all(project: Project) -> None:
+def lost(project: Project, name: str) -> str | None:
+    """The episode of this name that is on record and not in data/, where all before it are there.
+
+    So a fresh clone can make its episodes again from their sources, in order, where there is no
+    remote to pull from.
+    """
+    if not project.turn.exists():
+        return None
+    missing = _missing(project, Turn.read(project))
+    return missing[0] if missing and missing[0].partition("-")[2] == name else None
+
+
+def rebuilt(project: Project, folder: str, keep: Keep) -> None:
+    """Take an episode that was made again from its source: only if it is the recorded one.
+
+    Raises:
+        IntegrityError: other bytes came out; they are removed again.
+    """
+    turn = Turn.read(project)
+    expected = {named.episode: named.manifest for named in (*turn.known, *turn.learning)}
+    found = files.sha256(project.episode(folder) / files.MANIFEST)
+    if expected.get(folder, found) != found:
+        files.remove(project.episode(folder))
+        raise IntegrityError(
+            f"This source does not make the episode {folder} that the turn names",
+            where=str(project.turn),
+            fix="`dvc pull` fetches the true one; or give the source, columns and settings that "
+            "it was opened with",
+        )
+    if not _missing(project, turn):
+        keep(project)
+
+
+def check_all(project: Project, rebuilding: str | None = None) -> None:
     """`check`, and every other episode in data/ against its own manifest.
 
     Before an episode is opened: what is here is about to be versioned, and sides are read of
@@ -61,8 +94,9 @@ def check_all(project: Project) -> None:
     """
     if project.turn.exists():
         turn = Turn.read(project)
-        refuse_missing(project, turn)
-        check(project, turn)
+        if rebuilding is None:
+            refuse_missing(project, turn)
+            check(project, turn)
     here = folders(project)
     for folder in here:
         files.verify(project.episode(folder.folder), folder.sha256)
@@ -77,11 +111,15 @@ def check_all(project: Project) -> None:
 
 def refuse_missing(project: Project, turn: Turn) -> None:
     """Raise MissingFiles where an episode that something names is not in data/."""
-    named = {*turn.known_episodes, *turn.learning_episodes, *withdrawn(project)}
-    missing = sorted(name for name in named if not project.episode(name).is_dir())
+    missing = _missing(project, turn)
     if missing:
         raise MissingFiles(
             f"Episode {missing[0]} is not on this machine",
             where=str(project.episode(missing[0])),
             fix="`dvc pull` fetches it; nothing was changed",
         )
+
+
+def _missing(project: Project, turn: Turn) -> list[str]:
+    named = {*turn.known_episodes, *turn.learning_episodes, *withdrawn(project)}
+    return sorted(name for name in named if not project.episode(name).is_dir())
