@@ -299,7 +299,8 @@ def sweep(folder: Path) -> list[Path]:
     """Delete what killed writers left in a folder (.NAME.*.tmp and .old). Returns what it found."""
     if not folder.is_dir():
         return []
-    left = [p for p in sorted(folder.iterdir()) if p.name[0] == "." and p.suffix in (".tmp", ".old")]
+    hidden = [path for path in sorted(folder.iterdir()) if path.name.startswith(".")]
+    left = [path for path in hidden if path.suffix in (".tmp", ".old")]
     for path in left:
         operation("remove", path)
         if path.is_dir():
@@ -314,7 +315,7 @@ def verify(folder: Path, manifest_sha256: str | None = None) -> dict[str, dict[s
 
     Raises:
         MissingFiles: the folder or its manifest is not there.
-        IntegrityError: the manifest is not the expected one, or a file is missing, extra or changed.
+        IntegrityError: the manifest is not the expected one; a file is missing, extra or changed.
     """
     path = folder / MANIFEST
     if not path.is_file():

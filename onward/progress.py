@@ -60,9 +60,8 @@ class Progress:
             self._told = time.monotonic()
             spent = self._told - self._started
             left = spent / max(self.done, 1) * (self.total - self.done)
-            percent = 100 * self.done // self.total
-            text = f"{self.label} {percent}% {self.done}/{self.total} {clock(left)} left {self._note}"
-            print(text.rstrip(), flush=True)
+            share = f"{100 * self.done // self.total}% {self.done}/{self.total}"
+            print(f"{self.label} {share} {clock(left)} left {self._note}".rstrip(), flush=True)
 
     def __exit__(
         self,

@@ -114,7 +114,8 @@ class Verdict:
         gain = next((c for c in self.checks if c.kind == "gain"), None)
         harms = [c for c in self.checks if c.kind == "harm" and c.change is not None]
         worst = min(harms, key=lambda c: (c.change or 0.0, c.unit), default=None)
-        needed = [c.rows_needed for c in self.checks if c.mark == OPEN and c.rows_needed]
+        asked = [c for c in self.checks if c.mark == OPEN and not looks_worse(c)]
+        needed = [c.rows_needed for c in asked if c.rows_needed]
         return {
             "turn": self.turn,
             "candidate": self.candidate,
@@ -134,8 +135,14 @@ class Verdict:
         for mark in (FAILED, OPEN):
             for check in self.checks:
                 if check.mark == mark:
-                    return _BECAUSE[check.kind] if mark == FAILED else "too few rows"
+                    unclear = "looks worse" if looks_worse(check) else "too few rows"
+                    return _BECAUSE[check.kind] if mark == FAILED else unclear
         return ""
+
+
+def looks_worse(check: Check) -> bool:
+    """Whether an open check has rows enough to pass an unchanged model: more are not missing."""
+    return check.kind == "harm" and 0 < (check.rows_needed or 0) <= check.rows
 
 
 def episode_name(unit: str) -> str:
@@ -196,6 +203,6 @@ def _needs(check: Check) -> str:
         return ""
     if check.rows_needed is None:
         return "no number of rows would settle it at this value"
-    if check.rows_needed <= check.rows:
+    if looks_worse(check):
         return f"{check.rows_needed:,} rows would do for an unchanged one, so it looks worse"
     return f"needs about {check.rows_needed:,} rows"

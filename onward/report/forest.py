@@ -30,6 +30,7 @@ from onward.evaluation.checks import (
     Verdict,
     episode_name,
     listed,
+    looks_worse,
     signed,
 )
 
@@ -235,4 +236,8 @@ def _change(check: Check, value: float | None, show: Any) -> str:
 
 
 def _needed(check: Check) -> str:
-    return f"about {check.rows_needed:,} rows would settle it" if check.rows_needed else ""
+    if not check.rows_needed:
+        return ""
+    if looks_worse(check):
+        return "rows enough for an unchanged one: it looks worse"
+    return f"about {check.rows_needed:,} rows would settle it"

@@ -107,6 +107,14 @@ def test_the_summary_is_what_the_history_shows() -> None:
     }
 
 
+def test_more_rows_are_not_asked_for_where_there_are_enough() -> None:
+    worse = Check("harm", "0002-b", OPEN, 640, change=-4.0, limit=-5.0, rows_needed=340)
+    found = verdict(worse).summary()
+    assert (found["rows_needed"], found["because"]) == (None, "looks worse")
+    found = verdict(UNCLEAR, worse).summary()
+    assert (found["rows_needed"], found["because"]) == (1220, "too few rows")
+
+
 def test_the_summary_of_a_first_champion_has_no_changes() -> None:
     found = verdict(Check("floor", "0001-a", PASSED, 340, new=60.0, limit=25.0)).summary()
     assert found["learning_change"] is found["worst_unit"] is found["rows_needed"] is None
