@@ -34,10 +34,12 @@ def rollback(
                 fix="name the version: onward rollback --to vN --reason ...",
             )
         return _targets(registry.targets(project), as_json)
+    from onward import locks
     from tasks.verdicts import publish
 
-    champion = registry.rollback(project, to, reason)
-    publish(project)
+    with locks.held(project.run_lock, f"rollback to {to}"):
+        champion = registry.rollback(project, to, reason)
+        publish(project)
     answer(
         as_json,
         {"version": champion.version, "seq": champion.seq, "reason": reason},

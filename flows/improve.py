@@ -11,6 +11,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from prefect import flow
+from prefect.runtime import flow_run
 from prefect.states import Completed, State
 
 from onward.episodes.turn import Turn, compose
@@ -32,7 +33,12 @@ from tasks.steps import (
 from tasks.verdicts import Settled, begin, nothing_to_do
 
 
-@flow(name="improve", flow_run_name="improve {project}", log_prints=False)
+def _name() -> str:
+    """improve FOLDER, also where a deployment names the folder `.`."""
+    return f"improve {Path(flow_run.parameters['project']).resolve().name}"
+
+
+@flow(name="improve", flow_run_name=_name, log_prints=False)
 def improve(project: str = ".", fresh: bool = False, wait: float = 0.0) -> State[None]:
     """One turn of the loop.
 

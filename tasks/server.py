@@ -32,6 +32,7 @@ from onward.project import Project
 
 WITHOUT = "`dvc repro`, then `onward gate` and `onward promote`, work without a server"
 START_SECONDS = 120.0
+PATIENCE_SECONDS = 30.0
 COMMAND = ("-m", "prefect", "server", "start")
 QUIET = {
     "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
@@ -94,7 +95,7 @@ def require(api: str) -> None:
     Raises:
         ServerError: names the address and the commands that work without it.
     """
-    if not healthy(api, seconds=3.0):
+    if not healthy(api, seconds=4.0):
         raise ServerError(
             "The configured Prefect server does not answer",
             where=api,
@@ -137,25 +138,26 @@ def start(project: Project, tell: Callable[[str], None]) -> Server:
     """
     with held(home(project) / "start.lock", "starting the server", wait=START_SECONDS):
         running = find(project)
-        if running is not None and healthy(running.api):
-            return running
         if running is not None:
+            # It may be slow under load, and another run may be using it: not ended in haste.
+            if _comes_up(running, PATIENCE_SECONDS, tell):
+                return running
             stop(project)
         tell("Starting the project's own Prefect server (about 15 s the first time)")
-        server, child = _launch(project)
-        _await_health(project, server, child, tell)
-        return server
+        started = _launch(project)
+        if not _comes_up(started, START_SECONDS, tell):
+            raise _did_not_start(project)
+        return started
 
 
-def _launch(project: Project) -> tuple[Server, subprocess.Popen[bytes]]:
+def _launch(project: Project) -> Server:
     folder = home(project)
     folder.mkdir(parents=True, exist_ok=True)
     port = _free_port()
     kept = {k: v for k, v in os.environ.items() if not k.startswith("PREFECT_")}
-    command = [sys.executable, *COMMAND]
     with (folder / "server.log").open("wb") as log:
         child = subprocess.Popen(
-            [*command, "--host", "127.0.0.1", "--port", str(port)],
+            [sys.executable, *COMMAND, "--host", "127.0.0.1", "--port", str(port)],
             cwd=folder,
             env={**kept, **QUIET, "PREFECT_HOME": str(folder)},
             stdin=subprocess.DEVNULL,
@@ -166,7 +168,7 @@ def _launch(project: Project) -> tuple[Server, subprocess.Popen[bytes]]:
     started = psutil.Process(child.pid).create_time()
     record = {"schema": files.SCHEMA, "pid": child.pid, "port": port, "started": started}
     files.write_json(folder / "server.json", record)
-    return Server(pid=child.pid, port=port), child
+    return Server(pid=child.pid, port=port)
 
 
 def _free_port() -> int:
@@ -175,25 +177,36 @@ def _free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def _await_health(
-    project: Project, server: Server, child: subprocess.Popen[bytes], tell: Callable[[str], None]
-) -> None:
+def _comes_up(server: Server, seconds: float, tell: Callable[[str], None]) -> bool:
+    """Wait for the health route; False where the process ended or the time is over."""
     began = told = time.monotonic()
-    while not healthy(server.api, seconds=1.0):
+    while not healthy(server.api):
         waited = time.monotonic() - began
-        if child.poll() is not None or waited > START_SECONDS:
-            stop(project)
-            log = home(project) / "server.log"
-            last = log.read_text(encoding="utf-8", errors="replace").strip().splitlines()[-1:]
-            raise ServerError(
-                "The project's own Prefect server did not come up: " + "".join(last)[:300],
-                where=str(log),
-                fix=f"`rm -r {home(project)}` if another version wrote its database; {WITHOUT}",
-            )
+        if not _runs(server.pid) or waited > seconds:
+            return False
         if time.monotonic() - told >= 5.0:
             told = time.monotonic()
             tell(f"Waiting for the Prefect server, {waited:.0f} s")
         time.sleep(0.25)
+    return True
+
+
+def _runs(pid: int) -> bool:
+    try:
+        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
+
+
+def _did_not_start(project: Project) -> ServerError:
+    stop(project)
+    log = home(project) / "server.log"
+    last = log.read_text(encoding="utf-8", errors="replace").strip().splitlines()[-1:]
+    return ServerError(
+        "The project's own Prefect server did not come up: " + "".join(last)[:300],
+        where=str(log),
+        fix=f"`rm -r {home(project)}` if another version wrote its database; {WITHOUT}",
+    )
 
 
 def stop(project: Project, seconds: float = 10.0) -> bool:

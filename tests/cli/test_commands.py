@@ -1,0 +1,169 @@
+"""Every command on a promoted toy project: one JSON object, and text that says something."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from cli import main
+from onward import files
+from onward.project import Project
+from onward.registry import journal
+from tests.flows import projects
+
+pytestmark = pytest.mark.timeout(1200)
+
+CONTEXT = "the note says that it was a fox near the box ."
+LOOKING = [
+    ("status", {"champion": "v1", "running": None}),
+    ("history", {"champion": "v1"}),
+    ("verify", {"clean": True, "problems": []}),
+    ("rollback", {"targets": []}),
+    ("gate", {"outcome": "nothing to do", "version": "v1"}),
+    ("promote", {"outcome": "nothing to do", "version": "v1"}),
+    ("gate --show 1", {"outcome": "promoted", "seq": 1, "version": "v1"}),
+    ("gate --replay 1", {"seq": 1, "same": True, "differences": []}),
+    ("gate --examples 1", {"seq": 1, "before": "the trivial baseline"}),
+    ("episode list", {}),
+    ("episode list --quarantined", {"episodes": []}),
+    ("episode show first", {"folder": "0001-first", "state": "learning", "number": 1}),
+    ("run --dry-run", {"known": [], "learning": ["0001-first"], "stages": []}),
+    ("run --dry-run --fresh", {"base": "the pretrained encoder", "learning": ["0001-first"]}),
+    ("report", {}),
+    ("repair", {"repaired": []}),
+    ("server status", {"configured": False, "answers": False}),
+    ("server stop", {"stopped": False}),
+]
+
+
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Project:
+    return projects.promoted(tmp_path_factory.mktemp("commands"))
+
+
+@pytest.fixture
+def here(shared: Project, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Project:
+    monkeypatch.chdir(shared.root)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.delenv("PREFECT_API_URL", raising=False)
+    return shared
+
+
+@pytest.mark.parametrize(("command", "expected"), LOOKING)
+def test_looking_changes_nothing_and_says_it_twice(
+    command: str,
+    expected: dict[str, Any],
+    here: Project,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    before = {path: files.sha256(path) for path in (here.journal, here.champion, here.turn)}
+    assert main.start([*command.split(), "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert {key: told[key] for key in expected} == expected
+    assert main.start(command.split()) == 0
+    assert capsys.readouterr().out.strip()
+    assert before == {path: files.sha256(path) for path in before}
+
+
+def test_ask_answers_with_a_span_of_the_context(
+    here: Project, capsys: pytest.CaptureFixture[str]
+) -> None:
+    question = "what animal is named in note 1?"
+    assert main.start(["ask", question, "--context", CONTEXT, "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert told["text"] in CONTEXT
+    assert told["version"] == "v1"
+    assert main.start(["ask", "--demo"]) == 0
+    assert capsys.readouterr().out.startswith("Q  ")
+    assert main.start(["ask", question]) == 3
+    assert main.start(["ask", question, "--file", "no-such-file"]) == 3
+
+
+def test_doctor_says_what_is_well_and_what_to_do(
+    here: Project, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main.start(["doctor", "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    looked = {finding["what"] for finding in told["findings"]}
+    assert looked == {
+        "versions", "settings", "encoder", "providers", "disk", "server", "run lock", "trainer",
+        "data", "registry",
+    }  # fmt: skip
+    assert all(finding["well"] for finding in told["findings"])
+
+
+def test_what_is_damaged_is_named_by_doctor_and_verify_and_repaired(
+    here: Project,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    own = Project(projects.copy(here.root, tmp_path))
+    monkeypatch.chdir(own.root)
+    weights = own.version("v1") / "checkpoint" / "model.safetensors"
+    weights.chmod(0o644)
+    weights.write_bytes(weights.read_bytes()[:-1] + b"?")
+    heldout = own.episode("0001-first") / "heldout.parquet"
+    heldout.chmod(0o644)
+    heldout.unlink()
+    assert main.start(["verify"]) == 1
+    said = capsys.readouterr().err
+    assert "model.safetensors" in said and "heldout.parquet" in said
+    assert main.start(["doctor"]) == 1
+    assert "onward repair" in capsys.readouterr().out
+    assert main.start(["repair"]) == 0
+    said = capsys.readouterr().out
+    assert "model.safetensors" in said and "heldout.parquet" in said
+    assert main.start(["verify"]) == 0
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "gate --show 9", "gate --show 1 --replay 1", "promote --force", "promote --reason x",
+        "rollback --to v9 --reason x", "rollback --to v1 --reason x", "rollback --reason x",
+        "rollback --to ../v1 --reason x", "reinstate v1 --reason x", "episode show nothing",
+        "episode withdraw first --reason ''", "episode open bad/name first.jsonl",
+        "episode open x no-such-file.csv", "episode open x dvc.yaml --map question",
+        "adopt no-such-folder",
+    ],
+)  # fmt: skip
+def test_what_cannot_be_is_wrong_usage_with_what_to_do(
+    command: str, here: Project, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = journal.lines(here)
+    arguments = [word if word != "''" else "" for word in command.split()]
+    assert main.start(arguments) == 3
+    said = capsys.readouterr().err.strip().splitlines()
+    assert len(said) == 3, said
+    assert journal.lines(here) == before
+
+
+def test_wrong_settings_are_3_and_name_the_nearest_key(
+    here: Project,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    own = projects.copy(here.root, tmp_path)
+    projects.change(own, gate={"margn": 1})
+    monkeypatch.chdir(own)
+    assert main.start(["run"]) == 3
+    assert "'margin'" in capsys.readouterr().err
+
+
+def test_stages_that_are_not_made_are_named(
+    here: Project,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    own = projects.opened(tmp_path)
+    monkeypatch.chdir(own.root)
+    assert main.start(["gate"]) == 3
+    assert "dvc repro" in capsys.readouterr().err
+    assert main.start(["run", "--dry-run", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["stages"][0] == "validate"
