@@ -171,6 +171,7 @@ def save_model(model: Any, source: Path, folder: Path) -> None:
     """Config, model.safetensors and the tokenizer of `source`, in an empty folder."""
     files.operation("write", folder)
     model.save_pretrained(folder)
+    (folder / "model.safetensors").chmod(0o644)  # safetensors lets its owner alone read it
     for name in encoder.TOKENIZER_FILES:
         if (source / name).is_file():
             shutil.copyfile(source / name, folder / name)
