@@ -95,7 +95,7 @@ def stage(project: Project, name: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, cwd=project.root, env=env, capture_output=True, text=True)
 
 
-@pytest.mark.parametrize("tuning", ["full", "lora"])
+@pytest.mark.parametrize("tuning", ["full", pytest.param("lora", marks=pytest.mark.slow)])
 def test_trained_twice_in_fresh_processes_gives_the_same_bytes(
     tuning: str, toy_encoder: Path, tmp_path: Path
 ) -> None:
