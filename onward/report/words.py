@@ -33,8 +33,7 @@ def outcome(line: Line) -> str:
 def because(line: Line) -> str:
     """Why it was not promoted, in brackets after a space; empty where nothing is told."""
     needed = f"about {line['rows_needed']:,} rows would do" if line.get("rows_needed") else ""
-    told = needed if line["what"] == "undecided" else worst(line)
-    why = told or str(line.get("because") or "")
+    why = needed or worst(line) or str(line.get("because") or "")
     return f" ({why})" if why else ""
 
 

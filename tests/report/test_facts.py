@@ -150,6 +150,20 @@ def test_bars_say_what_they_show() -> None:
     assert changes.bars[0].point > changes.bars[0].bound > changes.bars[1].point  # type: ignore[operator]
 
 
+@pytest.mark.parametrize(
+    ("needed", "note"),
+    [
+        (1410, "about 1,410 rows would settle it"),
+        (255, "rows enough for an unchanged one: it looks worse"),
+        (None, ""),
+    ],
+)
+def test_rows_needed_are_told_against_the_rows_there_are(needed: int | None, note: str) -> None:
+    check = Check("harm", "0001-a", OPEN, 353, 48.9, 46.5, -2.3, -5.1, 0.5, -5.0, 0.06, needed)
+    (panel,) = forest.panels(_verdict(check))
+    assert panel.bars[0].note == note
+
+
 def test_with_and_without_an_answer_are_told_apart() -> None:
     units = [projects.scored("0001-a", 300, -9, known=True, seed=1),
              projects.scored("0002-b", 300, 9, known=False, seed=2)]  # fmt: skip
