@@ -32,7 +32,8 @@ def outcome(line: Line) -> str:
 
 def because(line: Line) -> str:
     """Why it was not promoted, in brackets after a space; empty where nothing is told."""
-    needed = f"about {line['rows_needed']:,} rows would do" if line.get("rows_needed") else ""
+    asked = line.get("rows_needed") if line["what"] == "undecided" else None
+    needed = f"about {asked:,} rows would do" if asked else ""
     why = needed or worst(line) or str(line.get("because") or "")
     return f" ({why})" if why else ""
 

@@ -86,6 +86,10 @@ def test_a_run_that_goes_on_is_told(tmp_path: Path) -> None:
         ({"what": "undecided", "because": "too few rows"}, "turn 1 was undecided (too few rows)"),
         ({"what": "refused", "because": "no gain"}, "turn 1 was refused (no gain)"),
         (
+            {"what": "refused", "because": "forgot", "rows_needed": 410},
+            "turn 1 was refused (forgot)",
+        ),
+        (
             {"what": "rollback", "champion": "v2", "reason": "slow"},
             "rolled back from v2 because of: slow",
         ),
