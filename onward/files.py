@@ -79,7 +79,8 @@ def ensure_space(folder: Path, needed: int) -> None:
 
 
 @contextmanager
-def _disk_errors(path: Path, needed: int) -> Iterator[None]:
+def disk_errors(path: Path, needed: int) -> Iterator[None]:
+    """Turn the system's error of a full disk (or quota) into DiskFull; others pass."""
     try:
         yield
     except OSError as error:
@@ -117,7 +118,7 @@ def write_bytes(path: Path, data: bytes) -> None:
         DiskFull: the device is full; the old file is untouched.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    with _disk_errors(path, len(data)):
+    with disk_errors(path, len(data)):
         operation("open", path)
         descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
         temporary = Path(name)
@@ -173,7 +174,7 @@ def append_line(path: Path, value: Any) -> None:
     """Append one JSON line durably. A torn last line of a killed writer is dropped first."""
     path.parent.mkdir(parents=True, exist_ok=True)
     line = canonical(value) + b"\n"
-    with _disk_errors(path, len(line)):
+    with disk_errors(path, len(line)):
         operation("open", path)
         with path.open("ab+") as out:
             _drop_torn_line(out)
@@ -274,7 +275,7 @@ def building(final: Path, *, replace: bool = False, **extra: Any) -> Iterator[Pa
     temporary = Path(tempfile.mkdtemp(dir=final.parent, prefix=f".{final.name}.", suffix=".tmp"))
     temporary.chmod(0o755)
     try:
-        with _disk_errors(final, 0):
+        with disk_errors(final, 0):
             yield temporary
             seal(temporary, **extra)
             if final.exists():
@@ -283,6 +284,21 @@ def building(final: Path, *, replace: bool = False, **extra: Any) -> Iterator[Pa
     except BaseException:
         shutil.rmtree(temporary, ignore_errors=True)
         raise
+
+
+def copy_folder(source: Path, target: Path) -> None:
+    """Copy a folder's plain files into one that is being built.
+
+    Unlike `shutil.copytree` it stops at the first error and leaves it what it is: a full disk.
+    """
+    target.mkdir(parents=True)
+    for path in sorted(source.rglob("*")):
+        copy = target / path.relative_to(source)
+        if path.is_dir():
+            copy.mkdir()
+        else:
+            operation("write", copy)
+            shutil.copyfile(path, copy)
 
 
 def remove(path: Path) -> None:

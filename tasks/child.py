@@ -19,7 +19,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from onward.errors import Busy, InternalError, MissingFiles, OnwardError
+from onward.errors import Busy, DiskFull, InternalError, MissingFiles, OnwardError
 from onward.project import Project
 from onward.stages.entry import RUN, failed
 
@@ -51,6 +51,7 @@ def reproduce(
         OnwardError: the stage's own typed error.
         Busy: another process works on the same files.
         MissingFiles: what the stage reads is not here.
+        DiskFull: DVC or the stage could not write.
         InternalError: it ended otherwise; `details["log"]` holds its last lines.
     """
     command = [sys.executable, "-m", "dvc", "repro", "--single-item", stage]
@@ -155,6 +156,13 @@ def _untyped(project: Project, stage: str, code: int, log: list[str]) -> OnwardE
             f"What the stage {stage} reads is not here: {_said(log)}",
             where=where,
             fix="`dvc pull` fetches what Git names; stages before this one make the rest",
+            details=details,
+        )
+    if "No space left on device" in text:
+        return DiskFull(
+            f"The disk is full: the stage {stage} could not write",
+            where=where,
+            fix="free some space (`dvc gc --workspace` drops unused objects), then run again",
             details=details,
         )
     killed = " (killed; was the memory full?)" if "exited with -9" in text else ""

@@ -77,6 +77,7 @@ def opened(project: Project) -> Iterator[Repo]:
     Raises:
         Busy: another process works on the same files.
         MissingFiles: named, but neither in the cache nor in a remote.
+        DiskFull: the device is full.
         InternalError: DVC refused for another reason.
     """
     ensure_initialised(project)
@@ -87,7 +88,11 @@ def opened(project: Project) -> Iterator[Repo]:
     # It reminds of `git add` at every step; what it refuses comes as an exception.
     logging.getLogger("dvc").setLevel(logging.ERROR)
     try:
-        with Repo(str(project.root)) as repo, repo.scm_context(quiet=True):
+        with (
+            files.disk_errors(project.root / ".dvc", 0),
+            Repo(str(project.root)) as repo,
+            repo.scm_context(quiet=True),
+        ):
             yield repo
     except DvcException as error:
         raise _typed(error, project) from error

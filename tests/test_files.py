@@ -127,7 +127,7 @@ def test_f04_a_full_disk_names_path_needed_and_free(
 
 
 def test_f04_a_full_disk_where_even_the_folder_is_gone(tmp_path: Path) -> None:
-    with pytest.raises(DiskFull), files._disk_errors(tmp_path / "gone" / "a", 1):
+    with pytest.raises(DiskFull), files.disk_errors(tmp_path / "gone" / "a", 1):
         raise full()
 
 
@@ -325,6 +325,18 @@ def test_a_folder_without_a_manifest_is_missing(tmp_path: Path) -> None:
     for folder in (tmp_path / "v1", tmp_path):
         with pytest.raises(MissingFiles, match="not on this machine"):
             files.verify(folder)
+
+
+def test_a_copy_holds_the_same_bytes_and_an_error_stays_what_it_is(
+    tmp_path: Path, fail: Callable[..., Failing]
+) -> None:
+    build(tmp_path / "v1")
+    files.copy_folder(tmp_path / "v1", tmp_path / "deep" / "copy")
+    files.verify(tmp_path / "deep" / "copy", files.sha256(tmp_path / "v1" / files.MANIFEST))
+    fail(2, full())
+    with pytest.raises(DiskFull), files.building(tmp_path / "v2") as folder:
+        files.copy_folder(tmp_path / "v1", folder / "inner")
+    assert not (tmp_path / "v2").exists()
 
 
 # ---- removing and sweeping ----------------------------------------------------------------------

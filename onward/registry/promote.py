@@ -139,9 +139,9 @@ def build(project: Project, name: str, verdict: Judged, seq: int, revision: str 
     total = sum(item["bytes"] for found in sizes for item in found.values())
     files.ensure_space(project.registry, 2 * total)  # once here, once in DVC's cache
     with files.building(project.version(name), version=name) as folder:
-        shutil.copytree(made / "model", folder / "checkpoint")
+        files.copy_folder(made / "model", folder / "checkpoint")
         if (made / "memory").is_dir():
-            shutil.copytree(made / "memory", folder / "memory")
+            files.copy_folder(made / "memory", folder / "memory")
         shutil.copyfile(made / "spec.json", folder / "spec.json")
         artifact = _package(project, folder / "package")
         _ledger(project, verdict.candidate, artifact, folder / "ledger.parquet")
@@ -160,7 +160,7 @@ def _package(project: Project, folder: Path) -> str:
     """Copy the package, note the variant that is to serve, and return that variant's artifact."""
     from onward.runtime import package
 
-    shutil.copytree(project.made("export") / "package", folder)
+    files.copy_folder(project.made("export") / "package", folder)
     chosen = lineage.serving(project)
     package.choose(folder, chosen["variant"], chosen["provider"])
     spec = files.read_json(folder / package.SPEC)

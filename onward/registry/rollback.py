@@ -32,13 +32,13 @@ class Target:
 def targets(project: Project) -> list[Target]:
     """All promoted versions but the champion, newest first, each checked byte by byte."""
     serving = versions.pointer(project)
-    withdrawn = journal.withdrawn_candidates(project)
-    found = []
-    for line in reversed(journal.promotions(project)):
-        if serving is None or line["version"] != serving.version:
-            problem = _problem(project, line, withdrawn)
-            found.append(Target(line["version"], line["seq"], line["candidate"], problem))
-    return found
+    if serving is None:
+        return []
+    return [
+        Target(line["version"], line["seq"], line["candidate"], _problem(project, line, serving))
+        for line in reversed(journal.promotions(project))
+        if line["version"] != serving.version
+    ]
 
 
 def rollback(
@@ -63,14 +63,12 @@ def rollback(
     with locks.held(project.run_lock, f"rollback to {to}"):
         finish(project)
         before, line = _ends(project, to)
-        problem = _problem(project, line, journal.withdrawn_candidates(project))
+        problem = _problem(project, line, before)
         if problem is not None:
             raise problem
         (probe or in_a_fresh_process)(project.version(to) / "package")
         seq = journal.next_seq(project)
-        left = next(p for p in journal.promotions(project) if p["version"] == before.version)[
-            "candidate"
-        ]
+        left = before.candidate
         said = journal.entry(
             seq,
             "rollback",
@@ -140,14 +138,20 @@ def _ends(project: Project, to: str) -> tuple[Pointer, dict[str, Any]]:
     return before, made[to]
 
 
-def _problem(
-    project: Project, line: dict[str, Any], withdrawn: dict[str, str]
-) -> OnwardError | None:
+def _problem(project: Project, line: dict[str, Any], serving: Pointer) -> OnwardError | None:
+    """Why this version cannot serve instead of the present one; None: it can."""
+    withdrawn = journal.withdrawn_candidates(project)
     if line["candidate"] in withdrawn:
         return Withdrawn(
             f"{line['version']} was withdrawn: {withdrawn[line['candidate']]}",
             where=f"candidate {line['candidate'][:12]}",
             fix=f"`onward reinstate {line['version']} --reason ...` first",
+        )
+    if line["candidate"] == serving.candidate:
+        return UsageError(
+            f"{line['version']} is the same candidate as {serving.version}, which it would replace",
+            where=f"candidate {line['candidate'][:12]}",
+            fix="choose another version: a rollback withdraws the candidate it leaves",
         )
     try:
         files.verify(project.version(line["version"]), line["manifest"])

@@ -34,6 +34,11 @@ class Pointer:
     manifest: str
     line: dict[str, Any] = field(default_factory=dict)
 
+    @property
+    def candidate(self) -> str:
+        """The id of the candidate that serves, known also where its files are not here."""
+        return str(self.line.get("candidate", ""))
+
 
 @dataclass(frozen=True)
 class Champion:

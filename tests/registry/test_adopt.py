@@ -71,6 +71,15 @@ def test_adopting_the_same_again_changes_nothing(toy: Project, reader: Path) -> 
     assert (toy.turn.read_bytes(), toy.journal.read_bytes()) == before
 
 
+def test_another_model_is_another_turn(toy: Project, reader: Path, tmp_path: Path) -> None:
+    other = shutil.copytree(reader, tmp_path / "other")
+    config = files.read_json(other / "config.json")
+    files.write_json(other / "config.json", {**config, "layer_norm_eps": 1e-10})
+    first, second = adopt(toy, reader), adopt(toy, other)
+    assert first.id != second.id and Turn.read(toy) == second
+    assert [line["source"] for line in journal.lines(toy)] == ["reader", "other"]
+
+
 def test_the_stage_finetune_hands_it_on_as_it_is(toy: Project, reader: Path) -> None:
     from safetensors.torch import load_file
 

@@ -88,11 +88,11 @@ class Registry(RuleBasedStateMachine):
         def attempt() -> None:
             rollback(self.project, version, "slow", probe=turns.answers)
 
-        if version == self.serving:
-            with pytest.raises(UsageError):
-                attempt()
-        elif self.holds[version] in self.withdrawn:
+        if self.holds[version] in self.withdrawn:
             with pytest.raises(Withdrawn):
+                attempt()
+        elif self.holds[version] == self._served():
+            with pytest.raises(UsageError):
                 attempt()
         else:
             attempt()
@@ -147,11 +147,12 @@ class Registry(RuleBasedStateMachine):
         ids = {name: versions.card(self.project, name)["candidate"] for name in self.holds}
         withdrawn = {ids[name] for name, content in self.holds.items() if content in self.withdrawn}
         assert set(journal.withdrawn_candidates(self.project)) == withdrawn
+        assert self._served() not in self.withdrawn
         usable = {t.version for t in targets(self.project) if t.problem is None}
         assert usable == {
             name
             for name, content in self.holds.items()
-            if content not in self.withdrawn and name != self.serving
+            if content not in self.withdrawn and content != self._served()
         }
         assert verify_all(self.project) == []
 

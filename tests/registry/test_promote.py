@@ -91,6 +91,15 @@ def test_the_card_says_where_it_came_from(project: Project) -> None:
     assert not {"at", "date", "time"} & set(card)
 
 
+def test_a_card_names_only_what_is_installed(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from onward.registry import lineage
+
+    monkeypatch.setattr(lineage, "PACKAGES", ("numpy", "not-installed"))
+    assert list(lineage.environment(project)["packages"]) == ["numpy"]
+
+
 def test_the_journal_line_and_the_pointer_say_the_same(project: Project) -> None:
     champion = turns.promoted(project, "first")
     (line,) = journal.lines(project)

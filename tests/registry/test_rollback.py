@@ -79,6 +79,15 @@ def test_what_cannot_be_a_target(three: Project, to: str, why: str) -> None:
     assert journal.next_seq(three) == 4
 
 
+def test_a_version_of_the_same_candidate_is_no_target(three: Project) -> None:
+    """It would be withdrawn by the very rollback that brings it back."""
+    again = turns.promoted(three, "first")
+    assert again.version == "v4" and again.candidate == candidate_of(three, "v1")
+    with pytest.raises(UsageError, match="same candidate as v4"):
+        back(three, "v1")
+    assert {t.version for t in targets(three) if t.problem is None} == {"v2", "v3"}
+
+
 @pytest.mark.parametrize("reason", ["", "  \n"])
 def test_a_rollback_needs_a_reason(three: Project, reason: str) -> None:
     with pytest.raises(UsageError, match="needs a reason"):
@@ -185,6 +194,13 @@ def test_a_turn_on_another_base_stays(three: Project) -> None:
     back(three, "v1")
     assert three.turn.read_bytes() == before
     turns.turn(three, learning=turns.EPISODES[1:], base="v2")
+    before = three.turn.read_bytes()
+    assert finish(three) == [] and three.turn.read_bytes() == before
+
+
+def test_a_champion_withdrawn_by_name_stays_the_base_until_another_serves(three: Project) -> None:
+    next_turn(three)
+    journal.append(three, "withdrawn", candidate=candidate_of(three, "v3"), reason="unsafe")
     before = three.turn.read_bytes()
     assert finish(three) == [] and three.turn.read_bytes() == before
 

@@ -21,6 +21,7 @@ from onward.errors import (
     Busy,
     Conflict,
     DataError,
+    DiskFull,
     InternalError,
     MissingFiles,
     UsageError,
@@ -54,6 +55,9 @@ stages:
     cmd: python stage.py good
     deps: [absent]
     outs: [hungry.txt]
+  full:
+    cmd: python stage.py full
+    outs: [full.txt]
   always:
     cmd: python stage.py always
     always_changed: true
@@ -69,6 +73,8 @@ print("to stderr", file=sys.stderr)
 if what == "bad":
     print("a last word")
     sys.exit(7)
+if what == "full":
+    raise OSError(28, "No space left on device")
 if what == "typed":
     from onward.errors import ValidationFailed
     from onward.stages.entry import start
@@ -212,6 +218,20 @@ def test_an_error_of_an_older_run_is_not_taken_for_this_one(project: Project) ->
 def test_what_a_stage_reads_and_is_not_there(project: Project) -> None:
     with pytest.raises(MissingFiles, match="absent"):
         versions.reproduce(project, "hungry", on_line=lambda line: None, run_id="1")
+
+
+def test_f04_a_full_disk_is_typed_wherever_it_is_met(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(DiskFull, match="stage full could not write"):
+        versions.reproduce(project, "full", on_line=lambda line: None, run_id="1")
+
+    def no_space(*arguments: object, **options: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("dvc.repo.Repo.add", no_space)
+    with pytest.raises(DiskFull):
+        versions.add_data(project)
 
 
 class Listener(Exception):
