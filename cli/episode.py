@@ -45,6 +45,10 @@ def open_(
     from onward.episodes.open import open_episode
     from tasks import versions
 
+    if not source.is_file():
+        raise UsageError(
+            f"There is no file {source.name}", where=str(source.absolute()), fix="check the path"
+        )
     opened = open_episode(
         here(),
         name,

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
+import re
 from importlib import resources
 from pathlib import Path
-from string import Template
 from typing import Annotated
 
 import typer
@@ -72,17 +72,30 @@ def _encoder(given: str) -> str:
 
 
 def _write(root: Path, **words: str) -> None:
-    # JSON strings are YAML strings: a path or name with a colon or hash stays one value.
-    quoted = {key: json.dumps(value, ensure_ascii=False) for key, value in words.items()}
-    files.write_text(root / "params.yaml", Template(template("params.yaml")).substitute(quoted))
-    for name in ("dvc.yaml", "prefect.yaml"):
-        files.write_text(root / name, template(name))
+    files.write_text(root / "params.yaml", _settings(words))
+    # A promotion with git.commit declares its artifact at the end of dvc.yaml; a new project has
+    # none yet.
+    files.write_text(
+        root / "dvc.yaml", template("dvc.yaml").partition("\nartifacts:\n")[0].rstrip() + "\n"
+    )
+    files.write_text(root / "prefect.yaml", template("prefect.yaml"))
     files.write_text(root / ".gitignore", template("gitignore.txt"))
     Project(root).registry.mkdir(parents=True, exist_ok=True)
 
 
+def _settings(words: dict[str, str]) -> str:
+    """params.yaml with the words of the block `project` in place of the demo's."""
+    head, _, rest = template("params.yaml").partition("\n\n")
+    for key, word in words.items():
+        # A JSON string is a YAML string: a path or name with a colon or hash stays one value.
+        quoted = json.dumps(word, ensure_ascii=False).replace("\\", "\\\\")
+        head, found = re.subn(rf"(?m)^(  {key}: )[^ \n]+", rf"\g<1>{quoted}", head)
+        assert found == 1, key  # noqa: S101 - held by a test
+    return f"{head}\n\n{rest}"
+
+
 def template(name: str) -> str:
-    """A file that every new project starts with."""
+    """A file that every new project starts with: the repository's own, linked into the package."""
     return resources.files("cli").joinpath("templates", name).read_text(encoding="utf-8")
 
 

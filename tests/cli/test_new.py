@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import pytest
 from ruamel.yaml import YAML
@@ -54,26 +55,34 @@ def test_an_unknown_recipe_is_refused(tmp_path: Path) -> None:
     assert main.start(["new", str(tmp_path / "p"), "--recipe", "poetry"]) == 3
 
 
-def test_templates_are_the_repositorys_files() -> None:
-    for name in ("dvc.yaml", "prefect.yaml"):
-        assert new.template(name) == _without_artifacts((ROOT / name).read_text())
-    ours, theirs = (
-        YAML(typ="safe").load(text)
-        for text in (
-            (ROOT / "params.yaml").read_text(),
-            new.template("params.yaml").replace("$", ""),
-        )
-    )
-    assert theirs.pop("project") == {"name": "name", "recipe": "recipe", "encoder": "encoder"}
-    ours.pop("project")
+def test_a_new_project_has_the_repositorys_pipeline_and_settings(tmp_path: Path) -> None:
+    folder = tmp_path / "p"
+    name = 'a "quoted" \\\\ back: #slash'
+    assert main.start(["new", str(folder), "--encoder", name]) == 0
+    ours, theirs = (_blocks(root) for root in (ROOT, folder))
+    assert theirs.pop("project") == {"name": "p", "recipe": "extractive", "encoder": name}
+    assert ours.pop("project")
     assert theirs == ours
+    plain = YAML(typ="safe").load((ROOT / "dvc.yaml").read_text())
+    plain.pop("artifacts", None)
+    assert YAML(typ="safe").load((folder / "dvc.yaml").read_text()) == plain
+    assert (folder / "prefect.yaml").read_text() == (ROOT / "prefect.yaml").read_text()
+
+
+def test_an_artifact_that_a_promotion_declared_is_not_inherited(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = new.template
+    declared = "\nartifacts:\n  demo:\n    path: models\n"
+    monkeypatch.setattr(new, "template", lambda n: whole(n) + declared * (n == "dvc.yaml"))
+    assert main.start(["new", str(tmp_path / "p")]) == 0
+    assert "artifacts" not in (tmp_path / "p" / "dvc.yaml").read_text()
+
+
+def _blocks(root: Path) -> dict[str, Any]:
+    return dict(YAML(typ="safe").load((root / "params.yaml").read_text()))
 
 
 def test_the_repositorys_gitignore_covers_a_projects() -> None:
     ours = (ROOT / ".gitignore").read_text().split()
     assert set(new.template("gitignore.txt").split()) <= set(ours)
-
-
-def _without_artifacts(text: str) -> str:
-    """dvc.yaml without the artifact that a promotion with git.commit declares in it."""
-    return text.partition("\nartifacts:\n")[0].rstrip() + "\n"
