@@ -10,6 +10,7 @@ import logging
 import math
 import os
 import time
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -148,6 +149,10 @@ def _quiet(settings: Finetune) -> None:
     torch.use_deterministic_algorithms(torch.cuda.is_available(), warn_only=True)
     transformers.logging.set_verbosity_error()
     transformers.logging.disable_progress_bar()
+    # What they tell each other about releases to come.
+    warnings.filterwarnings(
+        "ignore", category=FutureWarning, module=r"(transformers|peft|accelerate)\b"
+    )
     logging.getLogger("accelerate").setLevel(logging.ERROR)
 
 
