@@ -59,14 +59,20 @@ def commit_promotion(project: Project, version: str, seq: int, message: str) -> 
     """
     _in_git(project)
     name = config.read(project.params, Identity).name
-    _declare(project, name, version)
-    present = [path for path in OURS if (project.root / path).exists()]
-    _git(project, "add", "--", *present)
-    if _run(project, "diff", "--cached", "--quiet", "--", *present, check=False).returncode != 0:
+    if not _committed(project):
+        _declare(project, name, version)
+        present = [path for path in OURS if (project.root / path).exists()]
+        _git(project, "add", "--", *present)
         _git(project, "commit", "--quiet", "--message", message, "--", *present)
     commit = _register(project, name, version, seq)
     _assign(project, name, version, seq, commit)
     return commit
+
+
+def _committed(project: Project) -> bool:
+    """Whether HEAD has this very pointer. What changed since belongs to the next promotion."""
+    head = _run(project, "show", "HEAD:./models/champion.json", check=False)
+    return head.returncode == 0 and head.stdout == project.champion.read_text(encoding="utf-8")
 
 
 def _in_git(project: Project) -> None:

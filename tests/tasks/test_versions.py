@@ -598,6 +598,16 @@ def test_the_same_call_again_does_nothing(in_git: Project) -> None:
     assert git(in_git, "for-each-ref") == before
 
 
+def test_what_changed_since_waits_for_the_next_promotion(in_git: Project) -> None:
+    promote(in_git, "v1", 1)
+    before = git(in_git, "rev-parse", "HEAD")
+    (in_git.root / "params.yaml").write_text("project:\n  name: toy_qa\nepisode: {}\n")
+    versions.commit_promotion(in_git, "v1", 1, "Promote v1")
+    assert git(in_git, "rev-parse", "HEAD") == before
+    promote(in_git, "v2", 2)
+    assert "params.yaml" in git(in_git, "show", "--name-only", "--format=", "HEAD").split()
+
+
 def test_a_run_killed_between_commit_and_tags_is_completed(in_git: Project) -> None:
     commit = promote(in_git, "v1", 1)
     git(in_git, "tag", "--delete", "toy_qa@v1.0.0", "toy_qa#prod#1")
@@ -648,6 +658,7 @@ def test_a_tag_of_another_line_of_history_is_a_conflict(in_git: Project) -> None
 def test_commit_needs_a_repository_and_a_name(
     project: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    files.write_json(project.champion, {"version": "v1"})
     with pytest.raises(UsageError, match="not a Git repository"):
         versions.commit_promotion(project, "v1", 1, "Promote v1")
     git(project, "init", "--quiet")
