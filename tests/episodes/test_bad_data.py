@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from onward.episodes.checks import REASONS, REPAIRS
@@ -300,11 +300,7 @@ BAD_ROWS = st.sampled_from([row for row, _ in QUARANTINED.values() if len(str(ro
 MENDED_ROWS = st.sampled_from([row for row, _ in REPAIRED.values()])
 
 
-@settings(
-    max_examples=30,
-    deadline=None,
-    suppress_health_check=[HealthCheck.function_scoped_fixture],
-)
+@settings(max_examples=30)
 @given(
     bad=st.lists(BAD_ROWS, max_size=6),
     mended=st.lists(MENDED_ROWS, max_size=3),

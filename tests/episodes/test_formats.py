@@ -331,7 +331,7 @@ def test_d11_parquet_text_that_is_not_utf8_is_one_bad_row(tmp_path: Path) -> Non
 # Anything at all
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(
     data=st.one_of(
         st.binary(max_size=300),
@@ -354,7 +354,7 @@ def test_fuzz_any_bytes_are_rows_or_a_typed_error(
         assert all((row.values is None) == bool(row.reason) for row in rows)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(where=st.floats(0, 1, exclude_max=True), byte=st.integers(0, 255))
 @pytest.mark.parametrize("kind", ["squad", "parquet", "csv", "jsonl"])
 def test_fuzz_one_changed_byte_is_rows_or_a_typed_error(

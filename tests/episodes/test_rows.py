@@ -70,7 +70,7 @@ def test_f06_a_truncated_file(tmp_path: Path, kept: float) -> None:
             reading(path)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(where=st.floats(0, 1, exclude_max=True), bit=st.integers(0, 7))
 def test_f06_a_flipped_bit_is_an_error_or_changes_no_text(
     tmp_path_factory: pytest.TempPathFactory, where: float, bit: int

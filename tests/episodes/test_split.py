@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from onward.config import Episode
@@ -120,9 +120,7 @@ def test_d09_one_new_context_under_two_titles_stays_on_one_side(
     refuse_leaks(project)
 
 
-@settings(
-    max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@settings(max_examples=25)
 @given(
     links=st.lists(
         st.tuples(st.sampled_from([None, "A", "a!", "B", "C", "D"]), st.integers(0, 6)),
@@ -160,9 +158,7 @@ LINK = st.tuples(
 )  # fmt: skip
 
 
-@settings(
-    max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@settings(max_examples=20)
 @given(
     episodes=st.lists(
         st.tuples(st.lists(LINK, max_size=12), st.booleans(), st.integers(1, 99)),
