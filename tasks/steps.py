@@ -122,7 +122,8 @@ def _run(
         get_run_logger().error("\n".join(error.lines()))
         raise
     if outcome == "kept":
-        tell(f"{name} is up to date")
+        if name != "inputs":  # what it is for: the stages after it say whether they changed
+            tell(f"{name} is up to date")
     elif show is not None:
         show(project)
     return outcome

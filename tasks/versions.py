@@ -137,6 +137,13 @@ def stale(project: Project, stage: str) -> bool:
         return bool(repo.status(targets=[f"{project.pipeline}:{stage}"]))
 
 
+def as_locked(project: Project, stage: str) -> bool:
+    """Whether an always_changed stage is as dvc.lock has it: files, command and dependencies."""
+    with opened(project) as repo:
+        found = repo.status(targets=[f"{project.pipeline}:{stage}"])
+    return list(found.values()) == [["always changed"]]
+
+
 def reproduce(
     project: Project,
     stage: str,

@@ -6,6 +6,8 @@ per stage; see onward/fingerprints.py for what they hold and what they leave out
 
 from __future__ import annotations
 
+from typing import Any
+
 from onward import config, files, fingerprints
 from onward.project import Project
 from onward.stages.entry import start
@@ -17,11 +19,23 @@ def run(project: Project) -> None:
     Raises:
         SettingsError: params.yaml cannot be read, or names an unknown recipe.
     """
+    for name, value in _found(project).items():
+        files.write_json(project.made("inputs") / name, value)
+
+
+def current(project: Project) -> bool:
+    """Whether `run` would write what is there already. Asked by a flow, it saves a process."""
     folder = project.made("inputs")
+    return all(
+        (folder / name).is_file() and files.read_json(folder / name) == value
+        for name, value in _found(project).items()
+    )
+
+
+def _found(project: Project) -> dict[str, dict[str, Any]]:
     recipe = config.read(project.params, config.Identity).recipe
-    files.write_json(folder / "machine.json", fingerprints.machine())
-    for stage in fingerprints.STAGES:
-        files.write_json(folder / f"{stage}.json", fingerprints.code(stage, recipe))
+    stages = {f"{stage}.json": fingerprints.code(stage, recipe) for stage in fingerprints.STAGES}
+    return {"machine.json": fingerprints.machine(), **stages}
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ import pytest
 from onward import files, fingerprints
 from onward.errors import SettingsError
 from onward.project import Project
-from onward.stages.inputs import run
+from onward.stages.inputs import current, run
 
 
 @pytest.fixture
@@ -103,3 +103,11 @@ def test_each_file_names_its_modules_by_hash(project: Project) -> None:
     own = fingerprints.source("onward.validation.run")
     assert found["modules"]["onward.validation.run"] == files.sha256(own)
     assert found["recipe"] == "extractive"
+
+
+def test_current_is_whether_a_run_would_change_anything(project: Project) -> None:
+    assert not current(project)
+    run(project)
+    assert current(project)
+    files.write_json(project.made("inputs") / "machine.json", {"of": "another machine"})
+    assert not current(project)

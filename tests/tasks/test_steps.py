@@ -133,6 +133,23 @@ def test_a_stage_that_is_up_to_date_costs_no_process(
     assert stage.run_stage(Project(tmp_path), "export", print) == "kept"
 
 
+@pytest.mark.parametrize(
+    ("as_locked", "current", "outcome"),
+    [(True, True, "kept"), (True, False, "made"), (False, True, "made")],
+)
+def test_the_inputs_run_only_where_they_would_write_something_else(
+    as_locked: bool,
+    current: bool,
+    outcome: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(stage.versions, "as_locked", lambda _project, _name: as_locked)
+    monkeypatch.setattr(stage.inputs, "current", lambda _project: current)
+    monkeypatch.setattr(stage.versions, "reproduce", lambda *_given, **_how: None)
+    assert stage.run_stage(Project(tmp_path), "inputs", print) == outcome
+
+
 def test_stages_after_a_stale_one_count_as_stale(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
