@@ -163,6 +163,7 @@ def test_refused_then_learned_with_the_next_and_a_rollback_stands(
     promoted: Project, connected: str
 ) -> None:
     """The champion knows the first kinds of question already; cities it does not."""
+    projects.change(promoted.root, gate={"gain": 5.0})
     projects.open_episode(promoted, "again", projects.rows(2, "colour", "animal"))
     assert improve(promoted).name == "Refused"
     assert improve(promoted).name == "NothingToDo"
