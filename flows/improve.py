@@ -63,6 +63,8 @@ def improve(project: str = ".", fresh: bool = False, wait: float = 0.0) -> State
 
 
 def _turn(project: Project) -> State[None]:
+    if not Turn.read(project).learning:
+        return Completed(name="NothingToDo", message="every open episode is learned already")
     inputs(project)
     validate(project)
     prepare(project)

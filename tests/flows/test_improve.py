@@ -84,6 +84,15 @@ def test_nothing_to_do(promoted: Project, connected: str) -> None:
     assert before == {name: files.sha256(promoted.root / name) for name in everything(promoted)}
 
 
+def test_nothing_is_left_to_learn_where_the_new_episode_was_withdrawn(
+    promoted: Project, connected: str
+) -> None:
+    projects.open_episode(promoted, "second", projects.rows(2, "city"))
+    projects.onward(promoted.root, "episode", "withdraw", "second", "--reason", "wrong city")
+    assert Turn.read(promoted).learning == ()
+    assert improve(promoted).name == "NothingToDo"
+
+
 def test_I4_a_damaged_episode_fails_typed_and_changes_nothing(
     promoted: Project, connected: str
 ) -> None:
