@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, is_dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -59,7 +59,7 @@ def open_(
         dry_run=dry_run,
         keep=versions.add_data,
     )
-    answer(as_json, _plain(opened), *_told(opened, dry_run))
+    answer(as_json, asdict(opened), *_told(opened, dry_run))
 
 
 @app.command("list")
@@ -72,7 +72,7 @@ def list_(
     """Every episode: its rows, and where it stands."""
     from onward.episodes.open import episodes
 
-    found = [_plain(item) for item in episodes(here())]
+    found = [asdict(item) for item in episodes(here())]
     if quarantined:
         found = [item for item in found if item["counts"]["quarantined"]]
     answer(as_json, {"episodes": found}, _table(found, quarantined))
@@ -125,16 +125,10 @@ def _mapping(pairs: list[str]) -> dict[str, str] | None:
     return found or None
 
 
-def _plain(value: Any) -> dict[str, Any]:
-    if hasattr(value, "to_json"):
-        return value.to_json()
-    return asdict(value) if is_dataclass(value) else dict(value)
-
-
 def _named(name: str) -> dict[str, Any]:
     from onward.episodes.open import episodes
 
-    found = [_plain(item) for item in episodes(here())]
+    found = [asdict(item) for item in episodes(here())]
     for item in found:
         number, _, plain = item["folder"].partition("-")
         if name in (item["folder"], plain) or (name.isdecimal() and int(name) == int(number)):

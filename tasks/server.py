@@ -193,7 +193,7 @@ def _comes_up(server: Server, seconds: float, tell: Callable[[str], None]) -> bo
 
 def _runs(pid: int) -> bool:
     try:
-        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+        return bool(psutil.Process(pid).status() != psutil.STATUS_ZOMBIE)
     except psutil.NoSuchProcess:
         return False
 

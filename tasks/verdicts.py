@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 from dataclasses import dataclass
+from typing import Any
 
 from onward import config, files
 from onward.errors import UsageError
@@ -141,5 +142,5 @@ def _revision(project: Project) -> str | None:
     return None if found is None else f"{found[0]}{'+' if found[1] else ''}"
 
 
-def _keep(project: Project) -> functools.partial[object]:
+def _keep(project: Project) -> functools.partial[Any]:
     return functools.partial(versions.add, project)

@@ -5,6 +5,7 @@ Each is made once a session, through the door that needs no Prefect; a copy cost
 
 from __future__ import annotations
 
+import atexit
 import functools
 import os
 import shutil
@@ -98,6 +99,7 @@ def change(project: Path, **blocks: dict[str, Any]) -> None:
 @functools.cache
 def _home() -> Path:
     folder = Path(tempfile.mkdtemp(prefix="onward-toys-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
     toys.toy_encoder(folder / "encoder")
     return folder
 

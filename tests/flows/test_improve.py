@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -200,8 +199,3 @@ def test_refused_then_learned_with_the_next_and_a_rollback_stands(
 def _serving(project: Project) -> str | None:
     at = versions.pointer(project)
     return at.version if at else None
-
-
-def test_layers_the_flow_imports_no_cli() -> None:
-    text = (Path(__file__).parents[2] / "flows" / "improve.py").read_text()
-    assert "import cli" not in text and "from cli" not in text
