@@ -86,7 +86,8 @@ def opened(project: Project) -> Iterator[Repo]:
     from dvc.repo import Repo
 
     # It reminds of `git add` at every step; what it refuses comes as an exception.
-    logging.getLogger("dvc").setLevel(logging.ERROR)
+    for name in ("dvc", "dvc_data", "dvc_objects"):
+        logging.getLogger(name).setLevel(logging.ERROR)
     try:
         with (
             files.disk_errors(project.root / ".dvc", 0),

@@ -44,7 +44,9 @@ def test_every_command_of_the_readme_exists(tmp_path: Path) -> None:
 
 def test_what_the_readme_says_to_do_next_works_on_a_toy_project(tmp_path: Path) -> None:
     project = projects.promoted(tmp_path).root
-    toys.write_jsonl(project / ".onward" / "demo" / "science.jsonl", projects.rows(2, "city"))
+    demo = project / ".onward" / "demo"
+    demo.mkdir()
+    toys.write_jsonl(demo / "science.jsonl", projects.rows(2, "city"))
     try:
         for line in block_with("onward history"):
             words = shlex.split(line)[1:]
