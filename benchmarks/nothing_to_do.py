@@ -68,7 +68,7 @@ def measure(project: Path, runs: int) -> dict[str, list[float]]:
                 assert "Running stage 'finetune'" not in said, "there was something to do"
             else:
                 said = projects.onward(project, "run", "--json").stdout
-                assert json.loads(said)["outcome"] == "nothing to do", said
+                assert json.loads(said)["outcome"] == "NothingToDo", said
             if number:
                 taken[name].append(round(time.perf_counter() - started, 3))
     return taken
