@@ -23,6 +23,9 @@ Outcome = Literal["passed", "promoted", "refused", "undecided", "forced"]
 
 LEARNING = "learning"
 P95, P95_CHANGE, MEMORY = "p95 ms", "p95 change %", "memory MB"
+WITHDRAWN = "candidate"
+"""The unit of the one check of a candidate that is refused unscored."""
+
 _BECAUSE = {
     "harm": "forgot",
     "gain": "no gain",
@@ -134,6 +137,8 @@ class Verdict:
         """One or two words for the history: why it was not promoted; empty where it was."""
         for mark in (FAILED, OPEN):
             for check in self.checks:
+                if check.mark == mark and check.unit == WITHDRAWN:
+                    return "withdrawn"
                 if check.mark == mark:
                     unclear = "looks worse" if looks_worse(check) else "too few rows"
                     return _BECAUSE[check.kind] if mark == FAILED else unclear

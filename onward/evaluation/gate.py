@@ -20,7 +20,7 @@ from onward.episodes import turn as turns
 from onward.episodes.turn import Turn
 from onward.errors import MissingFiles, SettingsError
 from onward.evaluation import gathering
-from onward.evaluation.checks import FAILED, Check, Verdict, episode_name
+from onward.evaluation.checks import FAILED, WITHDRAWN, Check, Verdict, episode_name
 from onward.evaluation.evidence import Evidence, Kind
 from onward.evaluation.gathering import Heldout
 from onward.evaluation.rule import decide, level_of
@@ -171,7 +171,7 @@ def _withdrawn(
     return Verdict(
         outcome="refused",
         kind=kind,
-        checks=(Check("evidence", "candidate", FAILED, note=note),),
+        checks=(Check("evidence", WITHDRAWN, FAILED, note=note),),
         reasons=(f"{note}; `onward reinstate {candidate[:12]} --reason ...` lets it be judged",),
         level=0.0,
         candidate=candidate,

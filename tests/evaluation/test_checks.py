@@ -12,6 +12,7 @@ from onward.evaluation.checks import (
     P95,
     P95_CHANGE,
     PASSED,
+    WITHDRAWN,
     Check,
     Verdict,
     episode_name,
@@ -105,6 +106,11 @@ def test_the_summary_is_what_the_history_shows() -> None:
         "rows_needed": 1220,
         "because": "forgot",
     }
+
+
+def test_a_candidate_that_was_refused_unscored_says_why() -> None:
+    gone = Check("evidence", WITHDRAWN, FAILED, note="candidate c was withdrawn: wrong prices")
+    assert verdict(gone).because == "withdrawn"
 
 
 def test_more_rows_are_not_asked_for_where_there_are_enough() -> None:
