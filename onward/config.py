@@ -40,6 +40,10 @@ class Episode(Settings):
     heldout_percent: float = Field(35.0, gt=0, lt=100)
     max_field_chars: int = Field(1_000_000, ge=100)
     max_quarantined_percent: float = Field(20.0, ge=0, le=100)
+    leakage: Literal["quarantine", "refuse", "warn"] = "quarantine"
+    """What happens to new training rows that nearly repeat a held-out row of any episode."""
+    near_duplicate: float = Field(0.9, gt=0.5, le=1)
+    """Share of shingles (Jaccard) from which two texts count as nearly the same."""
     seed: int = 13
 
 
@@ -56,6 +60,11 @@ class Validate(Settings):
     max_length_shift: float = Field(4.0, gt=1)
     max_rows_shift: float = Field(50.0, gt=1)
     max_windowed_percent: float = Field(60.0, ge=0, le=100)
+    min_labels: int = Field(2, ge=1)
+    max_label_shift: float = Field(0.5, gt=0, le=1)
+    """Total variation distance between the label shares of new and of known rows."""
+    max_new_words_percent: float = Field(60.0, gt=0, le=100)
+    """Share of running words that no known episode holds: another language, or another subject."""
 
 
 class Strategy(Settings):
@@ -65,8 +74,19 @@ class Strategy(Settings):
     rows: Literal["naive", "replay", "joint"] = "joint"
     replay_rows: int = Field(500, ge=1)
     replay_percent: float = Field(30.0, gt=0, lt=100)
-    term: Literal["none"] = "none"
-    structure: Literal["single"] = "single"
+    policy: Literal["reservoir", "balanced", "hardest", "herding"] = "reservoir"
+    """Which rows are remembered for replay."""
+    term: Literal["none", "ewc", "distill", "der"] = "none"
+    ewc_weight: float = Field(100.0, gt=0)
+    ewc_decay: float = Field(0.9, gt=0, le=1)
+    fisher_rows: int = Field(256, ge=1)
+    distill_weight: float = Field(1.0, gt=0)
+    temperature: float = Field(2.0, gt=0)
+    der_alpha: float = Field(0.5, ge=0)
+    der_beta: float = Field(0.5, ge=0)
+    structure: Literal["single", "adapters", "analytic"] = "single"
+    analytic_features: int = Field(4096, ge=16, le=65_536)
+    analytic_ridge: float = Field(100.0, gt=0)
 
 
 class Prepare(Settings):
@@ -108,6 +128,8 @@ class Finetune(Settings):
     patience: int = Field(0, ge=0)
     save_every: int = Field(100, ge=1)
     seed: int = 0
+    challengers: int = Field(1, ge=1, le=16)
+    """Seeds that are trained, from `seed` upwards; the first one's model is the candidate."""
     threads: int = Field(2, ge=1)
     precision: Literal["auto", "fp32", "bf16"] = "auto"
 
@@ -181,6 +203,20 @@ class Benchmark(Settings):
         return self
 
 
+class Watch(Settings):
+    """When a turn is worth its cost."""
+
+    block: ClassVar[str] = "watch"
+    min_rows: int = Field(100, ge=1)
+    """New training rows from which a turn is worth it by their number alone."""
+    max_error: float = Field(40.0, ge=0, le=100)
+    """Error (100 minus the primary metric) of the champion on new held-out rows."""
+    level: float = Field(0.01, gt=0, lt=0.5)
+    """Of the tests on shifts of labels and lengths."""
+    max_minutes: float = Field(720.0, gt=0)
+    max_memory_mb: float = Field(64_000.0, gt=0)
+
+
 class GitSettings(Settings):
     """Whether a promotion commits and tags."""
 
@@ -201,6 +237,7 @@ BLOCKS: dict[str, type[Settings]] = {
         Gate,
         Export,
         Benchmark,
+        Watch,
         GitSettings,
     )
 }
