@@ -8,36 +8,20 @@ trainer holds the project's training lock itself, for as long as it runs.
 from __future__ import annotations
 
 import shutil
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from onward import config, files, locks, recipes
 from onward.config import Finetune, Strategy
-from onward.episodes import rows as parquet
 from onward.episodes.turn import Turn
 from onward.errors import IntegrityError, SettingsError
 from onward.learning import base, checkpoints, curves, encoder, table, tunings
-from onward.learning.features import Features
+from onward.learning.job import Job, Prepared
 from onward.learning.structures import STRUCTURES
-from onward.learning.trainer import Task, Trained
+from onward.learning.trainer import Trained
 from onward.project import Project
 
 SCHEMA = 1
-
-
-@dataclass(frozen=True)
-class Prepared:
-    """turn/prepare, verified."""
-
-    folder: Path
-    manifest: dict[str, Any]
-    counts: dict[str, Any]
-
-    @property
-    def stopping(self) -> bool:
-        """Whether rows were carved off to say when to stop."""
-        return bool(self.counts["stopping"]["rows"])
 
 
 def run(project: Project) -> None:
@@ -58,12 +42,22 @@ def run(project: Project) -> None:
         _check_stopping(settings, prepared)
         source = base.source(project, turn)
         work = checkpoints.only(project, key(project, turn, prepared, settings, strategy))
-        task = _task(turn, prepared, settings, strategy, source, work)
-        if turn.base.kind == "adopted":
-            trained = handed_on(turn, source)
-        else:
-            trained = STRUCTURES[strategy.structure](task, settings)
-        _write(project, turn, prepared, settings, strategy, source, trained)
+        job = Job(
+            recipe=recipes.get(turn.recipe),
+            turn=turn,
+            settings=settings,
+            strategy=strategy,
+            source=source,
+            memory=base.memory(project, turn),
+            prepared=prepared,
+            work=work,
+            labels=(),
+            base_labels=0,
+            project=project,
+        )
+        structure = STRUCTURES[strategy.structure]
+        adopted = turn.base.kind == "adopted"
+        _write(job, handed_on(turn, source) if adopted else structure.fit(job))
 
 
 def handed_on(turn: Turn, source: Path) -> Trained:
@@ -116,52 +110,19 @@ def key(
     return files.digest(value)
 
 
-def _task(
-    turn: Turn,
-    prepared: Prepared,
-    settings: Finetune,
-    strategy: Strategy,
-    source: Path,
-    work: Path,
-) -> Task:
-    recipe = recipes.get(turn.recipe)
-    first = turn.base.kind == "pretrained"
-    folder = prepared.folder
-    stopping = folder / "stopping_features.parquet"
-    return Task(
-        build=lambda: recipe.build(source, {"dropout": settings.dropout, "new_head": first}),
-        data=Features.load(folder / "features.parquet"),
-        stopping=Features.load(stopping) if prepared.stopping else None,
-        rate=settings.first_learning_rate if first else settings.learning_rate,
-        epochs=settings.first_epochs if first else settings.epochs,
-        pad=encoder.tokenizer(source).pad_token_id or 0,
-        work=work,
-        name_rows=lambda rows: _ids(folder / "train.parquet", set(rows)),
-        term=strategy.term,
-    )
-
-
-def _ids(path: Path, rows: set[int]) -> list[str]:
-    """The ids of training rows by their numbers."""
-    return [row["id"] for at, row in enumerate(parquet.read(path, ["id"])) if at in rows]
-
-
-def _write(
-    project: Project,
-    turn: Turn,
-    prepared: Prepared,
-    settings: Finetune,
-    strategy: Strategy,
-    source: Path,
-    trained: Trained,
-) -> None:
+def _write(job: Job, trained: Trained) -> None:
     """Seal the candidate, then its curves."""
+    project = job.project
     with files.building(project.made("finetune"), replace=True, stage="finetune") as folder:
-        save_model(trained.model, source, folder / "model")
-        shutil.copytree(prepared.folder / "memory", folder / "memory")
-        spec = _spec(turn, prepared, settings, strategy, trained)
+        if trained.save is None:
+            save_model(trained.model, job.source, folder / "model")
+        else:
+            trained.save(folder / "model")
+        (folder / "memory").mkdir()
+        STRUCTURES[job.strategy.structure].remember(job, trained, folder / "memory")
+        spec = _spec(job, trained)
         # A reader that once learned to give no answer keeps on giving none.
-        spec["no_answer"] |= bool(base.spec(project, turn).get("no_answer"))
+        spec["no_answer"] |= bool(base.spec(project, job.turn).get("no_answer"))
         files.write_json(folder / "spec.json", spec)
     with files.building(project.made("curves"), replace=True) as folder:
         curves.write(folder, trained.course, trained.steps)
@@ -177,18 +138,12 @@ def save_model(model: Any, source: Path, folder: Path) -> None:
             shutil.copyfile(source / name, folder / name)
 
 
-def _spec(
-    turn: Turn,
-    prepared: Prepared,
-    settings: Finetune,
-    strategy: Strategy,
-    trained: Trained,
-) -> dict[str, Any]:
+def _spec(job: Job, trained: Trained) -> dict[str, Any]:
     """What it takes to make this candidate again; no times."""
+    turn, prepared, settings = job.turn, job.prepared, job.settings
     known = [named.model_dump() for named in turn.known]
     learning = [named.model_dump() for named in turn.learning]
     adopted = turn.base.kind == "adopted"  # trained elsewhere, on rows that we do not know
-    first = turn.base.kind == "pretrained"
     return {
         "schema": SCHEMA,
         "recipe": turn.recipe,
@@ -197,17 +152,17 @@ def _spec(
         "learning": learning,
         "learned": [] if adopted else known + learning,
         "tuning": "adopted" if adopted else settings.tuning,
-        "strategy": strategy.model_dump(),
+        "strategy": job.strategy.model_dump(),
         **prepared.manifest["window"],
         "no_answer": prepared.counts["train"]["no_answer"] > 0,
         "rows": prepared.counts["train"]["rows"],
         "windows": prepared.counts["train"]["windows"],
         "steps": trained.steps,
-        "epochs": settings.first_epochs if first else settings.epochs,
-        "learning_rate": settings.first_learning_rate if first else settings.learning_rate,
+        "epochs": job.epochs,
+        "learning_rate": job.rate,
         "batch_size": settings.batch_size,
         "micro_batch": trained.micro_batch,
         "precision": trained.precision,
-        "seed": settings.seed,
+        "seed": job.seed,
         **trained.sizes,
     }

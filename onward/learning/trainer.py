@@ -62,6 +62,8 @@ class Trained:
     sizes: dict[str, int]
     seconds: float = 0.0
     """From the first step to the sealed end in this process; never written to an output."""
+    save: Callable[[Path], None] | None = None
+    """Writes the model's folder (empty before); None: config, model.safetensors and tokenizer."""
 
 
 def fit(task: Task, settings: Finetune) -> Trained:
