@@ -1,0 +1,159 @@
+"""Model folders: what each holds, and the one way to load one, whatever its structure.
+
+Every folder has config.json, model.safetensors and the tokenizer. Where structure.json lies beside
+them, the model is more than one set of weights that `recipe.build` makes:
+
+    analytic   model.safetensors holds the encoder and `head.*`; see onward/learning/closed_form.py
+    adapters   model.safetensors holds the encoder, adapters/EPISODE/ the rest; see
+               onward/learning/routed.py
+
+Nothing is unpickled. Equal weights are written as equal bytes.
+
+>>> import tempfile
+>>> kind(Path(tempfile.mkdtemp()))
+'single'
+
+What this does not cover: whether the bytes are those that were sealed; `files.verify` does that.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from onward import files
+from onward.errors import ExportError, IntegrityError, SettingsError
+from onward.learning import encoder
+
+SCHEMA = 1
+STRUCTURE = "structure.json"
+WEIGHTS = "model.safetensors"
+KINDS = ("single", "analytic", "adapters")
+
+
+def describe(folder: Path) -> dict[str, Any]:
+    """What structure.json says; {"structure": "single"} where there is none.
+
+    Raises:
+        IntegrityError: it is of a schema or a structure that this release does not know.
+    """
+    path = folder / STRUCTURE
+    if not path.is_file():
+        return {"structure": "single"}
+    found: dict[str, Any] = files.read_json(path)
+    if found.get("schema") != SCHEMA or found.get("structure") not in KINDS:
+        raise IntegrityError(
+            f"{STRUCTURE} names structure {found.get('structure')!r} of schema "
+            f"{found.get('schema')!r}; this release knows {', '.join(KINDS)} of schema {SCHEMA}",
+            where=str(path),
+            fix="use the release that wrote it, or start over with `onward run --fresh`",
+        )
+    return found
+
+
+def kind(folder: Path) -> str:
+    """The structure of a model's folder: single, analytic or adapters."""
+    return str(describe(folder)["structure"])
+
+
+def load(recipe: ModuleType, folder: Path, spec: Mapping[str, Any]) -> Any:
+    """A torch module that takes a tokenizer's inputs as keywords and returns outputs by name.
+
+    Args:
+        recipe: what the model is for.
+        folder: an encoder's or a model's folder.
+        spec: as of the recipe's `build`; a model of several parts is loaded as it was saved, and
+            only `dropout` has no meaning for it.
+
+    Raises:
+        IntegrityError: weights are missing, or structure.json is not known.
+    """
+    found = kind(folder)
+    if found == "analytic":
+        from onward.learning import closed_form
+
+        return closed_form.load(folder)
+    if found == "adapters":
+        from onward.learning import routed
+
+        return routed.load(recipe, folder)
+    return recipe.build(folder, spec)
+
+
+def save(model: Any, source: Path, folder: Path) -> None:
+    """Config, model.safetensors and the tokenizer of `source`, in an empty or missing folder."""
+    files.operation("write", folder)
+    model.save_pretrained(folder)
+    (folder / WEIGHTS).chmod(0o644)  # safetensors lets its owner alone read it
+    copy_tokenizer(source, folder)
+
+
+def copy_tokenizer(source: Path, folder: Path) -> None:
+    """The files of a tokenizer, byte by byte."""
+    for name in encoder.TOKENIZER_FILES:
+        if (source / name).is_file():
+            files.operation("write", folder / name)
+            shutil.copyfile(source / name, folder / name)
+
+
+def write_tensors(path: Path, tensors: Mapping[str, Any]) -> None:
+    """Tensors by name as safetensors, in a folder that the caller seals."""
+    from safetensors.torch import save_file
+
+    files.operation("write", path)
+    plain = {name: tensors[name].detach().cpu().contiguous() for name in sorted(tensors)}
+    save_file(plain, path, metadata={"format": "pt"})
+    path.chmod(0o644)
+
+
+def read_tensors(path: Path) -> dict[str, Any]:
+    """The tensors of a safetensors file, on the CPU.
+
+    Raises:
+        IntegrityError: it is missing, or not safetensors.
+    """
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    try:
+        found: dict[str, Any] = load_file(path)
+    except (SafetensorError, FileNotFoundError) as error:
+        raise IntegrityError(
+            f"{path.name} cannot be read: {error}",
+            where=str(path),
+            fix="`onward repair` brings the recorded files back",
+        ) from error
+    return found
+
+
+def require_exportable(folder: Path) -> None:
+    """Refuse to export what is not one graph. Raises ExportError naming the structure."""
+    if kind(folder) == "adapters":
+        raise ExportError(
+            "A model of adapters is not exported: switching adapters in ONNX Runtime comes later",
+            where="params.yaml, strategy.structure: adapters",
+            fix="the candidate was judged by torch; choose structure single or analytic to serve",
+        )
+
+
+def require_base(folder: Path, structure: str, *, first: bool) -> None:
+    """Refuse a base that a structure cannot go on from.
+
+    Args:
+        folder: the base's model.
+        structure: strategy.structure of this turn.
+        first: whether the base is a pretrained encoder, from which each structure can start.
+
+    Raises:
+        SettingsError: the base is of another structure.
+    """
+    found = kind(folder)
+    if not first and found != structure:
+        raise SettingsError(
+            f"The base is of structure {found}; {structure} cannot go on from it",
+            where="params.yaml, strategy.structure",
+            fix=f"set strategy.structure to {found}, or start over with `onward run --fresh`",
+        )
