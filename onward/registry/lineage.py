@@ -7,10 +7,13 @@ from __future__ import annotations
 
 import platform
 from importlib import metadata
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from onward import config, files
 from onward.project import Project
+
+if TYPE_CHECKING:
+    from onward.evaluation.evidence import Evidence
 
 SCHEMA = 1
 PACKAGES = ("torch", "transformers", "peft", "onnx", "onnxruntime-gpu", "numpy", "dvc", "onward")
@@ -30,6 +33,14 @@ class Judged(Protocol):
     @property
     def champion(self) -> str | None:
         """The version it was judged against; None: there was none."""
+
+    @property
+    def learning(self) -> tuple[str, ...]:
+        """The episodes that the turn was to learn."""
+
+    @property
+    def evidence(self) -> Evidence | None:
+        """The rows that it rests on; None: none were taken."""
 
     def summary(self) -> dict[str, Any]:
         """The fields of its journal line."""

@@ -58,7 +58,8 @@ def promote(
 
     Raises:
         UsageError: the verdict does not promote.
-        Conflict: the champion, the journal or the candidate changed since it was judged.
+        Conflict: the champion, the journal or the candidate changed since it was judged, or the
+            package lacks a label of the champion and was not forced.
         Withdrawn: the candidate was withdrawn.
         Busy: another process changes the registry.
         DiskFull: it cannot fit; nothing was begun.
@@ -70,6 +71,8 @@ def promote(
             return serving
         before = versions.pointer(project)
         _check(project, verdict, seq, before)
+        if serving is not None and verdict.outcome != "forced":
+            _labels(project, serving)
         name = following(project)
         keep(project.verdict(seq))
         manifest = build(project, name, verdict, seq, revision)
@@ -132,6 +135,8 @@ def move(project: Project, before: Pointer | None, after: Pointer) -> None:
 
 def build(project: Project, name: str, verdict: Judged, seq: int, revision: str | None) -> str:
     """Complete the version's folder from this turn's outputs. Returns its manifest's sha256."""
+    from onward.evaluation import matrix
+
     made, exported = project.made("finetune"), project.made("export")
     _same(made, verdict.candidate)
     files.verify(exported)
@@ -145,6 +150,14 @@ def build(project: Project, name: str, verdict: Judged, seq: int, revision: str 
         shutil.copyfile(made / "spec.json", folder / "spec.json")
         artifact = _package(project, folder / "package")
         _ledger(project, verdict.candidate, artifact, folder / "ledger.parquet")
+        matrix.write(
+            project,
+            folder,
+            version=name,
+            before=verdict.champion,
+            learned=verdict.learning,
+            evidence=verdict.evidence,
+        )
         files.write_json(folder / "card.json", lineage.card(project, name, verdict, seq, revision))
     return files.sha256(project.version(name) / files.MANIFEST)
 
@@ -209,6 +222,23 @@ def _check(project: Project, verdict: Judged, seq: int, before: Pointer | None) 
             fix="run the command again: it is then judged against the new champion",
         )
     files.verify(project.verdict(seq))
+
+
+def _labels(project: Project, serving: Champion) -> None:
+    """Who asks for a label that the champion gives must not find it gone, whatever judged that."""
+    from onward.runtime import package
+
+    offered = project.made("export") / "package" / package.SPEC
+    had, has = (
+        files.read_json(path).get("labels", []) for path in (serving.package / package.SPEC, offered)
+    )
+    gone = [label for label in had if label not in has]
+    if gone:
+        raise Conflict(
+            f"The package lacks {len(gone)} of {serving.version}'s labels, first {gone[0]!r}",
+            where=str(offered),
+            fix="learn from a base that has them; `onward gate --force` with a reason drops them",
+        )
 
 
 def _announced(project: Project, seq: int) -> None:

@@ -47,6 +47,8 @@ def test_a_version_holds_exactly_what_serves_and_what_made_it(project: Project) 
         "checkpoint/tokenizer.json",
         "ledger.parquet",
         "manifest.json",
+        "matrix.json",
+        "matrix.parquet",
         "memory/memory.json",
         "package/manifest.json",
         "package/model.int8.onnx",
