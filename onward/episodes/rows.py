@@ -15,6 +15,7 @@ for.
 
 from __future__ import annotations
 
+import hashlib
 import unicodedata
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -158,6 +159,22 @@ def damaged(path: Path, error: Exception) -> DataError:
 def row_hash(row: Mapping[str, Any]) -> str:
     """sha256 (hex) of a canonical row: the key of a test row in every ledger."""
     return files.digest(dict(row))
+
+
+def split_text(row: Mapping[str, Any]) -> str:
+    """The text of a row that must not straddle train and held-out: its context, else its text."""
+    found: str = row["context"] if "context" in row else row["text"]
+    return found
+
+
+def short(text: str) -> bytes:
+    """16 bytes of sha256, to compare texts by."""
+    return hashlib.sha256(text.encode()).digest()[:16]
+
+
+def side_key(text: str) -> bytes:
+    """What sides.parquet knows a `split_text` by: the hash of its normalised form."""
+    return short(f"context:{normalised(text)}")
 
 
 def normalised(text: str) -> str:
