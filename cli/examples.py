@@ -15,6 +15,7 @@ import numpy as np
 from onward import recipes
 from onward.episodes.folders import folders
 from onward.errors import UsageError
+from onward.evaluation.baseline import common
 from onward.evaluation.comparison import Comparison
 from onward.evaluation.evidence import Evidence, Unit
 from onward.evaluation.examples import examples
@@ -64,6 +65,7 @@ def _comparison(project: Project, recipe: Any, evidence: Evidence) -> Comparison
 
 
 def _answers(project: Project, recipe: Any, evidence: Evidence) -> Iterator[tuple[Any, ...]]:
+    learned = _learned(project, recipe, evidence)
     for unit in evidence.units:
         rows = _rows(project, recipe, unit)
         new, old = unit.new, unit.old
@@ -80,10 +82,18 @@ def _answers(project: Project, recipe: Any, evidence: Evidence) -> Iterator[tupl
                     old.statistics[was[hashed]],
                 )
             else:
-                told = recipe.baseline(row)
+                told = recipe.baseline(row, learned)
                 counted = recipe.statistics(row, told)
             after = json.loads(new.predictions[at])
             yield unit.name, hashed, row, counted, new.statistics[at], told, after
+
+
+def _learned(project: Project, recipe: Any, evidence: Evidence) -> Any:
+    """What the trivial baseline, where it stands for the old champion, took from training rows."""
+    if evidence.champion is not None:
+        return None
+    here = {folder.folder for folder in folders(project)}
+    return common(project, recipe, here & {unit.name for unit in evidence.units})
 
 
 def _rows(project: Project, recipe: Any, unit: Unit) -> dict[str, Any]:

@@ -47,6 +47,7 @@ _SCORED = (
     "onward.evaluation.scorer",
 )
 _SERVED = (
+    "onward.runtime.asking",
     "onward.runtime.graph_safety",
     "onward.runtime.package",
     "onward.runtime.parity",
@@ -90,6 +91,7 @@ STAGES: dict[str, tuple[str, ...]] = {
     "evaluate": (
         *_EPISODES,
         *_SCORED,
+        "onward.evaluation.baseline",
         "onward.evaluation.comparison",
         "onward.evaluation.evaluate",
         "onward.evaluation.examples",
@@ -122,14 +124,32 @@ STAGES: dict[str, tuple[str, ...]] = {
 }
 """Per stage, the modules whose source can change its bytes. A test walks the imports."""
 
+_RECIPE = (
+    "onward.recipes.hashing",
+    "onward.recipes.heads",
+    "onward.recipes.labels",
+    "onward.recipes.shapes",
+    "onward.recipes.texts",
+)
 RECIPES: dict[str, tuple[str, ...]] = {
+    "classification": (
+        *_RECIPE,
+        "onward.recipes.class_report",
+        "onward.recipes.classification",
+    ),
     "extractive": (
+        *_RECIPE,
         "onward.recipes.extractive",
-        "onward.recipes.shapes",
         "onward.recipes.spans",
         "onward.recipes.squad_metrics",
         "onward.recipes.windows",
-    )
+    ),
+    "multilabel": (
+        *_RECIPE,
+        "onward.recipes.class_report",
+        "onward.recipes.multilabel",
+    ),
+    "regression": (*_RECIPE, "onward.recipes.regression"),
 }
 """Per recipe, the modules that it consists of."""
 
@@ -146,6 +166,7 @@ SETTINGS: dict[str, tuple[str, ...]] = {
 PLUMBING = frozenset(
     {
         "onward.config",  # the defaults that matter are in the fingerprint by themselves
+        "onward.costs",
         "onward.errors",
         "onward.fingerprints",
         "onward.learning.orphan",  # ends a trainer whose parent is gone

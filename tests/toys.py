@@ -119,6 +119,54 @@ def toy_rows(
     return rows
 
 
+def toy_texts(
+    n: int,
+    seed: int,
+    recipe: str = "classification",
+    titles: int = 8,
+    kinds: tuple[str, ...] = tuple(KINDS),
+) -> list[dict[str, Any]]:
+    """Canonical rows of classification, multilabel or regression; every fourth has a pair.
+
+    Args:
+        n: how many rows.
+        seed: other seeds give other ids, titles and texts.
+        recipe: classification: the one kind of thing that the text names; multilabel: the kinds
+            (none, some or all); regression: a number by the kind, from -1 to 1.
+        titles: over how many titles the rows are spread, evenly.
+        kinds: those that occur, so that later episodes can bring new labels.
+    """
+    chance = random.Random(seed)
+    rows = []
+    for number in range(n):
+        named = [chance.choice(kinds)]
+        if recipe == "multilabel":
+            named = [kind for kind in kinds if chance.random() < 0.5]
+        words = [*_words(chance), *(chance.choice(KINDS[kind]) for kind in named)]
+        chance.shuffle(words)
+        text, rest = " ".join(words), None
+        if number % 4 == 3:
+            text, rest = " ".join(words[:4]), " ".join(words[4:])
+        rows.append(
+            {
+                "id": f"text-{seed}-{number}",
+                "title": f"Text {seed} {number % titles}",
+                "text": f"{text} note {seed} {number} .",
+                "pair": rest,
+                **_target(recipe, named),
+            }
+        )
+    return rows
+
+
+def _target(recipe: str, named: list[str]) -> dict[str, Any]:
+    if recipe == "multilabel":
+        return {"labels": sorted(named)}
+    if recipe == "regression":
+        return {"value": list(KINDS).index(named[0]) - 1.0}
+    return {"label": named[0]}
+
+
 def _words(chance: random.Random) -> list[str]:
     return [chance.choice(FILLERS) for _ in range(chance.randrange(6, 20))]
 
@@ -158,14 +206,19 @@ PARAMS: dict[str, dict[str, Any]] = {
 
 
 def toy_project(
-    root: Path, encoder: Path, episodes: dict[str, list[dict[str, Any]]], **params: dict[str, Any]
+    root: Path,
+    encoder: Path,
+    episodes: dict[str, list[dict[str, Any]]],
+    recipe: str = "extractive",
+    **params: dict[str, Any],
 ) -> Any:
     """A project with sealed episodes, a turn that learns them, and a validation report that passed.
 
     Args:
         root: an empty folder.
         encoder: what `toy_encoder` wrote.
-        episodes: name -> rows; the last two titles' rows are held out.
+        episodes: name -> rows of the recipe; the last two titles' rows are held out.
+        recipe: the project's.
         params: blocks of params.yaml, over those of PARAMS.
 
     Returns:
@@ -176,32 +229,35 @@ def toy_project(
 
     project = Project(root)
     blocks = {name: {**PARAMS.get(name, {}), **params.get(name, {})} for name in PARAMS | params}
-    blocks["project"] = {"name": "toy", "encoder": str(encoder)}
+    blocks["project"] = {"name": "toy", "recipe": recipe, "encoder": str(encoder)}
     files.write_text(project.params, json.dumps(blocks, indent=1))
     shutil.copyfile(Path(__file__).parent.parent / "dvc.yaml", project.pipeline)
     names = [
-        toy_episode(project, number, name, rows)
+        toy_episode(project, number, name, rows, recipe)
         for number, (name, rows) in enumerate(episodes.items(), start=1)
     ]
-    toy_turn(project, encoder, learning=names)
+    toy_turn(project, encoder, learning=names, recipe=recipe)
     files.write_json(project.made("validate") / "report.json", {"schema": 1, "passed": True})
     return project
 
 
-def toy_episode(project: Any, number: int, name: str, rows: list[dict[str, Any]]) -> str:
+def toy_episode(
+    project: Any, number: int, name: str, rows: list[dict[str, Any]], recipe: str = "extractive"
+) -> str:
     """Seal an episode in data/ and return its folder's name."""
-    from onward import files
+    from onward import files, recipes
     from onward.episodes import rows as parquet
-    from onward.recipes import extractive
+
+    schema = recipes.get(recipe).SCHEMA
 
     folder = f"{number:04d}-{name}"
     titles = sorted({row["title"] for row in rows})[-2:]
-    about = {"number": number, "name": name, "recipe": "extractive"}
+    about = {"number": number, "name": name, "recipe": recipe}
     with files.building(project.episode(folder), **about) as at:
         held = [row for row in rows if row["title"] in titles]
-        parquet.write(at / "heldout.parquet", held, extractive.SCHEMA)
+        parquet.write(at / "heldout.parquet", held, schema)
         train = [row for row in rows if row["title"] not in titles]
-        parquet.write(at / "train.parquet", train, extractive.SCHEMA)
+        parquet.write(at / "train.parquet", train, schema)
     return folder
 
 
@@ -223,6 +279,7 @@ def toy_turn(
     learning: list[str],
     known: list[str] | None = None,
     version: str = "",
+    recipe: str = "extractive",
 ) -> Any:
     """Write and return the turn that learns these episodes on the encoder, or on a version."""
     from onward import files
@@ -238,7 +295,7 @@ def toy_turn(
         manifest = files.sha256(project.version(version) / files.MANIFEST)
         base = Base(kind="version", name=version, sha256=manifest)
     turn = Turn(
-        recipe="extractive",
+        recipe=recipe,
         base=base,
         known=named(known or []),
         learning=named(learning),

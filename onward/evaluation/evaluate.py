@@ -1,6 +1,6 @@
 """The stage `evaluate`: the candidate and its base on the held-out rows of the turn's episodes.
 
-    turn/evaluate/ledger.parquet   predictions and statistics of both
+    turn/evaluate/ledger.parquet   predictions and statistics of both, and the trivial baseline's
     turn/evaluate/summary.json     before and after per episode, and slices
     turn/evaluate/examples.json    worst, lost and won rows
     turn/scores.json               the same metrics for `dvc metrics diff`
@@ -24,6 +24,7 @@ from onward import config, files, recipes
 from onward.config import Evaluate
 from onward.episodes import turn as turns
 from onward.episodes.turn import Turn
+from onward.evaluation.baseline import common
 from onward.evaluation.comparison import compare
 from onward.evaluation.examples import examples
 from onward.evaluation.ledger import LedgerPart, entry, part, row_hash, write_parts
@@ -57,7 +58,7 @@ def run(project: Project) -> None:
     files.verify(folder)
     model = folder / "model"
     after = score_model(project, recipe, model, folder, rows, settings, "score candidate")
-    baseline = trivial(recipe, rows)
+    baseline = trivial(recipe, rows, common(project, recipe, rows))
     base = _base(project, turn, recipe, rows, settings)
     before = base or baseline
     summary = {
@@ -66,14 +67,14 @@ def run(project: Project) -> None:
         "candidate": files.sha256(folder / files.MANIFEST),
         "metric": recipe.PRIMARY,
         "before": turn.base.name if base else BASELINE,
-        "questions_cut": _questions_cut(recipe, model, folder, rows, settings),
+        "inputs_cut": _inputs_cut(recipe, model, folder, rows, settings),
         "units": _units(recipe, turn, before, after, baseline),
     }
     compared = compare(recipe, rows, before, after)
     summary["slices"] = slices(recipe, compared)
     told = {"schema": SCHEMA, "before": summary["before"], **examples(recipe, compared)}
     with files.building(project.made("evaluate"), replace=True, turn=turn.id) as made:
-        write_parts(made / "ledger.parquet", _different(base, after))
+        write_parts(made / "ledger.parquet", [baseline, *_different(base, after)])
         files.write_json(made / "summary.json", summary)
         files.write_json(made / "examples.json", told)
     files.write_json(project.made("scores.json"), _flat(summary["units"]))
@@ -109,19 +110,22 @@ def score_model(
     )
 
 
-def _questions_cut(
+def _inputs_cut(
     recipe: ModuleType, model_dir: Path, spec_dir: Path, rows: Rows, settings: Evaluate
 ) -> int:
-    """How many held-out questions are too long for the candidate's windows and lose their end."""
+    """How many held-out rows have a text too long for the candidate's windows, cut at its end."""
     prepare, _ = resolve(files.read_json(spec_dir / "spec.json"), settings)
     every = [row for of_unit in rows.values() for row in of_unit]
-    return int(recipe.questions_cut(every, load_tokenizer(model_dir), prepare))
+    return int(recipe.inputs_cut(every, load_tokenizer(model_dir), prepare))
 
 
-def trivial(recipe: ModuleType, rows: Rows) -> LedgerPart:
+def trivial(recipe: ModuleType, rows: Rows, learned: Any) -> LedgerPart:
     """The ledger part of the recipe's trivial baseline, which no model has to be run for."""
     found = {
-        unit: {row_hash(recipe, row): entry(recipe, row, recipe.baseline(row)) for row in of_unit}
+        unit: {
+            row_hash(recipe, row): entry(recipe, row, recipe.baseline(row, learned))
+            for row in of_unit
+        }
         for unit, of_unit in rows.items()
     }
     return part(BASELINE, BASELINE, BASELINE, found)

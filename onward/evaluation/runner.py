@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from onward import files
 from onward.config import Evaluate, Prepare
 from onward.errors import ProviderError
+from onward.learning import models
 from onward.recipes import extractive
 from onward.recipes.shapes import INPUTS, Feature
 
@@ -50,7 +51,7 @@ class TorchRunner:
         """Load the model.
 
         Args:
-            model_dir: what `recipe.build` reads.
+            model_dir: what `models.load` reads.
             threads: of torch, process-wide: sums differ in their last bits with their number.
             device: cpu, cuda, or auto: cuda where there is one.
 
@@ -71,12 +72,13 @@ class TorchRunner:
         self.provider = "torch" if self.device == "cpu" else "torch-cuda"
         torch.set_num_threads(threads)
         self.artifact = fingerprint(model_dir)
-        self.model = recipe.build(model_dir, {"new_head": False}).to(self.device).eval()
-        self.outputs = recipe.graphs(self.model)[0].outputs
+        self.model = models.load(recipe, model_dir, {"new_head": False}).to(self.device).eval()
+        self.graph = recipe.graphs(self.model)[0]
+        self.labels: tuple[str, ...] = recipe.labels_of(model_dir)
         self.tokenizer = load_tokenizer(model_dir)
 
     def predict(self, batch: list[Feature]) -> list[dict[str, NDArray[np.float32]]]:
-        """The logits of each feature, [T] each, from one batch padded on the right."""
+        """The logits of each feature, [T] each or [C] each, from one batch padded on the right."""
         import torch
 
         if not batch:
@@ -85,10 +87,11 @@ class TorchRunner:
         inputs = {name: torch.from_numpy(a).to(self.device) for name, a in arrays.items()}
         with torch.inference_mode():
             made = self.model(**inputs)
-        logits = {name: made[name].float().cpu().numpy() for name in self.outputs}
+        logits = {name: made[name].float().cpu().numpy() for name in self.graph.outputs}
+        lengths = [len(feature["input_ids"]) if self.graph.per_token else None for feature in batch]
         return [
-            {name: values[at, : len(feature["input_ids"])] for name, values in logits.items()}
-            for at, feature in enumerate(batch)
+            {name: values[at, :length] for name, values in logits.items()}
+            for at, length in enumerate(lengths)
         ]
 
 

@@ -48,6 +48,10 @@ class Runner(Protocol):
     def provider(self) -> str:
         """torch, onnx-cpu, onnx-cuda."""
 
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """What the outputs stand for, in their order; empty where the recipe has no labels."""
+
     def predict(self, batch: list[Feature]) -> list[Outputs]:
         """The outputs of each feature, unpadded, in order."""
 
@@ -124,9 +128,7 @@ def _answers(setup: _Setup, rows: dict[str, Row], missing: Set[str]) -> Iterator
     """Row hash and entry of each missing row, as soon as all of its windows have been run."""
     if not missing:
         return
-    features = setup.recipe.encode(
-        list(rows.values()), setup.tokenizer, setup.prepare, labels=False
-    )
+    features = setup.recipe.encode(list(rows.values()), setup.tokenizer, setup.prepare, labels=None)
     hashes = list(rows)
     windows: dict[str, list[int]] = {hashed: [] for hashed in hashes}
     for number, feature in enumerate(features):
@@ -171,5 +173,6 @@ def _entry(setup: _Setup, row: Row, own: list[Feature], logits: list[Outputs]) -
                 fix="the weights are damaged or training diverged: fine-tune again",
             )
     placed = [{**feature, "row": 0} for feature in own]
-    prediction = next(iter(setup.recipe.decode([row], placed, logits, setup.evaluate)))
+    decoded = setup.recipe.decode([row], placed, logits, setup.evaluate, setup.runner.labels)
+    prediction = next(iter(decoded))
     return entry(setup.recipe, row, prediction)

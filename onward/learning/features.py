@@ -1,12 +1,13 @@
 """Encoded windows on disk and in memory: parquet, then flat arrays, then padded batches.
 
-A window is a dict of integers and lists of integers, as a recipe's `encode` makes it. Offsets and
+A window is a dict of numbers and lists of integers, as a recipe's `encode` makes it. Offsets and
 masks are left out: training needs no offsets, and a mask follows from the length.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -17,36 +18,46 @@ from numpy.typing import NDArray
 
 from onward.config import Prepare
 from onward.episodes import rows as parquet
-from onward.recipes.shapes import INPUTS, Feature, Row
+from onward.recipes.shapes import INPUTS, Feature, Row, Target
 
 ROWS_AT_ONCE = 256
 """Rows encoded together; memory holds the windows of so many."""
 
 _TOKENS = tuple(name for name in INPUTS if name != "attention_mask")
-_LEFT_OUT = {"attention_mask", "offsets", "question_cut"}
-_ARGUMENTS = {"start_position": "start_positions", "end_position": "end_positions"}
-"""A feature's key -> the argument of the model, where they differ."""
+_LEFT_OUT = {"attention_mask", "offsets"}
 
 
 def encode(
-    rows: Iterable[Row], recipe: Any, tokenizer: Any, settings: Prepare
+    rows: Iterable[Row],
+    recipe: Any,
+    tokenizer: Any,
+    settings: Prepare,
+    labels: Sequence[str] = (),
 ) -> Iterator[list[Feature]]:
-    """Training windows, a list for each ROWS_AT_ONCE rows; `row` counts from the first row."""
+    """Training windows, a list for each ROWS_AT_ONCE rows; `row` counts from the first row.
+
+    `labels` are those of the model, in the order of its outputs; none where the recipe has none.
+    """
     part: list[Row] = []
     first = 0
     for row in rows:
         part.append(row)
         if len(part) == ROWS_AT_ONCE:
-            yield _encoded(part, first, recipe, tokenizer, settings)
+            yield _encoded(part, first, recipe, tokenizer, settings, labels)
             first, part = first + len(part), []
     if part:
-        yield _encoded(part, first, recipe, tokenizer, settings)
+        yield _encoded(part, first, recipe, tokenizer, settings, labels)
 
 
 def _encoded(
-    rows: Sequence[Row], first: int, recipe: Any, tokenizer: Any, settings: Prepare
+    rows: Sequence[Row],
+    first: int,
+    recipe: Any,
+    tokenizer: Any,
+    settings: Prepare,
+    labels: Sequence[str],
 ) -> list[Feature]:
-    windows = recipe.encode(rows, tokenizer, settings, labels=True)
+    windows = recipe.encode(rows, tokenizer, settings, labels=labels)
     return [
         {key: value for key, value in window.items() if key not in _LEFT_OUT}
         | {"row": first + window["row"]}
@@ -55,11 +66,14 @@ def _encoded(
 
 
 def schema(window: Feature) -> pa.Schema:
-    """The columns that windows of this form take, sorted by name."""
-    kinds = {True: pa.list_(pa.int32()), False: pa.int32()}
-    return pa.schema(
-        [pa.field(key, kinds[key in _TOKENS], nullable=False) for key in sorted(window)]
-    )
+    """The columns that windows of this form take, sorted by name: integers, floats, lists."""
+    return pa.schema([pa.field(key, _kind(window[key]), nullable=False) for key in sorted(window)])
+
+
+def _kind(value: Any) -> pa.DataType:
+    if isinstance(value, float):
+        return pa.float64()
+    return pa.int32() if isinstance(value, int | np.integer) else pa.list_(pa.int32())
 
 
 def write(path: Path, parts: Iterator[list[Feature]]) -> dict[str, int]:
@@ -80,9 +94,10 @@ def write(path: Path, parts: Iterator[list[Feature]]) -> dict[str, int]:
 class Features:
     """Windows as flat arrays: 4 bytes a token. A torch dataset without being one."""
 
-    def __init__(self, single: dict[str, NDArray[np.int32]], tokens: Mapping[str, Any]) -> None:
-        self.single, self.tokens = single, dict(tokens)
-        ends = self.tokens["input_ids"][1]
+    def __init__(self, single: dict[str, NDArray[Any]], lists: Mapping[str, Any]) -> None:
+        """Take numbers, [N] a key, and lists as (all values, where each window's end)."""
+        self.single, self.lists = single, dict(lists)
+        ends = self.lists["input_ids"][1]
         self.lengths: NDArray[np.int64] = np.diff(ends)
         """Tokens of each window, [N]."""
 
@@ -94,50 +109,81 @@ class Features:
     @staticmethod
     def of(table: pa.Table) -> Features:
         """The windows of a table with the columns of `schema`."""
-        single, tokens = {}, {}
+        single, lists = {}, {}
         for name in table.column_names:
             column = table[name].combine_chunks()
             if pa.types.is_list(column.type):
                 ends = column.offsets.to_numpy().astype(np.int64)
-                tokens[name] = (column.values.to_numpy()[ends[0] :], ends - ends[0])
+                lists[name] = (column.values.to_numpy()[ends[0] :], ends - ends[0])
             else:
                 single[name] = column.to_numpy()
-        return Features(single, tokens)
+        return Features(single, lists)
 
     def __len__(self) -> int:
         return len(self.lengths)
 
     def __getitem__(self, index: int) -> dict[str, Any]:
-        window: dict[str, Any] = {key: int(values[index]) for key, values in self.single.items()}
-        for key, (values, ends) in self.tokens.items():
+        window: dict[str, Any] = {key: values[index].item() for key, values in self.single.items()}
+        for key, (values, ends) in self.lists.items():
             window[key] = values[ends[index] : ends[index + 1]]
         return window
 
 
-def collate(windows: Sequence[Mapping[str, Any]], pad: int) -> dict[str, Any]:
-    """One batch, right-padded to its longest window.
+@dataclass(frozen=True)
+class Collate:
+    """Makes a batch of windows: right-padded to the longest, its targets as the model takes them.
 
     Args:
-        windows: B items of Features.
         pad: the id of the padding token.
-
-    Returns:
-        Tensors of int64: tokens and attention_mask [B, T], the rest [B], `rows` among them.
+        targets: the recipe's TARGETS.
+        classes: the number of the model's labels, for targets of the kind "classes".
     """
-    import torch
 
-    lengths = [len(window["input_ids"]) for window in windows]
-    shape = (len(windows), max(lengths))
-    batch: dict[str, Any] = {}
-    for key in windows[0]:
-        if key in _TOKENS:
-            values = np.full(shape, pad if key == "input_ids" else 0, dtype=np.int64)
-            for at, window in enumerate(windows):
-                values[at, : lengths[at]] = window[key]
-            batch[key] = torch.from_numpy(values)
-        else:
-            name = "rows" if key == "row" else _ARGUMENTS.get(key, key)
-            batch[name] = torch.tensor([window[key] for window in windows], dtype=torch.int64)
-    mask = np.arange(shape[1])[None, :] < np.array(lengths)[:, None]
-    batch["attention_mask"] = torch.from_numpy(mask.astype(np.int64))
-    return batch
+    pad: int
+    targets: Mapping[str, Target]
+    classes: int = 0
+
+    def __call__(self, windows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+        """Tensors: tokens and attention_mask, int64 [B, T]; each target under its argument.
+
+        Every other number of a window goes under its own name, int64 or float32 [B]; `row` is
+        called rows.
+        """
+        import torch
+
+        lengths = np.array([len(window["input_ids"]) for window in windows])
+        within = np.arange(lengths.max())[None, :] < lengths[:, None]
+        batch: dict[str, Any] = {"attention_mask": torch.from_numpy(within.astype(np.int64))}
+        for key in windows[0]:
+            values = [window[key] for window in windows]
+            if key in _TOKENS:
+                fill = self.pad if key == "input_ids" else 0
+                padded = np.full(within.shape, fill, dtype=np.int64)
+                padded[within] = np.concatenate(values)
+                batch[key] = torch.from_numpy(padded)
+            elif key in self.targets:
+                batch[self.targets[key].argument] = self._target(self.targets[key].kind, values)
+            else:
+                whole = isinstance(values[0], int)
+                kind = torch.int64 if whole else torch.float32
+                batch["rows" if key == "row" else key] = torch.tensor(values, dtype=kind)
+        return batch
+
+    def _target(self, kind: str, values: Sequence[Any]) -> Any:
+        import torch
+
+        if kind == "number":
+            return torch.tensor(values, dtype=torch.float32)
+        if kind != "classes":
+            return torch.tensor(values, dtype=torch.int64)
+        hot = torch.zeros(len(values), self.classes)
+        for at, indices in enumerate(values):
+            hot[at, torch.as_tensor(indices, dtype=torch.int64)] = 1.0
+        return hot
+
+
+def collate(windows: Sequence[Mapping[str, Any]], pad: int) -> dict[str, Any]:
+    """One batch of extractive windows: see Collate."""
+    from onward.recipes.extractive import TARGETS
+
+    return Collate(pad, TARGETS)(windows)

@@ -11,7 +11,7 @@ from types import ModuleType
 
 from onward.errors import DataError
 
-NAMES = ("extractive",)
+NAMES = ("classification", "extractive", "multilabel", "regression")
 
 
 def get(name: str) -> ModuleType:

@@ -2,7 +2,7 @@
 
 >>> guess(["Passage", "query", "answer_text"])
 {'context': 'Passage', 'question': 'query', 'answers': 'answer_text'}
->>> baseline({"question": "Who wrote it?", "context": "It rained. Ana wrote it."})["text"]
+>>> baseline({"question": "Who wrote it?", "context": "It rained. Ana wrote it."}, None)["text"]
 'Ana wrote it.'
 
 Here is what a row holds and how a model for it is built. The three larger parts have a file of
@@ -12,38 +12,67 @@ their own: `windows` (encode), `spans` (decode) and `squad_metrics`.
 from __future__ import annotations
 
 import re
-import unicodedata
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 
-from onward import files
 from onward.config import Evaluate, Prepare
-from onward.errors import IntegrityError
-from onward.recipes.shapes import ExportSpec, Prediction, Row
+from onward.recipes import hashing, heads
+from onward.recipes.labels import none as labels_of
+from onward.recipes.shapes import ExportSpec, Prediction, Row, Target
 from onward.recipes.spans import decode
 from onward.recipes.squad_metrics import METRICS, PRIMARY, STATISTICS, metrics, statistics
-from onward.recipes.windows import encode, questions_cut
+from onward.recipes.texts import folded, span_of
+from onward.recipes.windows import encode, inputs_cut
 
 __all__ = [
     "METRICS",
+    "PERFECT",
+    "PLACED",
     "PRIMARY",
+    "RIGHT_OR_WRONG",
     "SCHEMA",
     "STATISTICS",
+    "TARGETS",
     "baseline",
     "build",
+    "common",
     "decode",
     "encode",
+    "gold",
     "graphs",
     "guess",
+    "inputs",
+    "inputs_cut",
+    "labels_of",
     "metrics",
-    "questions_cut",
+    "report",
+    "row_scores",
     "scorer",
+    "slices",
     "split_key",
     "statistics",
+    "vocabulary",
 ]
+
+RIGHT_OR_WRONG = False
+"""Whether each row's primary score is 0 or 100 and nothing between."""
+
+PERFECT = 100.0
+"""What `row_scores` gives a row that could not be answered better."""
+
+PLACED = "context"
+"""The input in which gold answers and predictions have a place; None in other recipes."""
+
+TARGETS = {
+    "start_position": Target("start_positions", "position"),
+    "end_position": Target("end_positions", "position"),
+}
+"""A feature's key -> what a model learns from it."""
 
 SCHEMA = pa.schema(
     [
@@ -69,7 +98,9 @@ _COLUMNS = {
 
 _NEEDED = ("context", "question", "answers")
 _SENTENCE = re.compile(r"[^.!?\n]*[^.!?\s][^.!?\n]*[.!?]*")
-_DROPOUTS = ("hidden_dropout_prob", "attention_probs_dropout_prob", "dropout", "attention_dropout")
+_ASKING = ("who", "what", "when", "where", "which", "why", "how", "whose", "whom")
+_ANSWER = ((2, "1"), (4, "2-3"), (8, "4-7"), (None, "8+"))
+_CONTEXT = ((100, "0-99"), (200, "100-199"), (400, "200-399"), (None, "400+"))
 
 
 def guess(columns: Sequence[str]) -> dict[str, str] | None:
@@ -88,15 +119,57 @@ def split_key(row: Row) -> str:
 
     Case, spacing and Unicode's composed or decomposed forms make no difference.
     """
-    title = _folded(row.get("title") or "")
-    return f"title:{title}" if title else f"context:{_folded(row['context'])}"
+    title = folded(row.get("title") or "")
+    return f"title:{title}" if title else f"context:{folded(row['context'])}"
 
 
-def _folded(text: str) -> str:
-    return " ".join(unicodedata.normalize("NFKC", text).casefold().split())
+def inputs(row: Row) -> dict[str, str]:
+    """The texts that a person reads."""
+    return {"question": row["question"], "context": row["context"]}
 
 
-def baseline(row: Row) -> Prediction:
+def gold(row: Row) -> list[str]:
+    """The right answers; none where the context holds none."""
+    return list(row["answers"])
+
+
+def slices(row: Row) -> dict[str, str]:
+    """Slice -> value of one row; lengths are in words.
+
+    >>> slices({"question": "In which year?", "context": "x " * 150, "answers": []})["answer"]
+    'none'
+    """
+    words = re.findall(r"\w+", row["question"].lower())
+    answers = row["answers"]
+    return {
+        "question word": next((word for word in words if word in _ASKING), "other"),
+        "answer": "given" if answers else "none",
+        "answer length": span_of(len(answers[0].split()), _ANSWER) if answers else "none",
+        "context length": span_of(len(row["context"].split()), _CONTEXT),
+    }
+
+
+def vocabulary(rows: Iterable[Row], base: Sequence[str]) -> list[str]:
+    """No labels."""
+    return []
+
+
+def row_scores(statistics: NDArray[np.float64]) -> NDArray[np.float64]:
+    """What each row [n, k] is worth: its F1."""
+    found: NDArray[np.float64] = metrics(statistics)[PRIMARY]
+    return found
+
+
+def report(rows: Sequence[Row], predictions: Sequence[Prediction]) -> dict[str, Any]:
+    """Nothing beyond the metrics."""
+    return {}
+
+
+def common(rows: Iterable[Row]) -> None:
+    """The trivial answer needs nothing of the training rows."""
+
+
+def baseline(row: Row, common: None) -> Prediction:
     """The trivial answer: the sentence of the context that shares most words with the question.
 
     The first of equal ones; never "no answer" unless the context holds no words.
@@ -129,52 +202,19 @@ def build(source: Path, spec: Mapping[str, Any]) -> Any:
     Raises:
         IntegrityError: weights are missing and `new_head` is false.
     """
-    from transformers import AutoConfig, AutoModelForQuestionAnswering
-    from transformers.utils import logging
+    from transformers import AutoModelForQuestionAnswering as Auto
 
-    logging.disable_progress_bar()
-    logging.set_verbosity_error()
-    config = AutoConfig.from_pretrained(source, local_files_only=True, trust_remote_code=False)
-    for name in _DROPOUTS:
-        if spec.get("dropout") is not None and hasattr(config, name):
-            setattr(config, name, float(spec["dropout"]))
-    model, found = AutoModelForQuestionAnswering.from_pretrained(
-        source,
-        config=config,
-        dtype="float32",
-        use_safetensors=True,
-        local_files_only=True,
-        trust_remote_code=False,
-        output_loading_info=True,
-    )
-    lacking = sorted(found["missing_keys"])
-    if lacking and not spec.get("new_head", True):
-        raise IntegrityError(
-            f"The model lacks {len(lacking)} weights, first {lacking[0]}",
-            where=str(source),
-            fix="name the folder of a trained question-answering model, not of an encoder",
-        )
-    return model
+    config = heads.config(source, spec)
+    new_head = bool(spec.get("new_head", True))
+    return heads.load(Auto, source, config, new_head=new_head, kind="question-answering")
 
 
 def graphs(model: Any) -> list[ExportSpec]:
     """One graph: token ids and their mask in, start and end logits [batch, length] out."""
-    segments = ("token_type_ids",) if getattr(model.config, "type_vocab_size", 0) > 1 else ()
-    inputs = ("input_ids", *segments, "attention_mask")
-    return [ExportSpec("model", inputs, ("start_logits", "end_logits"))]
+    return [heads.graph(model, ("start_logits", "end_logits"), per_token=True)]
 
 
 def scorer(settings: Evaluate, prepare: Prepare) -> str:
-    """Hash of all that can change a score but the artifact and the rows.
-
-    The source of this recipe, every setting of the block `evaluate`, and of `prepare` the window.
-    """
-    here = Path(__file__).parent
-    names = ("extractive", "shapes", "spans", "squad_metrics", "windows")
-    return files.digest(
-        {
-            "source": {name: files.sha256(here / f"{name}.py") for name in names},
-            "evaluate": settings.model_dump(),
-            "window": {"max_length": prepare.max_length, "stride": prepare.stride},
-        }
-    )
+    """Hash of all that can change a score but the artifact and the rows."""
+    modules = ("extractive", "shapes", "spans", "squad_metrics", "windows")
+    return hashing.scorer(modules, settings, prepare)

@@ -1,6 +1,6 @@
-"""What passes between recipes, runners and the scorer.
+"""What passes between recipes, runners, the scorer and the training.
 
-A row is one canonical labelled question, a feature one encoded window of it, a prediction the
+A row is one canonical labelled example, a feature one encoded window of it, a prediction the
 answer to one row. Rows and predictions are plain dicts, because they are read from and written to
 parquet and JSON as they are.
 """
@@ -8,16 +8,17 @@ parquet and JSON as they are.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 Row = dict[str, Any]
-"""id, title, context, question, answers, starts; both lists are empty where there is no answer."""
+"""The columns of a recipe's SCHEMA; `id` and `title` are among them in every recipe."""
 
 Feature = dict[str, Any]
-"""row (an index), the INPUTS that the tokenizer makes, offsets; see `windows.encode`."""
+"""row (an index), the INPUTS that the tokenizer makes, targets; extractive adds offsets."""
 
 Prediction = dict[str, Any]
-"""text, start, end, probability, no_answer, n_best."""
+"""text, probability, no_answer, n_best; extractive adds start and end, classification label,
+multilabel labels, regression value."""
 
 INPUTS = ("input_ids", "token_type_ids", "attention_mask")
 """The keys of a feature that a model reads; each a list of T integers."""
@@ -25,8 +26,22 @@ INPUTS = ("input_ids", "token_type_ids", "attention_mask")
 
 @dataclass(frozen=True)
 class ExportSpec:
-    """One graph to export: its name, inputs and outputs; dimensions 0 and 1 of each are dynamic."""
+    """One graph to export: its name, inputs and outputs; batch and token dimensions are dynamic."""
 
     name: str
     inputs: tuple[str, ...]
     outputs: tuple[str, ...]
+    per_token: bool
+    """Whether each output is [batch, tokens]; else it is [batch, as many as the head has]."""
+
+
+@dataclass(frozen=True)
+class Target:
+    """What a model learns from one key of a feature: the argument it goes to, and its form.
+
+    position: a token, int64 [B]; class: an index, int64 [B]; classes: indices as a list in the
+    feature, multi-hot float32 [B, C] in a batch; number: float32 [B].
+    """
+
+    argument: str
+    kind: Literal["position", "class", "classes", "number"]

@@ -31,6 +31,7 @@ def decode(
     features: Sequence[Feature],
     outputs: Sequence[Output],
     settings: Evaluate,
+    labels: Sequence[str] = (),
 ) -> Iterator[Prediction]:
     """The answer to each row, in their order: the best span over all windows of the row.
 

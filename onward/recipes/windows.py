@@ -19,22 +19,23 @@ _ROWS_AT_ONCE = 256
 
 
 def encode(
-    rows: Sequence[Row], tokenizer: Any, settings: Prepare, *, labels: bool
+    rows: Sequence[Row], tokenizer: Any, settings: Prepare, *, labels: Sequence[str] | None
 ) -> list[Feature]:
     """Each row as one window or more of at most `settings.max_length` tokens.
 
     Args:
-        rows: canonical rows; only context and question are read, and answers with `labels`.
+        rows: canonical rows; only context and question are read, and answers for targets.
         tokenizer: a fast tokenizer of transformers.
         settings: max_length, and stride, the number of tokens that two windows share.
-        labels: add start_position and end_position, the tokens of the row's first answer; both
-            are 0, the CLS token, in a window that does not hold it whole.
+        labels: where given (empty: a place has no label), add start_position and end_position,
+            the tokens of the row's first answer; both are 0, the CLS token, in a window that does
+            not hold it whole.
 
     Returns:
         Features in the order of the rows: row (index in `rows`), input_ids, attention_mask and,
         where the tokenizer makes them, token_type_ids (lists of T integers), offsets (int32
         [T, 2]: characters of the context, -1 elsewhere). A question longer than a quarter of the
-        window loses its end: `questions_cut` counts these.
+        window loses its end: `inputs_cut` counts these.
 
     Raises:
         SettingsError: the tokenizer cannot say where in the text its tokens lie.
@@ -43,11 +44,11 @@ def encode(
     features: list[Feature] = []
     for first in range(0, len(rows), _ROWS_AT_ONCE):
         part = rows[first : first + _ROWS_AT_ONCE]
-        features += _encode_part(part, first, tokenizer, settings, labels)
+        features += _encode_part(part, first, tokenizer, settings, labels is not None)
     return features
 
 
-def questions_cut(rows: Sequence[Row], tokenizer: Any, settings: Prepare) -> int:
+def inputs_cut(rows: Sequence[Row], tokenizer: Any, settings: Prepare) -> int:
     """How many questions are longer than `encode` allows and lose their end."""
     _need_offsets(tokenizer)
     cut = _cut(rows, tokenizer, settings.max_length // QUESTION_SHARE)
@@ -64,7 +65,7 @@ def _need_offsets(tokenizer: Any) -> None:
 
 
 def _encode_part(
-    rows: Sequence[Row], first: int, tokenizer: Any, settings: Prepare, labels: bool
+    rows: Sequence[Row], first: int, tokenizer: Any, settings: Prepare, targets: bool
 ) -> list[Feature]:
     questions = _cut(rows, tokenizer, settings.max_length // QUESTION_SHARE)
     encoded = tokenizer(
@@ -84,7 +85,7 @@ def _encode_part(
         offsets[~of_context] = -1
         feature = {name: encoded[name][number] for name in INPUTS if name in encoded}
         feature |= {"row": first + index, "offsets": offsets}
-        if labels:
+        if targets:
             start, end = _positions(rows[index], offsets)
             feature |= {"start_position": start, "end_position": end}
         features.append(feature)

@@ -31,7 +31,7 @@ def reader(toy_encoder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def features(runner: TorchRunner) -> list[Any]:
     rows = toys.toy_rows(9, seed=4)
-    return extractive.encode(rows, runner.tokenizer, Prepare(), labels=False)
+    return extractive.encode(rows, runner.tokenizer, Prepare(), labels=None)
 
 
 def test_logits_of_a_batch_are_those_of_each_alone(reader: Path) -> None:

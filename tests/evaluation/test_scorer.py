@@ -32,7 +32,7 @@ class Oracle:
     Its logits depend on the whole batch in their last digits, as a real runner's may.
     """
 
-    artifact, provider = "oracle", "torch"
+    artifact, provider, labels = "oracle", "torch", ()
 
     def __init__(self, rows: list[Any], dies_at: int = 0, poison: str = "") -> None:
         tokenizer = readers.encoder_tokenizer()
@@ -40,7 +40,7 @@ class Oracle:
         self.dies_at, self.poison = dies_at, poison
         self.answers: dict[str, Any] = {}
         for row in rows:
-            features = extractive.encode([row], tokenizer, PREPARE, labels=False)
+            features = extractive.encode([row], tokenizer, PREPARE, labels=None)
             for feature, output in zip(features, readers.oracle([row], features), strict=True):
                 self.answers[self.key(feature)] = (row["id"], output)
 

@@ -17,8 +17,9 @@ from onward.recipes import extractive
 from tests import toys
 
 FUNCTIONS = (
-    "guess split_key build graphs encode decode statistics metrics baseline scorer SCHEMA METRICS "
-    "STATISTICS PRIMARY questions_cut"
+    "guess split_key inputs gold slices vocabulary encode inputs_cut decode statistics metrics "
+    "row_scores report common baseline build labels_of graphs scorer SCHEMA METRICS STATISTICS "
+    "PRIMARY PERFECT PLACED RIGHT_OR_WRONG TARGETS"
 )
 
 
@@ -94,7 +95,7 @@ def test_split_key_is_the_title_or_else_the_context() -> None:
 def test_baseline_is_the_sentence_that_shares_most_words(
     context: str, question: str, expected: str
 ) -> None:
-    found = extractive.baseline({"context": context, "question": question})
+    found = extractive.baseline({"context": context, "question": question}, None)
     assert found["text"] == expected and found["no_answer"] == (not expected)
     if expected:
         assert context[found["start"] : found["end"]] == expected

@@ -30,7 +30,7 @@ def test_a_perfect_reader_scores_100_over_windows_and_scripts(tokenizer: Any) ->
     """D12: emoji sequences, composed and decomposed letters, right-to-left words."""
     chance = random.Random(7)
     rows = [readers.random_row(chance, number) for number in range(150)]
-    features = extractive.encode(rows, tokenizer, SMALL, labels=False)
+    features = extractive.encode(rows, tokenizer, SMALL, labels=None)
     assert len(features) > 4 * len(rows)
     longest = {number: 0 for number in range(len(rows))}
     for one in features:
@@ -38,7 +38,7 @@ def test_a_perfect_reader_scores_100_over_windows_and_scripts(tokenizer: Any) ->
         longest[one["row"]] = max(longest[one["row"]], last - first + 1)
     kept = [row for n, row in enumerate(rows) if 0 < longest[n] <= SPANS.max_answer_tokens]
     assert len(kept) > 80
-    features = extractive.encode(kept, tokenizer, SMALL, labels=False)
+    features = extractive.encode(kept, tokenizer, SMALL, labels=None)
     said, found = scores(kept, readers.oracle(kept, features), features, SPANS)
     wrong = [(row["answers"][0], one["text"]) for row, one in zip(kept, said, strict=True)
              if one["text"] != row["answers"][0]]  # fmt: skip
@@ -52,7 +52,7 @@ def test_a_perfect_reader_finds_rows_without_an_answer() -> None:
     rows = [row for row in rows if len(row["answers"][0]) < 20]
     for row in rows[::3]:
         row["answers"], row["starts"] = [], []
-    features = extractive.encode(rows, tokenizer, SMALL, labels=False)
+    features = extractive.encode(rows, tokenizer, SMALL, labels=None)
     outputs = readers.oracle(rows, features)
     predictions, found = scores(rows, outputs, features, NULLS)
     assert found["no_f1"] == found["has_em"] == 100.0
@@ -148,7 +148,7 @@ def test_tokens_of_white_space_neither_start_nor_end_an_answer() -> None:
 def test_a_context_without_words_has_no_answer_even_from_a_model_that_never_says_so() -> None:
     tokenizer = readers.encoder_tokenizer()
     row = {"context": " \u200b ", "question": "who?", "answers": [], "starts": []}
-    features = extractive.encode([row], tokenizer, SMALL, labels=False)
+    features = extractive.encode([row], tokenizer, SMALL, labels=None)
     flat = [dict.fromkeys(("start_logits", "end_logits"), np.zeros(len(f["input_ids"])))
             for f in features]  # fmt: skip
     found = next(extractive.decode([row], features, flat, SPANS))
@@ -164,7 +164,7 @@ def test_s11_the_answer_is_always_a_part_of_the_context(
     context: str, question: str, kind: str, seed: int
 ) -> None:
     row = {"context": context, "question": question, "answers": [], "starts": []}
-    features = extractive.encode([row], TOKENIZERS[kind], SMALL, labels=False)
+    features = extractive.encode([row], TOKENIZERS[kind], SMALL, labels=None)
     chance = np.random.default_rng(seed)
     outputs = [
         {

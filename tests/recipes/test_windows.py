@@ -11,7 +11,7 @@ import pytest
 
 from onward.config import Prepare
 from onward.errors import SettingsError
-from onward.recipes.extractive import encode, questions_cut
+from onward.recipes.extractive import encode, inputs_cut
 from tests.recipes import readers
 
 SMALL = Prepare(max_length=48, stride=16, early_stopping_percent=0.0)
@@ -30,7 +30,7 @@ def rows(n: int, seed: int = 0, longest: int = 120) -> list[dict[str, Any]]:
 
 def test_windows_overlap_and_leave_out_nothing(tokenizer: Any) -> None:
     for number, row in enumerate(rows(30)):
-        windows = encode([row], tokenizer, SMALL, labels=False)
+        windows = encode([row], tokenizer, SMALL, labels=None)
         assert all(len(one["input_ids"]) <= SMALL.max_length for one in windows)
         spans = [one["offsets"][one["offsets"][:, 0] >= 0] for one in windows]
         # Where a window ends in white space a byte-level tokenizer trims that token to nothing.
@@ -45,7 +45,7 @@ def test_windows_overlap_and_leave_out_nothing(tokenizer: Any) -> None:
 
 
 def test_only_tokens_of_the_context_have_offsets(tokenizer: Any) -> None:
-    for one in encode(rows(5), tokenizer, SMALL, labels=False):
+    for one in encode(rows(5), tokenizer, SMALL, labels=None):
         low, high = one["offsets"].T
         outside = low < 0
         assert outside[0] and outside[-1] and (high[outside] == -1).all()
@@ -54,7 +54,7 @@ def test_only_tokens_of_the_context_have_offsets(tokenizer: Any) -> None:
 
 def test_labels_are_the_tokens_that_cover_the_answer(tokenizer: Any) -> None:
     given = rows(60, seed=3)
-    found = encode(given, tokenizer, SMALL, labels=True)
+    found = encode(given, tokenizer, SMALL, labels=())
     for one in found:
         wanted = readers.place(given[one["row"]], one) or (0, 0)
         assert (one["start_position"], one["end_position"]) == wanted
@@ -63,25 +63,25 @@ def test_labels_are_the_tokens_that_cover_the_answer(tokenizer: Any) -> None:
 
 def test_rows_are_numbered_across_portions(tokenizer: Any) -> None:
     given = rows(600, longest=3)
-    found = encode(given, tokenizer, SMALL, labels=False)
+    found = encode(given, tokenizer, SMALL, labels=None)
     assert sorted({one["row"] for one in found}) == list(range(600))
     assert [one["row"] for one in found] == sorted(one["row"] for one in found)
-    alone = encode([given[599]], tokenizer, SMALL, labels=False)[-1]
+    alone = encode([given[599]], tokenizer, SMALL, labels=None)[-1]
     assert found[-1]["input_ids"] == alone["input_ids"]
 
 
 def test_a_row_without_an_answer_is_labelled_with_the_first_token(tokenizer: Any) -> None:
     row = {**rows(1)[0], "answers": [], "starts": []}
-    found = encode([row], tokenizer, SMALL, labels=True)
+    found = encode([row], tokenizer, SMALL, labels=())
     assert {(one["start_position"], one["end_position"]) for one in found} == {(0, 0)}
 
 
 def test_long_questions_are_cut_and_counted(tokenizer: Any) -> None:
     short, long = rows(2)
     short["question"], long["question"] = "who?", "why " * 500
-    assert questions_cut([short, long], tokenizer, SMALL) == 1
-    assert questions_cut([], tokenizer, SMALL) == 0
-    for one in encode([long], tokenizer, SMALL, labels=False):
+    assert inputs_cut([short, long], tokenizer, SMALL) == 1
+    assert inputs_cut([], tokenizer, SMALL) == 0
+    for one in encode([long], tokenizer, SMALL, labels=None):
         assert len(one["input_ids"]) <= SMALL.max_length
         asked = tokenizer.decode(one["input_ids"]).count("why")
         assert 1 <= asked <= SMALL.max_length // 4
@@ -90,13 +90,13 @@ def test_long_questions_are_cut_and_counted(tokenizer: Any) -> None:
 def test_the_tightest_settings_still_move_forward(tokenizer: Any) -> None:
     tight = Prepare(max_length=32, stride=16)
     row = {**rows(1, longest=200)[0], "question": "why " * 100}
-    assert encode([row], tokenizer, tight, labels=False)
+    assert encode([row], tokenizer, tight, labels=None)
 
 
 @pytest.mark.parametrize("context", ["", "   ", "\u200b"])
 def test_a_context_without_tokens_is_one_window(tokenizer: Any, context: str) -> None:
     row = {**rows(1)[0], "context": context, "answers": [], "starts": []}
-    assert len(encode([row], tokenizer, SMALL, labels=True)) == 1
+    assert len(encode([row], tokenizer, SMALL, labels=())) == 1
 
 
 def test_a_tokenizer_without_offsets_is_refused() -> None:
@@ -104,6 +104,6 @@ def test_a_tokenizer_without_offsets_is_refused() -> None:
         is_fast = False
 
     with pytest.raises(SettingsError, match="Slow gives no character offsets"):
-        encode(rows(1), Slow(), SMALL, labels=False)
+        encode(rows(1), Slow(), SMALL, labels=None)
     with pytest.raises(SettingsError):
-        questions_cut(rows(1), Slow(), SMALL)
+        inputs_cut(rows(1), Slow(), SMALL)

@@ -1,0 +1,137 @@
+"""Models with a head: read from a folder, and given a larger head where labels are new.
+
+A head grows by rows: those of the base's labels stay as they are, to the bit, so that before any
+training the old labels' logits are the base's (to the last bits that the machine's matrix product
+gives for another number of columns).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from onward.errors import IntegrityError
+from onward.recipes.shapes import ExportSpec
+
+_DROPOUTS = ("hidden_dropout_prob", "attention_probs_dropout_prob", "dropout", "attention_dropout")
+
+
+def config(source: Path, spec: Mapping[str, Any]) -> Any:
+    """The configuration of a model's folder; `dropout` of the spec replaces its own rates."""
+    from transformers import AutoConfig
+
+    found = AutoConfig.from_pretrained(source, local_files_only=True, trust_remote_code=False)
+    for name in _DROPOUTS:
+        if spec.get("dropout") is not None and hasattr(found, name):
+            setattr(found, name, float(spec["dropout"]))
+    return found
+
+
+def load(auto: Any, source: Path, config: Any, *, new_head: bool, kind: str) -> Any:
+    """A torch model in fp32 from a folder with safetensors; nothing is fetched or unpickled.
+
+    Args:
+        auto: an AutoModel class of transformers.
+        source: an encoder or a trained model.
+        config: what `config` gave.
+        new_head: a head that the folder lacks is drawn from torch's global generator.
+        kind: of the model, for messages.
+
+    Raises:
+        IntegrityError: weights are missing, or of another shape, and `new_head` is false.
+    """
+    from transformers.utils import logging
+
+    logging.disable_progress_bar()
+    logging.set_verbosity_error()
+    model, found = auto.from_pretrained(
+        source,
+        config=config,
+        dtype="float32",
+        use_safetensors=True,
+        local_files_only=True,
+        trust_remote_code=False,
+        output_loading_info=True,
+        ignore_mismatched_sizes=True,
+    )
+    lacking = sorted({*found["missing_keys"], *(each[0] for each in found["mismatched_keys"])})
+    if lacking and not new_head:
+        raise IntegrityError(
+            f"The model lacks {len(lacking)} weights, first {lacking[0]}",
+            where=str(source),
+            fix=f"name the folder of a trained {kind} model, not of an encoder",
+        )
+    return model
+
+
+def classifier(source: Path, spec: Mapping[str, Any], problem: str) -> Any:
+    """A model with one output a label, from an encoder or a model with fewer labels.
+
+    Args:
+        source: as `load`.
+        spec: `dropout`; `new_head` (default true); `labels`, in the order of the outputs. Without
+            `labels` the model has those of its folder.
+        problem: transformers' problem_type, which chooses the loss.
+
+    Raises:
+        IntegrityError: `new_head` is false and the folder has no head, or one for labels with
+            which `labels` do not begin.
+    """
+    from transformers import AutoModelForSequenceClassification as Auto
+
+    own = config(source, spec)
+    own.problem_type = problem
+    held = [own.id2label[at] for at in sorted(own.id2label)]
+    labels = list(spec.get("labels") or held)
+    new_head = bool(spec.get("new_head", True))
+    if new_head:
+        return load(Auto, source, _named(own, labels), new_head=True, kind="classification")
+    if labels[: len(held)] != held:
+        raise IntegrityError(
+            f"The model's labels are {', '.join(held)[:200]}, with which those asked for, "
+            f"{', '.join(labels)[:200]}, do not begin",
+            where=str(source),
+            fix="labels of a base keep their order; new ones come after them",
+        )
+    model = load(Auto, source, own, new_head=False, kind="classification")
+    return model if labels == held else _grown(Auto, model, labels)
+
+
+def regressor(source: Path, spec: Mapping[str, Any]) -> Any:
+    """A model with one output, a number. `spec` and errors as `classifier`, without labels."""
+    from transformers import AutoModelForSequenceClassification as Auto
+
+    own = config(source, spec)
+    own.problem_type = "regression"
+    new_head = bool(spec.get("new_head", True))
+    return load(Auto, source, _named(own, ["value"]), new_head=new_head, kind="regression")
+
+
+def _named(config: Any, labels: Sequence[str]) -> Any:
+    config.id2label = dict(enumerate(labels))
+    config.label2id = {label: at for at, label in enumerate(labels)}
+    return config
+
+
+def _grown(auto: Any, model: Any, labels: Sequence[str]) -> Any:
+    """A model with more labels: drawn anew, then every weight of the old one put in its place.
+
+    What has one row for each label keeps its first rows; all else keeps its shape.
+    """
+    from copy import deepcopy
+
+    import torch
+
+    larger = auto.from_config(_named(deepcopy(model.config), labels), dtype=torch.float32)
+    old = model.state_dict()
+    with torch.no_grad():
+        for name, weight in larger.state_dict().items():
+            (weight[: len(old[name])] if weight.dim() else weight).copy_(old[name])
+    return larger
+
+
+def graph(model: Any, outputs: tuple[str, ...], *, per_token: bool) -> ExportSpec:
+    """The one graph of a model with a head: token ids and their mask in, `outputs` out."""
+    segments = ("token_type_ids",) if getattr(model.config, "type_vocab_size", 0) > 1 else ()
+    return ExportSpec("model", ("input_ids", *segments, "attention_mask"), outputs, per_token)
