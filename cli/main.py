@@ -19,7 +19,20 @@ from typing import Annotated
 
 import typer
 
-from cli import ask, doctor, episode, gate, new, output, run, server, status, versions
+from cli import (
+    ask,
+    doctor,
+    episode,
+    gate,
+    matrix,
+    new,
+    output,
+    run,
+    server,
+    status,
+    study,
+    versions,
+)
 from onward.errors import InternalError, OnwardError
 
 app = typer.Typer(
@@ -33,7 +46,7 @@ app = typer.Typer(
 )
 app.add_typer(episode.app, name="episode")
 app.add_typer(server.app, name="server")
-for group in (new, run, gate, versions, status, ask, doctor):
+for group in (new, run, gate, matrix, versions, status, ask, study, doctor):
     for command in group.COMMANDS:
         app.command(command.__name__)(command)
 

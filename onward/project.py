@@ -124,6 +124,10 @@ class Project:
         """turn/STAGE: the outputs of one DVC stage."""
         return self.root / "turn" / stage
 
+    def study(self, name: str) -> Path:
+        """studies/NAME: results, table and figures of one study. Git and DVC leave it out."""
+        return self.root / "studies" / safe_name(name, "study")
+
     # What may be deleted at any time
     @property
     def private(self) -> Path:

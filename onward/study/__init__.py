@@ -1,0 +1,1 @@
+"""The study: ways to learn compared over a sequence of episodes, at equal compute."""

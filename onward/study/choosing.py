@@ -1,0 +1,111 @@
+"""Settings chosen on a part carved from the training rows, never on test rows.
+
+The grid is small and stated. A combination's keys are tried one after the other, each value with
+the best of the keys before it; the score is the mean over the episodes, after the last one, of the
+carved part. The first of equal scores is taken.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from onward.study import schedule, trial
+from onward.study.combinations import Combination
+from onward.study.plan import Plan
+from onward.study.sequence import Episodes, carved
+from onward.study.trial import Trial
+
+GRID: dict[str, tuple[float, ...]] = {
+    "finetune.learning_rate": (5e-5, 2e-5, 2e-4),
+    "strategy.replay_percent": (30.0, 50.0),
+    "strategy.ewc_weight": (100.0, 1_000.0),
+    "strategy.distill_weight": (1.0, 4.0),
+    "strategy.der_alpha": (0.5, 1.0),
+    "strategy.analytic_ridge": (100.0, 10.0, 1_000.0),
+}
+PERCENT = 20.0
+FIRST = 3
+"""Episodes that settings are chosen on."""
+
+
+@dataclass(frozen=True)
+class Choice:
+    """What was chosen for a combination, and every score that it was chosen by."""
+
+    values: dict[str, Any]
+    tried: list[dict[str, Any]]
+
+
+def keys(one: Combination) -> list[str]:
+    """The keys of the grid that a combination depends on, in the order they are chosen.
+
+    >>> from onward.study.combinations import parse
+    >>> keys(parse("replay+der"))
+    ['finetune.learning_rate', 'strategy.replay_percent', 'strategy.der_alpha']
+    """
+    if one.structure == "analytic":
+        return ["strategy.analytic_ridge"]
+    term = {
+        "ewc": "strategy.ewc_weight",
+        "distill": "strategy.distill_weight",
+        "der": "strategy.der_alpha",
+    }
+    found = ["finetune.learning_rate"]
+    found += ["strategy.replay_percent"] if one.rows == "replay" else []
+    return found + ([term[one.term]] if one.term in term else [])
+
+
+def choose(
+    plan: Plan, jobs: int, grid: Mapping[str, Sequence[Any]] | None = None
+) -> dict[str, Choice]:
+    """Name -> choice, for every combination of the plan, with its first seed.
+
+    Raises:
+        OnwardError: as the trials do.
+    """
+    grid = GRID if grid is None else grid
+    seed = plan.seeds[0]
+    episodes = carved(
+        plan.sequences[seed],
+        plan.folder / "data",
+        plan.recipe,
+        percent=PERCENT,
+        seed=seed,
+        first=FIRST,
+    )
+    found = {one.name: Choice({}, []) for one in plan.combinations}
+    for step in range(max(len(keys(one)) for one in plan.combinations)):
+        due = [one for one in plan.combinations if step < len(keys(one))]
+        tries = [_try(plan, one, keys(one)[step], grid, found, episodes) for one in due]
+        every = [trial for of_one in tries for trial, _ in of_one]
+        schedule.run_all(plan.folder, every, jobs, f"choose settings {step + 1}")
+        for one, of_one in zip(due, tries, strict=True):
+            scores = [_score(plan, made) for made, _ in of_one]
+            found[one.name].tried.extend(
+                {**values, "score": score}
+                for (_, values), score in zip(of_one, scores, strict=True)
+            )
+            found[one.name].values.update(of_one[scores.index(max(scores))][1])
+    return found
+
+
+def _try(
+    plan: Plan,
+    one: Combination,
+    key: str,
+    grid: Mapping[str, Sequence[Any]],
+    found: Mapping[str, Choice],
+    episodes: Episodes,
+) -> list[tuple[Trial, dict[str, Any]]]:
+    """A trial for each value of a key, with what was chosen before."""
+    every = [{**found[one.name].values, key: value} for value in grid.get(key, ())]
+    seed = plan.seeds[0]
+    return [(plan.trial(one, seed, episodes, values), values) for values in every]
+
+
+def _score(plan: Plan, made: Trial) -> float:
+    """The mean over the episodes, after the last one."""
+    scores = trial.read(plan.folder, made.keys()[-1])["scores"]
+    return round(sum(scores.values()) / len(scores), 4)

@@ -1,0 +1,227 @@
+"""What a study measured: matrices and measures, with intervals over seeds and rows.
+
+With a[t, u] the score after turn t on episode u (percent), T the last turn, means over episodes:
+
+    average     a[T, u]
+    known       a[T, u] over the episodes before the last
+    learned     a[u, u], right after an episode was learned
+    forgetting  max over t < T of a[t, u], minus a[T, u], over the episodes before the last
+                (Chaudhry et al. 2018)
+    backward    a[T, u] minus a[u, u], over the episodes before the last (Lopez-Paz & Ranzato 2017)
+    of_joint    100 times average over joint's average
+
+Intervals are of a two-level bootstrap: each resample draws seeds with replacement and, once for all
+seeds and combinations, rows with replacement, so what is compared is compared on the same rows and
+seeds, and more seeds do not pass for more rows. Percentiles at the level below, on both sides.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from onward import recipes
+from onward.evaluation.statistics import Array
+from onward.study import trial
+from onward.study.plan import Plan
+from onward.study.trial import Trial
+
+RESAMPLES, LEVEL, DRAWN_WITH = 1_000, 0.05, 0
+_AT_ONCE = 8_000_000
+"""Counts drawn at once."""
+
+
+@dataclass(frozen=True)
+class Value:
+    """A mean over seeds, with its one-sided bounds."""
+
+    value: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True, eq=False)
+class Result:
+    """One combination over all seeds that were finished."""
+
+    name: str
+    seeds: tuple[int, ...]
+    matrix: Array
+    """a[t, u], the mean over seeds; NaN where u was not learned yet."""
+    measures: dict[str, Value]
+    curve: list[Value]
+    """After each turn, the mean over the episodes learned so far."""
+    turns: list[dict[str, Any]]
+    """What every turn of every seed measured, `episode number` added."""
+    settings: dict[str, Any]
+
+
+def collect(plan: Plan) -> list[Result]:
+    """The results of every combination of which at least one seed is finished.
+
+    Raises:
+        MissingFiles, IntegrityError: a sealed result cannot be read.
+    """
+    done: dict[str, dict[int, Trial]] = {}
+    for (name, seed), one in plan.trials().items():
+        if all(trial.sealed(plan.folder, key) for key in one.keys()):
+            done.setdefault(name, {})[seed] = one
+    samples = _Samples(plan, [one for of_name in done.values() for one in of_name.values()])
+    every = {
+        name: {seed: samples.scores(one) for seed, one in of_name.items()}
+        for name, of_name in done.items()
+    }
+    joint = next((every[one.name] for one in plan.combinations if one.name == "joint"), {})
+    return [
+        _result(plan.folder, name, of_name, every[name], joint) for name, of_name in done.items()
+    ]
+
+
+class _Samples:
+    """How often each test row is drawn in each resample: [1 + R, rows], ones first."""
+
+    def __init__(self, plan: Plan, trials: Sequence[Trial]) -> None:
+        recipe = recipes.get(plan.recipe)
+        self.folder = plan.folder
+        self.score: Callable[[Array], Array] = lambda total: recipe.metrics(total)[recipe.PRIMARY]
+        names: set[str] = set()
+        for sequence in {one.sequence.id: one for one in trials}.values():
+            part = trial.statistics(self.folder, sequence.keys()[-1])
+            names.update(row for unit in part.units() for row in part.statistics(unit)[0])
+        self.place = {name: at for at, name in enumerate(sorted(names))}
+
+    def counts(self) -> Iterator[Array]:
+        """Blocks of counts, the same at each call."""
+        size = len(self.place)
+        yield np.ones((1, size))
+        draw = np.random.Generator(np.random.PCG64(DRAWN_WITH))
+        step = max(1, _AT_ONCE // max(size, 1))
+        for start in range(0, RESAMPLES, step):
+            many = min(step, RESAMPLES - start)
+            yield draw.multinomial(size, np.full(size, 1 / size), size=many).astype(np.float64)
+
+    def scores(self, one: Trial) -> Array:
+        """a[t, u] of a trial: [1 + R, T, T]; NaN where u was not learned yet."""
+        names = [named.episode for named in one.sequence.named]
+        made = np.full((1 + RESAMPLES, len(names), len(names)), np.nan)
+        parts = [trial.statistics(self.folder, key) for key in one.keys()]
+        cells = [
+            (t, u, *self._rows(part, name))
+            for t, part in enumerate(parts)
+            for u, name in enumerate(names[: t + 1])
+        ]
+        first = 0
+        for counts in self.counts():
+            for t, u, places, values in cells:
+                with np.errstate(all="ignore"):
+                    made[first : first + len(counts), t, u] = self.score(counts[:, places] @ values)
+            first += len(counts)
+        return made
+
+    def _rows(self, part: Any, unit: str) -> tuple[list[int], Array]:
+        names, values = part.statistics(unit)
+        return [self.place[name] for name in names], values
+
+
+def average(a: Array) -> Array:
+    """[..., T, T] -> [...]; see the module's docstring, also for the others."""
+    return np.nanmean(a[..., -1, :], axis=-1)
+
+
+def known(a: Array) -> Array:
+    """The mean over the episodes before the last, after the last turn."""
+    return np.nanmean(a[..., -1, :-1], axis=-1)
+
+
+def learned(a: Array) -> Array:
+    """The mean of the diagonal."""
+    return np.nanmean(np.diagonal(a, axis1=-2, axis2=-1), axis=-1)
+
+
+def forgetting(a: Array) -> Array:
+    """The best score before the last turn minus the last."""
+    return np.nanmean(np.nanmax(a[..., :-1, :-1], axis=-2) - a[..., -1, :-1], axis=-1)
+
+
+def backward(a: Array) -> Array:
+    """The last score minus the first."""
+    first = np.diagonal(a, axis1=-2, axis2=-1)[..., :-1]
+    return np.nanmean(a[..., -1, :-1] - first, axis=-1)
+
+
+MEASURES: dict[str, Callable[[Array], Array]] = {
+    "average": average,
+    "known": known,
+    "learned": learned,
+    "forgetting": forgetting,
+    "backward": backward,
+}
+
+
+def _result(
+    folder: Path,
+    name: str,
+    trials: Mapping[int, Trial],
+    scores: Mapping[int, Array],
+    joint: Mapping[int, Array],
+) -> Result:
+    seeds = sorted(trials)
+    drawn = _seeds(len(seeds))
+    measures = {key: _value([of(scores[s]) for s in seeds], drawn) for key, of in MEASURES.items()}
+    if seeds and set(seeds) <= set(joint):
+        pairs = [(average(scores[seed]), average(joint[seed])) for seed in seeds]
+        measures["of_joint"] = _share(pairs, drawn)
+        before = [known(scores[seed]) - known(joint[seed]) for seed in seeds]
+        measures["known_against_joint"] = _value(before, drawn)
+    stacked = np.stack([scores[seed][0] for seed in seeds])
+    turns = scores[seeds[0]].shape[-1]
+    return Result(
+        name=name,
+        seeds=tuple(seeds),
+        matrix=stacked.mean(axis=0),
+        measures=measures,
+        curve=[
+            _value([average(scores[s][:, : t + 1]) for s in seeds], drawn) for t in range(turns)
+        ],
+        turns=[
+            {"number": number, **trial.read(folder, key)}
+            for seed in seeds
+            for number, key in enumerate(trials[seed].keys(), start=1)
+        ],
+        settings=dict(trials[seeds[0]].blocks),
+    )
+
+
+def _seeds(many: int) -> Array:
+    """Which seeds each resample draws: [R, S]; the same for all with as many seeds."""
+    draw = np.random.Generator(np.random.PCG64(DRAWN_WITH + 1))
+    return draw.integers(0, many, size=(RESAMPLES, many))
+
+
+def _value(of_seeds: Sequence[Array], drawn: Array) -> Value:
+    """The mean over seeds with its bounds. of_seeds: S arrays [1 + R], the true value first."""
+    stacked = np.stack(of_seeds)
+    sampled = stacked[drawn, np.arange(1, RESAMPLES + 1)[:, None]].mean(axis=1)
+    return _bounds(float(stacked[:, 0].mean()), sampled)
+
+
+def _share(pairs: Sequence[tuple[Array, Array]], drawn: Array) -> Value:
+    """100 times the ratio of two means over seeds."""
+    mine, other = (np.stack(side) for side in zip(*pairs, strict=True))
+    at = np.arange(1, RESAMPLES + 1)[:, None]
+    with np.errstate(all="ignore"):
+        sampled = 100 * mine[drawn, at].mean(axis=1) / other[drawn, at].mean(axis=1)
+        value = 100 * mine[:, 0].mean() / other[:, 0].mean()
+    return _bounds(float(value), sampled)
+
+
+def _bounds(value: float, sampled: Array) -> Value:
+    finite = sampled[np.isfinite(sampled)]
+    if not len(finite):
+        return Value(value, value, value)
+    low, high = np.quantile(finite, [LEVEL, 1 - LEVEL])
+    return Value(round(value, 4), round(float(low), 4), round(float(high), 4))

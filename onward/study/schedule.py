@@ -1,0 +1,113 @@
+"""Run trials in parallel processes, with time left; what is sealed is not run again.
+
+One trial that fails does not stop the others; its error is raised when they are done.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+from collections.abc import Iterable, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import redirect_stderr, redirect_stdout
+from pathlib import Path
+
+from onward import files
+from onward.errors import OnwardError, TrainingError
+from onward.progress import Progress
+from onward.study.trial import Trial, run, sealed
+
+POLL = 1.0
+"""Seconds between two looks at what is sealed."""
+
+
+def unfinished(folder: Path, trials: Iterable[Trial]) -> list[Trial]:
+    """The trials of which a turn is not sealed; equal ones once."""
+    found: dict[str, Trial] = {}
+    for trial in trials:
+        keys = trial.keys()
+        if not all(sealed(folder, key) for key in keys):
+            found.setdefault(keys[-1], trial)
+    return list(found.values())
+
+
+def run_all(folder: Path, trials: Sequence[Trial], jobs: int, label: str = "study") -> None:
+    """Run what is unfinished, `jobs` trials at a time; logs lie in FOLDER/logs.
+
+    Raises:
+        OnwardError: the first error of a trial, after all others were run.
+        TrainingError: a process died.
+    """
+    left = unfinished(folder, trials)
+    if not left:
+        return
+    weights = {key: weight for trial in left for key, weight in _weights(trial).items()}
+    weights = {key: weight for key, weight in weights.items() if not sealed(folder, key)}
+    spawn = multiprocessing.get_context("spawn")
+    with (
+        Progress(label, sum(weights.values())) as progress,
+        ProcessPoolExecutor(min(jobs, len(left)), mp_context=spawn, initializer=_quiet) as pool,
+    ):
+        try:
+            futures = {pool.submit(_logged, folder, trial): trial for trial in left}
+            _follow(folder, set(futures), weights, progress)
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
+    for future, trial in futures.items():
+        _raise(future, trial, folder)
+
+
+def _weights(trial: Trial) -> dict[str, int]:
+    """Key -> how long a turn takes, in turns of naive: joint's grow with what is known."""
+    return {key: 1 if trial.equal else n for n, key in enumerate(trial.keys(), start=1)}
+
+
+def _follow(
+    folder: Path, pending: set[Future[None]], weights: dict[str, int], progress: Progress
+) -> None:
+    waiting = dict(weights)
+    while pending:
+        _, pending = wait(pending, POLL, FIRST_COMPLETED)
+        for key in [key for key in waiting if sealed(folder, key)]:
+            progress.advance(waiting.pop(key))
+
+
+def _raise(future: Future[None], trial: Trial, folder: Path) -> None:
+    error = future.exception()
+    if isinstance(error, OnwardError):
+        error.where = f"{trial.label}: {error.where}"
+        raise error
+    if isinstance(error, BrokenProcessPool):
+        raise TrainingError(
+            "A process of the study died; was there enough memory?",
+            where=str(folder / "logs"),
+            fix="run the same command again, with fewer --jobs: what is finished is kept",
+        ) from error
+    if error is not None:
+        raise error
+
+
+def _quiet() -> None:
+    os.environ.setdefault("HF_HUB_OFFLINE", "1")
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+
+
+def log(folder: Path, trial: Trial) -> Path:
+    """Where a trial's lines go."""
+    return folder / "logs" / f"{trial.work(folder).name}.log"
+
+
+def _logged(folder: Path, trial: Trial) -> None:
+    """Run a trial in a worker; what the stages print goes to its log."""
+    path = log(folder, trial)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    files.operation("open", path)
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+    with (
+        os.fdopen(descriptor, "w", buffering=1, encoding="utf-8") as out,
+        redirect_stdout(out),
+        redirect_stderr(out),
+    ):
+        run(folder, trial, told=lambda line: print(line, flush=True))  # noqa: T201

@@ -1,0 +1,137 @@
+"""The sequence of episodes that a study learns one after the other.
+
+Either episodes of a project as they lie in data/, or rows that are sealed in the study's own folder
+in the same form. A part of the training rows can be carved off to stand for the test rows while
+settings are chosen.
+
+    sequence = of_project(project)
+    chosen_on = carved(sequence, folder / "data", recipe, percent=20, seed=0)
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from onward import files, recipes
+from onward.episodes import rows as parquet
+from onward.episodes import turn as turns
+from onward.episodes.turn import Named, Turn
+from onward.errors import UsageError
+from onward.learning.prepare import carve
+from onward.project import Project
+from onward.recipes.shapes import Row
+
+
+@dataclass(frozen=True)
+class Delivered:
+    """One episode's rows before they are sealed."""
+
+    name: str
+    train: Sequence[Row]
+    heldout: Sequence[Row]
+
+
+@dataclass(frozen=True)
+class Episodes:
+    """Sealed episodes in the order in which they are learned."""
+
+    data: Path
+    """The folder in which they lie."""
+    named: tuple[Named, ...]
+
+    @property
+    def id(self) -> str:
+        """sha256 over names and contents, in their order."""
+        return files.digest([one.model_dump() for one in self.named])
+
+
+def of_project(project: Project) -> Episodes:
+    """The episodes of the present turn, known ones first, in the order of opening.
+
+    Raises:
+        UsageError: there are fewer than two.
+    """
+    turn = Turn.read(project)
+    turns.check(project, turn)
+    named = sorted((*turn.known, *turn.learning), key=lambda one: one.episode)
+    if len(named) < 2:
+        raise UsageError(
+            f"A study needs two episodes or more; this project has {len(named)}",
+            where=str(project.turn),
+            fix="open another, or name a file that lists a sequence",
+        )
+    return Episodes(project.data, tuple(named))
+
+
+def store(data: Path, recipe_name: str, delivered: Iterable[Delivered]) -> Episodes:
+    """Seal rows as episodes under DATA/DIGEST; what is there already is taken.
+
+    A training row whose texts are those of a test row of the sequence is left out, and counted in
+    the episode's manifest as `leaked`.
+    """
+    recipe = recipes.get(recipe_name)
+    every = list(delivered)
+    tested = {_compared(recipe, row) for one in every for row in one.heldout}
+    content = [
+        [one.name, *([parquet.row_hash(row) for row in side] for side in (one.train, one.heldout))]
+        for one in every
+    ]
+    place = data / files.digest([recipe_name, content])[:16]
+    named = []
+    for number, one in enumerate(every, start=1):
+        folder = f"{number:04d}-{one.name}"
+        if not (place / folder / files.MANIFEST).is_file():
+            kept = [row for row in one.train if _compared(recipe, row) not in tested]
+            about = {"number": number, "name": one.name, "recipe": recipe_name}
+            leaked = len(one.train) - len(kept)
+            with files.building(place / folder, **about, leaked=leaked) as at:
+                parquet.write(at / "train.parquet", kept, recipe.SCHEMA)
+                parquet.write(at / "heldout.parquet", one.heldout, recipe.SCHEMA)
+        named.append(_named(place, folder))
+    return Episodes(place, tuple(named))
+
+
+def _named(place: Path, folder: str) -> Named:
+    return Named(episode=folder, manifest=files.sha256(place / folder / files.MANIFEST))
+
+
+def _compared(recipe: Any, row: Row) -> str:
+    """The texts of a row in the form leaks are found by."""
+    return "\0".join(parquet.normalised(text) for text in recipe.inputs(row).values())
+
+
+def carved(
+    sequence: Episodes, data: Path, recipe_name: str, *, percent: float, seed: int, first: int
+) -> Episodes:
+    """The first episodes of a sequence, a part of their training rows in place of the test rows.
+
+    Whole titles or texts go to one side, by hash (`prepare.carve`). Test rows are not read.
+
+    Args:
+        sequence: what to carve.
+        data: where the result lies, by the digest of all that decides it.
+        recipe_name: whose rows they are.
+        percent: of the training rows, at most.
+        seed: of the draw.
+        first: how many episodes to take.
+    """
+    recipe = recipes.get(recipe_name)
+    place = data / files.digest(["carved", sequence.id, percent, seed])[:16]
+    named = []
+    for one in sequence.named[:first]:
+        if not (place / one.episode / files.MANIFEST).is_file():
+            files.verify(sequence.data / one.episode, one.manifest)
+            rows = parquet.read_all(sequence.data / one.episode / "train.parquet")
+            aside = carve(Counter(recipe.split_key(row) for row in rows), percent, seed)
+            number = int(one.episode.partition("-")[0])
+            about = {"number": number, "name": one.episode[5:], "recipe": recipe_name}
+            with files.building(place / one.episode, **about) as at:
+                for side, inside in (("heldout", True), ("train", False)):
+                    found = [row for row in rows if (recipe.split_key(row) in aside) is inside]
+                    parquet.write(at / f"{side}.parquet", found, recipe.SCHEMA)
+        named.append(_named(place, one.episode))
+    return Episodes(place, tuple(named))

@@ -1,0 +1,325 @@
+"""One combination with one seed over the sequence: a project of its own, a turn for each episode.
+
+Each turn is the product's own: prepare, finetune, evaluate on a `Turn`, then a version folder with
+checkpoint, memory and spec, from which the next turn starts. There is no gate and no package. What
+a turn measured is sealed in DONE/KEY, KEY being the digest of all that decides it, so that a killed
+study goes on after the last sealed turn, or (its project lost) makes the same again.
+
+    run(folder, trial)
+    results = [read(folder, key) for key in trial.keys()]
+"""
+
+from __future__ import annotations
+
+import gc
+import os
+import shutil
+import time
+from collections import Counter
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from onward import files, locks, recipes
+from onward.config import Finetune
+from onward.episodes import rows as parquet
+from onward.episodes.turn import Base, Data, Turn
+from onward.errors import IntegrityError, MissingFiles
+from onward.evaluation import ledger
+from onward.project import Project
+from onward.study.combinations import Blocks
+from onward.study.sequence import Episodes
+
+SCHEMA = 1
+RESULT, ROWS = "result.json", "rows.parquet"
+STAGES = ("prepare", "finetune", "evaluate")
+WAIT = 120.0
+"""Seconds to wait for an orphan of a killed study to save its checkpoint and end."""
+
+
+@dataclass(frozen=True)
+class Trial:
+    """All that decides the results of one combination with one seed."""
+
+    combination: str
+    seed: int
+    equal: bool
+    """Whether each turn takes the optimizer steps that naive would take."""
+    blocks: Blocks
+    sequence: Episodes
+    encoder: str
+    """The fingerprint of the pretrained encoder."""
+    code: str
+    """The digest of the code that makes the results."""
+
+    @property
+    def label(self) -> str:
+        """For people and for the trial's folder: combination and seed."""
+        return f"{self.combination} seed {self.seed}"
+
+    def keys(self) -> list[str]:
+        """The key of each turn: what came before it is part of it."""
+        settings = {name: block for name, block in self.blocks.items() if name != "project"}
+        value = {
+            "schema": SCHEMA,
+            "seed": self.seed,
+            "equal": self.equal,
+            "settings": settings,
+            "recipe": self.blocks["project"]["recipe"],
+            "encoder": self.encoder,
+            "code": self.code,
+        }
+        learned = [named.model_dump() for named in self.sequence.named]
+        return [files.digest({**value, "learned": learned[:n]}) for n in _counted(learned)]
+
+    def work(self, folder: Path) -> Path:
+        """Its project, which goes when the last turn is sealed."""
+        return folder / "work" / f"{self.combination}-{self.seed}-{self.keys()[-1][:12]}"
+
+
+def _counted(values: list[Any]) -> range:
+    return range(1, len(values) + 1)
+
+
+def sealed(folder: Path, key: str) -> bool:
+    """Whether the results of a turn are there; the manifest comes last."""
+    return (folder / "done" / key / files.MANIFEST).is_file()
+
+
+def read(folder: Path, key: str) -> dict[str, Any]:
+    """What a turn measured. Raises MissingFiles, IntegrityError."""
+    found: dict[str, Any] = files.read_json(folder / "done" / key / RESULT)
+    return found
+
+
+def statistics(folder: Path, key: str) -> ledger.LedgerPart:
+    """The statistics of each row of each unit after a turn, without the predictions."""
+    (part,) = ledger.read_parts(folder / "done" / key / ROWS)
+    return part
+
+
+def run(folder: Path, trial: Trial, told: Callable[[str], None] = lambda _: None) -> None:
+    """Learn every episode whose results are not sealed yet.
+
+    Args:
+        folder: the study's.
+        trial: what to learn, and how.
+        told: hears of each sealed turn.
+
+    Raises:
+        OnwardError: as the stages do; what was sealed is kept.
+        Busy: another process runs this trial.
+    """
+    keys = trial.keys()
+    if all(sealed(folder, key) for key in keys):
+        return
+    root = trial.work(folder)
+    with locks.held(root.with_suffix(".lock"), trial.label, wait=WAIT):
+        project = _project(root, trial)
+        first = _resume(folder, project, keys)
+        for number in range(first, len(keys) + 1):
+            result = _turn(folder, project, trial, number, keys[number - 1])
+            told(f"{trial.label}: {number} of {len(keys)}, {result['seconds']['all']:.0f} s")
+        files.remove(root)
+
+
+def _project(root: Path, trial: Trial) -> Project:
+    """A project over the sequence's episodes; the link saves a copy of the rows for each trial."""
+    project = Project(root)
+    root.mkdir(parents=True, exist_ok=True)
+    files.sweep(root)
+    files.write_json(project.params, trial.blocks)
+    files.write_text(project.pipeline, "stages: {}\n")
+    if not project.data.is_symlink():
+        project.data.symlink_to(trial.sequence.data.resolve(), target_is_directory=True)
+    # Whether the rows are right was settled when they were opened.
+    files.write_json(project.made("validate") / "report.json", {"schema": 1, "passed": True})
+    return project
+
+
+def _resume(folder: Path, project: Project, keys: list[str]) -> int:
+    """The number of the first turn to run: after the last one that is sealed with its version."""
+    for number in range(len(keys), 0, -1):
+        if not sealed(folder, keys[number - 1]):
+            continue
+        try:
+            files.verify(project.version(f"v{number}"), read(folder, keys[number - 1])["version"])
+        except (MissingFiles, IntegrityError):
+            continue
+        return number + 1
+    return 1
+
+
+def _turn(folder: Path, project: Project, trial: Trial, number: int, key: str) -> dict[str, Any]:
+    """One turn; its results are sealed."""
+    turn = _compose(project, trial, number)
+    turn.write(project)
+    _forget_peak()
+    before = cached_rows(project)
+    seconds = {stage: _timed(stage, project, trial, turn) for stage in STAGES}
+    scored = cached_rows(project) - before
+    version = _keep(project, f"v{number}")
+    part = _part(project)
+    result = {
+        "schema": SCHEMA,
+        "combination": trial.combination,
+        "seed": trial.seed,
+        "episode": trial.sequence.named[number - 1].episode,
+        "scores": _scores(trial, part),
+        "seconds": {**seconds, "all": sum(seconds.values())},
+        "peak_mb": round(_peak() / 1e6, 1),
+        **_sizes(project, turn),
+        "scored": scored,
+        "version": version,
+    }
+    if not sealed(folder, key):
+        with files.building(folder / "done" / key, replace=True) as at:
+            files.write_json(at / RESULT, result)
+            ledger.write_parts(at / ROWS, [part])
+    if number > 1:
+        files.remove(project.version(f"v{number - 1}"))
+    return result
+
+
+def _compose(project: Project, trial: Trial, number: int) -> Turn:
+    named = trial.sequence.named
+    name = str(trial.blocks["project"]["encoder"])
+    base = Base(kind="pretrained", name=name, sha256=trial.encoder)
+    if number > 1:
+        manifest = files.sha256(project.version(f"v{number - 1}") / files.MANIFEST)
+        base = Base(kind="version", name=f"v{number - 1}", sha256=manifest)
+    return Turn(
+        recipe=trial.blocks["project"]["recipe"],
+        base=base,
+        known=named[: number - 1],
+        learning=named[number - 1 : number],
+        data=Data(md5=f"{trial.sequence.id[:32]}.dir", size=0, nfiles=0),
+    )
+
+
+def _timed(stage: str, project: Project, trial: Trial, turn: Turn) -> float:
+    """Seconds of a stage of the product."""
+    from onward.evaluation import evaluate
+    from onward.learning import finetune, prepare
+
+    if stage == "finetune":
+        _hold_steps(project, trial, turn)
+    started = time.monotonic()
+    {"prepare": prepare, "finetune": finetune, "evaluate": evaluate}[stage].run(project)
+    return round(time.monotonic() - started, 3)
+
+
+def _hold_steps(project: Project, trial: Trial, turn: Turn) -> None:
+    """Set the epochs so that rows from memory take no more steps than naive would."""
+    settings = Finetune.model_validate(trial.blocks["finetune"])
+    key = "first_epochs" if turn.base.kind == "pretrained" else "epochs"
+    epochs = getattr(settings, key)
+    if trial.equal:
+        windows = _windows(project.made("prepare"))
+        new = sum(windows[named.episode] for named in turn.learning)
+        epochs = held_epochs(epochs, new, windows.total(), settings.batch_size)
+    block = {**trial.blocks["finetune"], key: epochs}
+    files.write_json(project.params, {**trial.blocks, "finetune": block})
+
+
+def held_epochs(epochs: float, new: int, every: int, batch: int) -> float:
+    """The epochs over `every` window that take as many steps as `epochs` over the `new` ones.
+
+    >>> held_epochs(2, 100, 100, 10), held_epochs(2, 100, 200, 10)
+    (2, 0.975)
+
+    Half a step is left open, since the number of steps is rounded up.
+    """
+    if every == new:
+        return epochs
+    steps = -(-(epochs * -(-new // batch)) // 1)
+    return float((steps - 0.5) / -(-every // batch))
+
+
+def _windows(prepared: Path) -> Counter[str]:
+    """Training windows by the episode of their row."""
+    episodes = [row["episode"] for row in parquet.read(prepared / "train.parquet", ["episode"])]
+    windows = parquet.read(prepared / "features.parquet", ["row"])
+    return Counter(episodes[window["row"]] for window in windows)
+
+
+def _keep(project: Project, name: str) -> str:
+    """The candidate as a version that the next turn starts from. Returns its manifest's sha256."""
+    made = project.made("finetune")
+    with files.building(project.version(name), replace=True, version=name) as folder:
+        files.copy_folder(made / "model", folder / "checkpoint")
+        if (made / "memory").is_dir():
+            files.copy_folder(made / "memory", folder / "memory")
+        shutil.copyfile(made / "spec.json", folder / "spec.json")
+    return files.sha256(project.version(name) / files.MANIFEST)
+
+
+def _part(project: Project) -> ledger.LedgerPart:
+    """The candidate's statistics from turn/evaluate; predictions are left out for their size."""
+    from onward.evaluation.runner import fingerprint
+
+    name = fingerprint(project.made("finetune") / "model")
+    found = ledger.read_parts(project.made("evaluate") / "ledger.parquet")
+    part = next(part for part in found if part.artifact == name)
+    units: dict[str, dict[str, ledger.Entry]] = {}
+    for unit in part.units():
+        hashes, values = part.statistics(unit)
+        pairs = zip(hashes, values.tolist(), strict=True)
+        units[unit] = {hashed: ledger.Entry("", tuple(found)) for hashed, found in pairs}
+    return ledger.part(part.artifact, part.provider, part.scorer, units)
+
+
+def _scores(trial: Trial, part: ledger.LedgerPart) -> dict[str, float]:
+    recipe = recipes.get(trial.blocks["project"]["recipe"])
+    totals = {unit: recipe.metrics(part.total(unit))[recipe.PRIMARY] for unit in part.units()}
+    return {unit: round(float(value), 4) for unit, value in totals.items()}
+
+
+def _sizes(project: Project, turn: Turn) -> dict[str, Any]:
+    """Steps, rows trained on, rows and bytes of the memory, and the model's bytes."""
+    made = project.made("finetune")
+    spec = files.read_json(made / "spec.json")
+    counts = files.read_json(project.made("prepare") / "counts.json")["train"]
+    stored = made / "memory" / "memory.json"
+    held = files.inventory(made)
+    weights = {part: _bytes(held, f"{part}/") for part in ("memory", "model")}
+    return {
+        "steps": int(spec["steps"]),
+        "rows": int(counts["rows"]),
+        "recalled": sum(counts["episodes"].get(name, 0) for name in turn.known_episodes),
+        "stored_rows": int(files.read_json(stored).get("rows", 0)) if stored.is_file() else 0,
+        "stored_bytes": weights["memory"],
+        "model_bytes": weights["model"],
+        "heldout": sum(
+            parquet.count(project.episode(named.episode) / "heldout.parquet")
+            for named in (*turn.known, *turn.learning)
+        ),
+    }
+
+
+def _bytes(inventory: dict[str, dict[str, Any]], prefix: str) -> int:
+    return sum(entry["bytes"] for name, entry in inventory.items() if name.startswith(prefix))
+
+
+def cached_rows(project: Project) -> int:
+    """Rows in the cache of scored rows: what an evaluation adds is what it had to score."""
+    return sum(parquet.count(path) for path in (project.cache / "ledger").rglob("*.parquet"))
+
+
+def _forget_peak() -> None:
+    """Let the kernel count peak memory anew; where it does not, the peak is the process's."""
+    gc.collect()
+    with suppress(OSError):
+        descriptor = os.open("/proc/self/clear_refs", os.O_WRONLY)
+        try:
+            os.write(descriptor, b"5")
+        finally:
+            os.close(descriptor)
+
+
+def _peak() -> int:
+    from onward.runtime.memory import resident_peak
+
+    return resident_peak()

@@ -1,0 +1,184 @@
+"""One combination over the toy episodes, by the product's own stages; killed, and gone on with."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from onward import files
+from onward.errors import IntegrityError, NotFinite
+from onward.learning import finetune
+from onward.study import sequence, trial
+from tests import toys
+from tests.study import toy_study
+
+
+@pytest.fixture(scope="module")
+def encoder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return toys.toy_encoder(tmp_path_factory.mktemp("encoder"))
+
+
+@pytest.fixture(scope="module")
+def finished(
+    tmp_path_factory: pytest.TempPathFactory, encoder: Path
+) -> tuple[Path, dict[str, Any]]:
+    """A folder in which naive, replay and joint are done, and their trials by name."""
+    folder = tmp_path_factory.mktemp("study")
+    names = ("naive", "replay-reservoir", "joint")
+    found = toy_study.plan(folder, encoder, *names, strategy={"replay_rows": 20}).trials()
+    for one in found.values():
+        trial.run(folder, one)
+    return folder, {name: one for (name, _), one in found.items()}
+
+
+def results(folder: Path, one: trial.Trial) -> list[dict[str, Any]]:
+    return [trial.read(folder, key) for key in one.keys()]
+
+
+def test_each_turn_leaves_its_scores_and_nothing_else_stays(finished: Any) -> None:
+    folder, trials = finished
+    first, second = results(folder, trials["naive"])
+    assert list(first["scores"]) == ["0001-toy1"]
+    assert list(second["scores"]) == ["0001-toy1", "0002-toy2"]
+    assert second["episode"] == "0002-toy2" and second["heldout"] == 16
+    # The candidate on both episodes, its base on the new one; the base's old rows are cached.
+    assert second["scored"] == 16 + 8
+    assert set(second["seconds"]) == {*trial.STAGES, "all"}
+    assert not trials["naive"].work(folder).exists()
+    assert {path.name for path in (folder / "done" / trials["naive"].keys()[0]).iterdir()} == {
+        "result.json",
+        "rows.parquet",
+        "manifest.json",
+    }
+
+
+def test_rows_from_memory_take_no_more_steps(finished: Any) -> None:
+    folder, trials = finished
+    steps = {name: [turn["steps"] for turn in results(folder, t)] for name, t in trials.items()}
+    assert steps["replay-reservoir"] == steps["naive"]
+    assert steps["joint"][0] == steps["naive"][0] and steps["joint"][1] == 2 * steps["naive"][1]
+    recalled = results(folder, trials["replay-reservoir"])[1]
+    assert 0 < recalled["recalled"] <= recalled["stored_rows"] == 20
+    assert recalled["stored_bytes"] > 0 and results(folder, trials["naive"])[1]["stored_rows"] == 0
+
+
+def test_the_kept_statistics_give_the_scores(finished: Any) -> None:
+    from onward.recipes import extractive
+
+    folder, trials = finished
+    for key in trials["joint"].keys():
+        part = trial.statistics(folder, key)
+        for unit, score in trial.read(folder, key)["scores"].items():
+            assert float(extractive.metrics(part.total(unit))["f1"]) == pytest.approx(
+                score, abs=1e-3
+            )
+
+
+def test_a_finished_trial_is_not_run_again(finished: Any, monkeypatch: Any) -> None:
+    folder, trials = finished
+    monkeypatch.setattr(trial, "_turn", lambda *_: pytest.fail("ran again"))
+    trial.run(folder, trials["naive"])
+
+
+def plain(result: dict[str, Any]) -> dict[str, Any]:
+    """Without what differs from run to run."""
+    return {key: value for key, value in result.items() if key not in ("seconds", "peak_mb")}
+
+
+@pytest.mark.parametrize("lost", [False, True], ids=["project kept", "project lost"])
+def test_a_killed_trial_ends_where_an_undisturbed_one_does(
+    finished: Any, tmp_path: Path, monkeypatch: Any, lost: bool
+) -> None:
+    """F01, I5: it dies in the second turn's training."""
+    folder, trials = finished
+    one = trials["replay-reservoir"]
+    with monkeypatch.context() as patched:
+        real = finetune.run
+
+        def dying(project: Any) -> None:
+            if (project.root / "models" / "registry" / "v1").exists():
+                raise NotFinite("as if killed")
+            real(project)
+
+        patched.setattr(finetune, "run", dying)
+        with pytest.raises(NotFinite):
+            trial.run(tmp_path, one)
+    assert [trial.sealed(tmp_path, key) for key in one.keys()] == [True, False]
+    if lost:
+        files.remove(one.work(tmp_path))
+    told: list[str] = []
+    trial.run(tmp_path, one, told.append)
+    assert len(told) == (2 if lost else 1)
+    assert [plain(turn) for turn in results(tmp_path, one)] == [
+        plain(turn) for turn in results(folder, one)
+    ]
+
+
+def test_keys_tell_apart_all_that_decides_a_result(finished: Any) -> None:
+    _, trials = finished
+    one = trials["replay-reservoir"]
+    assert len(set(one.keys())) == 2
+    blocks = {**one.blocks, "finetune": {**one.blocks["finetune"], "learning_rate": 0.5}}
+    shorter = replace(one.sequence, named=one.sequence.named[::-1])
+    others = [
+        replace(one, seed=1),
+        replace(one, equal=False),
+        replace(one, blocks=blocks),
+        replace(one, encoder="0"),
+        replace(one, code="0"),
+        replace(one, sequence=shorter),
+    ]
+    assert len({key for other in (one, *others) for key in other.keys()}) == 2 * 7
+    renamed = {**one.blocks, "project": {**one.blocks["project"], "name": "other"}}
+    assert replace(one, blocks=renamed).keys() == one.keys()
+
+
+@pytest.mark.parametrize(
+    ("epochs", "new", "every", "batch"),
+    [(1, 32, 45, 8), (2.5, 100, 1000, 16), (3, 7, 8, 8), (1, 1, 500, 8), (0.3, 40, 57, 8)],
+)
+def test_held_epochs_take_the_steps_of_the_new_rows(
+    epochs: float, new: int, every: int, batch: int
+) -> None:
+    import math
+
+    held = trial.held_epochs(epochs, new, every, batch)
+    wanted = math.ceil(epochs * math.ceil(new / batch))
+    assert math.ceil(held * math.ceil(every / batch)) == wanted
+
+
+def test_a_changed_episode_is_refused(tmp_path: Path, encoder: Path) -> None:
+    one = toy_study.plan(tmp_path, encoder, "naive").trials()["naive", 0]
+    named = one.sequence.named[0]
+    path = one.sequence.data / named.episode / "train.parquet"
+    path.write_bytes(path.read_bytes() + b"x")
+    with pytest.raises(IntegrityError):
+        trial.run(tmp_path, one)
+
+
+def test_a_stored_sequence_leaves_out_training_rows_that_are_tested(tmp_path: Path) -> None:
+    """D09: also where only case and punctuation differ."""
+    first, second = toy_study.delivered(1), toy_study.delivered(2)
+    row = first.heldout[0]
+    leak = {**row, "id": "leak", "question": row["question"].upper() + "!"}
+    leaking = replace(second, train=[*second.train, leak])
+    found = sequence.store(tmp_path, "extractive", [first, leaking])
+    manifest = files.read_json(found.data / "0002-toy2" / "manifest.json")
+    assert manifest["leaked"] == 1
+    assert sequence.store(tmp_path, "extractive", [first, leaking]) == found
+
+
+def test_the_carved_part_never_reads_a_test_row(tmp_path: Path, monkeypatch: Any) -> None:
+    found = toy_study.episodes(tmp_path)
+    (found.data / "0001-toy1" / "heldout.parquet").rename(tmp_path / "away")
+    monkeypatch.setattr(files, "verify", lambda *_: {})
+    made = sequence.carved(found, tmp_path / "c", "extractive", percent=30, seed=0, first=1)
+    read = sequence.parquet.read_all
+    sides = {s: read(made.data / "0001-toy1" / f"{s}.parquet") for s in ("train", "heldout")}
+    titles = {side: {row["title"] for row in rows} for side, rows in sides.items()}
+    assert titles["train"] and titles["heldout"] and not titles["train"] & titles["heldout"]
+    held = {row["id"] for row in toy_study.delivered(1).heldout}
+    assert not held & {row["id"] for rows in sides.values() for row in rows}
