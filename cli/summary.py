@@ -7,6 +7,9 @@ from typing import Any
 from onward import files
 from onward.project import Project
 
+NEWEST = 4
+"""Versions of the matrix that are printed; `onward matrix` shows all."""
+
 
 def result(project: Project, outcome: str) -> dict[str, Any]:
     """The end of a run as plain values; what the turn did not come to is None."""
@@ -35,6 +38,7 @@ def lines(project: Project, data: dict[str, Any]) -> list[Any]:
     told: list[Any] = ["", *_verdict(project, data)]
     told.append(f"Learned    {', '.join(data['learned'])}")
     told += _scores(data["scores"])
+    told += _matrix(project)
     if data["latency"]:
         told.append(f"Latency    {_latency(data['latency'])}")
     if data["outcome"] == "Promoted":
@@ -61,11 +65,21 @@ def _scores(summary: dict[str, Any] | None) -> list[str]:
     metric = summary["metric"]
     told = summary["units"]["all"]
     old, new = told["before"][metric], told["after"][metric]
+    exact = f", EM {told['after']['em']:.1f}" if "em" in told["after"] else ""
     before = "the trivial baseline" if summary["before"] == "baseline" else summary["before"]
     return [
         f"Before     {metric.upper()} {old:.1f} on {told['rows']:,} held-out rows ({before})",
-        f"After      {metric.upper()} {new:.1f}, EM {told['after']['em']:.1f}",
+        f"After      {metric.upper()} {new:.1f}{exact}",
     ]
+
+
+def _matrix(project: Project) -> list[Any]:
+    """The newest versions by all episodes; nothing while there is but one of either."""
+    from cli.matrix import parts
+    from onward.evaluation.matrix import collect
+
+    found = collect(project)
+    return ["", *parts(found, last=NEWEST), ""] if len(found.versions) > 1 else []
 
 
 def _latency(report: dict[str, Any]) -> str:
@@ -82,7 +96,7 @@ def _latency(report: dict[str, Any]) -> str:
 
 def _next(data: dict[str, Any]) -> str:
     if data["outcome"] == "Promoted":
-        return "onward ask QUESTION --context TEXT"
+        return "onward ask --demo"
     return f"onward gate --examples {data['seq']}"
 
 

@@ -2,7 +2,7 @@
 
 A stage's module calls `start("name", run)` under `__main__`. An error is printed as three lines,
 kept with the run's id in .onward/errors/NAME.json for whoever started the stage, and becomes the
-exit code.
+exit code. What a stage cost is kept in .onward/costs.jsonl.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import traceback
 from collections.abc import Callable
 from pathlib import Path
 
-from onward import files
+from onward import costs, files
 from onward.errors import InternalError, OnwardError
 from onward.project import Project
 
@@ -26,7 +26,8 @@ def start(name: str, run: Callable[[Project], None]) -> None:
     project = Project(Path.cwd())
     project.error(name).unlink(missing_ok=True)
     try:
-        run(project)
+        with costs.measured(project, name):
+            run(project)
     except OnwardError as error:
         sys.exit(_report(project, name, error))
     except Exception as error:  # noqa: BLE001 - the border: every defect gets a type here
