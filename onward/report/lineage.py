@@ -1,0 +1,99 @@
+"""Where the champion comes from, version by version, and the commands that make it again."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from onward.errors import OnwardError
+from onward.evaluation.checks import listed
+from onward.project import Project
+from onward.registry import versions
+
+SHORT = 12
+
+
+@dataclass(frozen=True)
+class Made:
+    """One version: what it was trained from, on what, and how."""
+
+    version: str
+    base: str
+    learned: str
+    strategy: str
+    seed: str
+    data: str
+    revision: str
+    candidate: str
+
+
+@dataclass(frozen=True)
+class Lineage:
+    """The champion first, then what it was trained from, back to the pretrained encoder."""
+
+    made: tuple[Made, ...]
+    commands: tuple[str, ...]
+    note: str
+    """What to hold the result against, or why there is no command."""
+    left_off: str = ""
+    """Why the line ends early: a version that is not on this machine."""
+
+
+def lineage(project: Project) -> Lineage | None:
+    """The champion's line; None where nothing serves.
+
+    Raises:
+        IntegrityError: the pointer cannot be read.
+    """
+    at = versions.pointer(project)
+    made: list[Made] = []
+    cards: list[dict[str, Any]] = []
+    name, left_off = (at.version if at else ""), ""
+    while name and name not in {one.version for one in made}:
+        try:
+            card = versions.card(project, name)
+        except OnwardError as error:
+            left_off = f"{error.what}: {error.fix}"
+            break
+        made.append(_made(name, card))
+        cards.append(card)
+        base = card.get("base") or {}
+        name = str(base.get("name", "")) if base.get("kind") == "version" else ""
+    if at is None:
+        return None
+    commands, note = _again(cards[0]) if cards else ((), "")
+    return Lineage(tuple(made), commands, note, left_off)
+
+
+def _made(name: str, card: dict[str, Any]) -> Made:
+    base = card.get("base") or {}
+    settings = card.get("parameters") or {}
+    strategy = settings.get("strategy") or {}
+    parts = [strategy.get(key) for key in ("rows", "term", "structure")]
+    told = [str(part) for part in parts if part and part != "none"]
+    finetune = settings.get("finetune") or {}
+    return Made(
+        version=name,
+        base=f"{base.get('kind', '')} {base.get('name', '')}".strip(),
+        learned=listed(tuple(one["episode"] for one in card.get("learning") or ())),
+        strategy=" x ".join([*told, str(finetune.get("tuning", ""))]).removesuffix(" x "),
+        seed=str(finetune.get("seed", "")),
+        data=str((card.get("data") or {}).get("md5", ""))[:SHORT],
+        revision=str(card.get("revision") or "")[: SHORT + 1],
+        candidate=str(card.get("candidate", ""))[:SHORT],
+    )
+
+
+def _again(card: dict[str, Any]) -> tuple[tuple[str, ...], str]:
+    """The commands, and what their result must be."""
+    revision = str(card.get("revision") or "")
+    expected = (
+        f"turn/finetune/manifest.json then has the sha256 {str(card.get('candidate', ''))[:SHORT]}…"
+        " on a machine of the same kind"
+    )
+    if not revision:
+        return (), f"Git was not used: with the same data, turn and settings, {expected}"
+    commands = (f"git checkout {revision.removesuffix('+')}", "dvc checkout", "dvc repro finetune")
+    if revision.endswith("+"):
+        expected += "; files had changes that were not committed, and the card holds the settings"
+    return commands, expected
