@@ -139,21 +139,12 @@ def require_exportable(folder: Path) -> None:
         )
 
 
-def require_base(folder: Path, structure: str, *, first: bool) -> None:
-    """Refuse a base that a structure cannot go on from.
-
-    Args:
-        folder: the base's model.
-        structure: strategy.structure of this turn.
-        first: whether the base is a pretrained encoder, from which each structure can start.
-
-    Raises:
-        SettingsError: the base is of another structure.
-    """
+def require_single(folder: Path) -> None:
+    """Refuse to train on as one set of weights what is more. Raises SettingsError naming it."""
     found = kind(folder)
-    if not first and found != structure:
+    if found != "single":
         raise SettingsError(
-            f"The base is of structure {found}; {structure} cannot go on from it",
-            where="params.yaml, strategy.structure",
+            f"The base is of structure {found}; its encoder alone has no head to train on",
+            where="params.yaml, strategy.structure: single",
             fix=f"set strategy.structure to {found}, or start over with `onward run --fresh`",
         )
