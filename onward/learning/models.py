@@ -73,13 +73,13 @@ def load(recipe: ModuleType, folder: Path, spec: Mapping[str, Any]) -> Any:
     """
     found = kind(folder)
     if found == "analytic":
-        from onward.learning import closed_form
+        from onward.learning.closed_form import load as load_analytic
 
-        return closed_form.load(folder)
+        return load_analytic(folder)
     if found == "adapters":
-        from onward.learning import routed
+        from onward.learning.routed import load as load_routed
 
-        return routed.load(recipe, folder)
+        return load_routed(recipe, folder)
     return recipe.build(folder, spec)
 
 

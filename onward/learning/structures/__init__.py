@@ -8,6 +8,10 @@ from __future__ import annotations
 
 from types import ModuleType
 
-from onward.learning.structures import single
+from onward.learning.structures import adapters, analytic, single
 
-STRUCTURES: dict[str, ModuleType] = {"single": single}
+STRUCTURES: dict[str, ModuleType] = {
+    "single": single,
+    "adapters": adapters,
+    "analytic": analytic,
+}
