@@ -1,0 +1,230 @@
+"""Measures of known matrices, and intervals that widen where they must."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from onward import files
+from onward.evaluation import ledger
+from onward.study import figures, readings, report, results, trial
+from onward.study.choosing import Choice, choose, keys
+from onward.study.combinations import parse
+from tests.study import toy_study
+
+NAN = math.nan
+MATRIX = np.array([[90.0, NAN, NAN], [60.0, 80.0, NAN], [70.0, 50.0, 75.0]])
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("average", 65.0),
+        ("known", 60.0),
+        ("learned", (90 + 80 + 75) / 3),
+        ("forgetting", ((90 - 70) + (80 - 50)) / 2),
+        ("backward", ((70 - 90) + (50 - 80)) / 2),
+    ],
+)
+def test_measures_are_what_their_definitions_say(name: str, value: float) -> None:
+    found = results.MEASURES[name](np.stack([MATRIX, MATRIX + 1]))
+    shift = 1.0 if name in ("average", "known", "learned") else 0.0
+    assert found == pytest.approx([value, value + shift])
+
+
+def test_an_episode_that_got_better_later_is_forgotten_from_its_best() -> None:
+    matrix = np.array([[50.0, NAN, NAN], [80.0, 90.0, NAN], [60.0, 90.0, 90.0]])
+    assert results.forgetting(matrix) == pytest.approx((20 + 0) / 2)
+    assert results.backward(matrix) == pytest.approx((10 + 0) / 2)
+
+
+ENCODER = Path("toy")
+
+
+def sealed(
+    folder: Path, names: tuple[str, ...], right: dict[str, float], seeds: tuple[int, ...] = (0,)
+) -> Any:
+    """A plan whose trials are sealed with answers that are right for a share of the rows."""
+    made = toy_study.plan(folder, ENCODER, *names, seeds=seeds)
+    vars(made)["encoder"], vars(made)["code"] = "e", "c"
+    for (name, seed), one in made.trials().items():
+        draw = np.random.Generator(np.random.PCG64(seed))
+        for number, key in enumerate(one.keys(), start=1):
+            units = {}
+            for named in one.sequence.named[:number]:
+                hits = draw.random(60) < right[name]
+                units[named.episode] = {
+                    f"{named.episode} {at}": ledger.Entry("", statistics(hit))
+                    for at, hit in enumerate(hits)
+                }
+            seal(folder, one, number, key, units)
+    return made
+
+
+def statistics(hit: bool) -> tuple[float, ...]:
+    from onward.recipes import extractive
+
+    row = toy_study.delivered(1).heldout[0]
+    said = row["answers"][0] if hit else "nothing of it"
+    prediction = {"text": said, "start": 0, "end": 1, "probability": 1.0, "no_answer": False}
+    return tuple(float(v) for v in extractive.statistics(row, {**prediction, "n_best": []}))
+
+
+def seal(folder: Path, one: trial.Trial, number: int, key: str, units: Any) -> None:
+    result = {
+        "combination": one.combination,
+        "seed": one.seed,
+        "episode": one.sequence.named[number - 1].episode,
+        "scores": dict.fromkeys(units, 50.0),
+        "seconds": {
+            "prepare": 1.0,
+            "finetune": 2.0 * number,
+            "evaluate": 1.0,
+            "all": 2 + 2.0 * number,
+        },
+        "peak_mb": 100.0 * number,
+        "steps": 10,
+        "rows": 40,
+        "recalled": 0,
+        "stored_rows": number,
+        "stored_bytes": 1000 * number,
+        "model_bytes": 10**6,
+        "heldout": 60 * number,
+        "scored": 60,
+        "version": "0",
+    }
+    with files.building(folder / "done" / key) as at:
+        files.write_json(at / trial.RESULT, result)
+        ledger.write_parts(at / trial.ROWS, [ledger.part("a", "torch", "s", units)])
+
+
+def test_one_seed_and_three_are_drawn_over_rows_and_seeds(tmp_path: Path) -> None:
+    made = sealed(tmp_path, ("naive", "joint"), {"naive": 0.5, "joint": 0.9}, (0, 1, 2))
+    naive, joint = results.collect(made)
+    assert naive.seeds == (0, 1, 2) and len(naive.turns) == 6
+    value = naive.measures["average"]
+    assert value.low < value.value < value.high < joint.measures["average"].low
+    assert joint.measures["of_joint"] == results.Value(100.0, 100.0, 100.0)
+    share = naive.measures["of_joint"]
+    assert share.low < share.value < share.high < 100
+    assert naive.measures["known_against_joint"].high < 0
+    assert naive.curve[1] == naive.measures["average"]
+    assert np.isnan(naive.matrix[0, 1]) and naive.matrix[1, 1] > 0
+
+
+def test_more_seeds_on_the_same_rows_do_not_pass_for_more_rows(tmp_path: Path) -> None:
+    """Equal answers by every seed: the interval is that of one seed."""
+    one = sealed(tmp_path / "one", ("naive",), {"naive": 0.5})
+    width = {}
+    for seeds, folder in (((0,), "one"), ((0, 1, 2), "three")):
+        made = (
+            sealed(tmp_path / folder, ("naive",), {"naive": 0.5}, seeds) if folder != "one" else one
+        )
+        for (_, seed), each in made.trials().items():
+            if seed:
+                copy_results(made, each)
+        value = results.collect(made)[0].measures["average"]
+        width[folder] = value.high - value.low
+    assert width["three"] == pytest.approx(width["one"], rel=0.01)
+
+
+def copy_results(made: Any, each: trial.Trial) -> None:
+    first = made.trials()[each.combination, 0]
+    for key, source in zip(each.keys(), first.keys(), strict=True):
+        files.write_bytes(
+            made.folder / "done" / key / trial.ROWS,
+            (made.folder / "done" / source / trial.ROWS).read_bytes(),
+        )
+
+
+def test_the_report_holds_table_and_figures_and_is_made_once(
+    tmp_path: Path, monkeypatch: Any
+) -> None:
+    made = sealed(tmp_path, ("naive", "joint"), {"naive": 0.5, "joint": 0.9}, (0, 1))
+    readings.announce(tmp_path, made.trials().values())
+    table = report.make(made, {})
+    assert {path.name for path in (tmp_path / "report").iterdir()} == {
+        "table.json",
+        "table.md",
+        "manifest.json",
+        *(f"{name}.png" for name in figures.NAMES),
+    }
+    naive = table["rows"][0]
+    assert naive["cost"]["turn_seconds"] == 6.0 and naive["cost"]["seconds"] == 10.0
+    assert naive["cost"]["stored_rows"] == 2 and naive["cost"]["steps"] == 20
+    assert naive["matrix"][0][1] is None and table["missing"] == []
+    page = report.place(tmp_path).read_text()
+    assert "| naive | 2 |" in page and "| once |" in page
+    monkeypatch.setattr(report, "collect", lambda _: pytest.fail("made again"))
+    assert report.make(made, {}) == table
+
+
+def test_what_is_not_finished_is_named(tmp_path: Path) -> None:
+    made = sealed(tmp_path, ("naive", "joint"), {"naive": 0.5, "joint": 0.9}, (0, 1))
+    files.remove(tmp_path / "done" / made.trials()["joint", 1].keys()[1])
+    table = report.make(made, {})
+    assert table["missing"] == ["joint seed 1"]
+    assert [len(row["seeds"]) for row in table["rows"]] == [2, 1]
+    assert "of_joint" not in table["rows"][0]["measures"], "joint lacks a seed"
+
+
+def test_a_second_configuration_on_the_test_rows_is_said_so(tmp_path: Path) -> None:
+    made = sealed(tmp_path, ("naive",), {"naive": 0.5}, (0, 1))
+    for _ in range(2):
+        readings.announce(tmp_path, made.trials().values())
+    assert readings.times(tmp_path, "naive") == 1
+    vars(made)["chosen"] = {"naive": {"finetune.learning_rate": 0.123}}
+    readings.announce(tmp_path, made.trials().values())
+    assert readings.times(tmp_path, "naive") == 2 and readings.times(tmp_path, "joint") == 0
+    vars(made)["chosen"] = {}
+    table = report.make(made, {})
+    assert table["rows"][0]["test_read"] == 2
+    assert "2 settings" in report.markdown(table) and "more than one" in report.markdown(table)
+
+
+def test_settings_are_chosen_key_by_key_on_the_carved_part(
+    tmp_path: Path, monkeypatch: Any
+) -> None:
+    from onward.study import schedule
+
+    made = toy_study.plan(tmp_path, ENCODER, "naive", "replay-reservoir")
+    vars(made)["encoder"], vars(made)["code"] = "e", "c"
+    seen = []
+
+    def run_all(folder: Path, trials: Any, jobs: int, label: str) -> None:
+        for one in trials:
+            rate = one.blocks["finetune"]["learning_rate"]
+            share = one.blocks["strategy"]["replay_percent"]
+            seen.append((one.combination, rate, share))
+            assert one.sequence.id != made.sequences[0].id
+            score = 90.0 if (rate, share) == (0.2, 50) else 80.0 if rate == 0.2 else 70.0
+            for number, key in enumerate(one.keys(), start=1):
+                if not trial.sealed(folder, key):
+                    seal(folder, one, number, key, {})
+                    files.write_json(folder / "done" / key / trial.RESULT, {"scores": {"u": score}})
+
+    monkeypatch.setattr(schedule, "run_all", run_all)
+    grid = {"finetune.learning_rate": (0.1, 0.2), "strategy.replay_percent": (30, 50)}
+    found = choose(made, 1, grid)
+    assert found["naive"] == Choice(
+        {"finetune.learning_rate": 0.2},
+        [
+            {"finetune.learning_rate": 0.1, "score": 70.0},
+            {"finetune.learning_rate": 0.2, "score": 80.0},
+        ],
+    )
+    assert found["replay-reservoir"].values == {**grid_best()}
+    assert ("replay-reservoir", 0.2, 50) in seen and ("replay-reservoir", 0.1, 50) not in seen
+
+
+def grid_best() -> dict[str, float]:
+    return {"finetune.learning_rate": 0.2, "strategy.replay_percent": 50}
+
+
+def test_analytic_has_no_learning_rate_to_choose() -> None:
+    assert keys(parse("analytic")) == ["strategy.analytic_ridge"]
+    assert keys(parse("naive+ewc"))[-1] == "strategy.ewc_weight"
