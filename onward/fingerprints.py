@@ -40,7 +40,17 @@ _ENCODED = (
     "onward.learning.features",
     "onward.learning.table",
 )
+_LOADED = (
+    "onward.learning.closed_form",
+    "onward.learning.encoder",
+    "onward.learning.features",
+    "onward.learning.models",
+    "onward.learning.pooled",
+    "onward.learning.routed",
+    "onward.learning.router",
+)
 _SCORED = (
+    *_LOADED,
     "onward.evaluation.ledger",
     "onward.evaluation.row_cache",
     "onward.evaluation.runner",
@@ -76,6 +86,7 @@ STAGES: dict[str, tuple[str, ...]] = {
     "finetune": (
         *_EPISODES,
         *_ENCODED,
+        *_LOADED,
         "onward.learning.checkpoints",
         "onward.learning.curves",
         "onward.learning.finetune",
@@ -83,6 +94,9 @@ STAGES: dict[str, tuple[str, ...]] = {
         "onward.learning.loop",
         "onward.learning.precision",
         "onward.learning.rows",
+        "onward.learning.structures.adapters",
+        "onward.learning.structures.analytic",
+        "onward.learning.structures.own",
         "onward.learning.structures.single",
         "onward.learning.terms",
         "onward.learning.trainer",
@@ -110,6 +124,7 @@ STAGES: dict[str, tuple[str, ...]] = {
     ),
     "benchmark": (
         *_EPISODES,
+        *_LOADED,
         *_SERVED,
         "onward.evaluation.ledger",
         "onward.evaluation.runner",
