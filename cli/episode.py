@@ -33,6 +33,13 @@ def open_(
     corrects: Annotated[
         str | None, typer.Option(help="The episode whose rows this one replaces.")
     ] = None,
+    group: Annotated[
+        str | None,
+        typer.Option(help="Small episodes of one group are judged together."),
+    ] = None,
+    separator: Annotated[
+        str | None, typer.Option(help="Splits a column of several labels, such as ';'.")
+    ] = None,
     dry_run: Annotated[bool, typer.Option(help="Say what would happen; change nothing.")] = False,
     as_json: Json = False,
 ) -> None:
@@ -56,6 +63,8 @@ def open_(
         mapping=_mapping(pairs or []),
         file_format=file_format,
         corrects=corrects,
+        group=group,
+        separator=separator,
         dry_run=dry_run,
         keep=versions.add_data,
     )
@@ -153,6 +162,7 @@ def _told(opened: Any, dry_run: bool) -> list[str]:
         f"Rows         {_counted(counts)}",
         f"Split        {counts['train']:,} to learn from, {counts['heldout']:,} held out",
     ]
+    lines += _labels(opened)
     lines += [f"Repaired     {n:,} {kind}" for kind, n in sorted(opened.repairs.items())]
     lines += [f"Quarantined  {n:,} {reason}" for reason, n in sorted(opened.reasons.items())]
     if counts["quarantined"]:
@@ -160,7 +170,24 @@ def _told(opened: Any, dry_run: bool) -> list[str]:
         if not dry_run:
             where = here().episode(opened.folder) / "quarantined.jsonl"
             lines.append(f"Mend them in {where} and open that file as a new episode")
+    if opened.leaked:
+        lines.append(f"Leaks        {opened.leaked:,} rows, kept because episode.leakage is warn")
+        lines += [f"  {told}" for told in opened.leaks[:3]]
     lines.append("Nothing was changed" if dry_run else "Next  onward run   (or `dvc repro`)")
+    return lines
+
+
+def _labels(opened: Any) -> list[str]:
+    """How many labels there are, and which are new or absent."""
+    if not opened.labels:
+        return []
+    lines = [f"Labels       {len(opened.labels):,}"]
+    for word, names in (("new", opened.new_labels), ("absent", opened.absent_labels)):
+        if names and (word == "absent" or len(names) < len(opened.labels)):
+            more = f" and {len(names) - 10:,} more" if len(names) > 10 else ""
+            lines.append(f"  {len(names):,} {word}: {', '.join(names[:10])}{more}")
+    if len(opened.new_labels) == len(opened.labels):
+        lines[0] += ", all new"
     return lines
 
 
@@ -183,14 +210,17 @@ def _table(found: list[dict[str, Any]], quarantined: bool) -> Any:
     if not found:
         return "No episode has quarantined rows" if quarantined else "No episode is open yet"
     table = Table(box=None, pad_edge=False)
-    for heading in ("EPISODE", "STATE", "TRAIN", "HELD OUT", "QUARANTINED", "WHY"):
+    groups = any(item["group"] for item in found)
+    named = ("EPISODE", "STATE", "GROUP") if groups else ("EPISODE", "STATE")
+    for heading in (*named, "TRAIN", "HELD OUT", "QUARANTINED", "WHY"):
         right = heading in ("TRAIN", "HELD OUT", "QUARANTINED")
         table.add_column(heading, justify="right" if right else "left")
     for item in found:
         counts = item["counts"]
         numbers = [f"{counts[key]:,}" for key in ("train", "heldout", "quarantined")]
         why = item["withdrawn"] or (f"corrects {item['corrects']}" if item["corrects"] else "")
-        table.add_row(item["folder"], item["state"], *numbers, Text(why))
+        grouped = [item["group"] or ""] if groups else []
+        table.add_row(item["folder"], item["state"], *grouped, *numbers, Text(why))
     return table
 
 
@@ -204,6 +234,12 @@ def _shown(data: dict[str, Any]) -> list[str]:
         f"Rows         {_counted(counts)}",
         f"Split        {counts['train']:,} to learn from, {counts['heldout']:,} held out",
     ]
+    if data["group"]:
+        lines.append(f"Group        {data['group']}")
+    if data.get("labels"):
+        lines.append(
+            f"Labels       {len(data['labels']):,}: {', '.join(list(data['labels'])[:10])}"
+        )
     lines += [f"Quarantined  {n:,} {reason}" for reason, n in sorted(data["reasons"].items())]
     where = here().episode(data["folder"])
     return [*lines, f"Manifest     {data['manifest']}", f"Files        {where}"]

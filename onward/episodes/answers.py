@@ -13,16 +13,9 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from onward.episodes.incoming import Unreadable, loads
+from onward.episodes.values import Fault, readable
 
 _YES, _NO = ("true", "1", "yes"), ("false", "0", "no", "")
-
-
-class Fault(Exception):
-    """Why a row cannot be taken: one of checks.REASONS, and a detail."""
-
-    def __init__(self, reason: str, detail: str) -> None:
-        super().__init__(detail)
-        self.reason, self.detail = reason, detail
 
 
 class Gold(NamedTuple):
@@ -30,6 +23,20 @@ class Gold(NamedTuple):
 
     text: str
     start: int
+
+
+def targets(fields: Mapping[str, Any], context: str, max_chars: int) -> tuple[list[Gold], str]:
+    """The answers at their places, and the kind of the first repair ("" for none).
+
+    Raises:
+        Fault: there is none and nothing says so, or one cannot be placed.
+    """
+    placed, repair = [], ""
+    for text, start in golds(fields, context):
+        gold, kind = place(readable(text, "answer", max_chars), start, context)
+        placed.append(gold)
+        repair = repair or kind
+    return placed, repair
 
 
 def golds(fields: Mapping[str, Any], context: str) -> list[tuple[Any, int | None]]:

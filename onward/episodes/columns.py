@@ -1,7 +1,9 @@
 """Which source column holds which field of a row: guessed, given, or both.
 
->>> resolve(["Frage", "context", "answer"], {"question": "Frage"}, recipes.get("extractive"))
+>>> resolve(["Frage", "context", "answer"], {"question": "Frage"}, "extractive")
 {'context': 'context', 'question': 'Frage', 'answers': 'answer'}
+>>> resolve(["text", "category"], None, "classification")
+{'text': 'text', 'label': 'category'}
 """
 
 from __future__ import annotations
@@ -12,52 +14,79 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from onward import recipes
-from onward.episodes.incoming import FIELDS
+from onward.episodes.kinds import KINDS
 from onward.errors import DataError, UsageError
-
-__all__ = ["fields_of", "recipes", "resolve"]
 
 
 def resolve(
-    columns: Sequence[str], given: Mapping[str, str] | None, recipe: Any, *, where: str = ""
+    columns: Sequence[str], given: Mapping[str, str] | None, recipe: str, *, where: str = ""
 ) -> dict[str, str]:
     """Canonical field -> source column; what is not given is guessed by the recipe.
 
     Args:
         columns: the file's columns.
         given: field -> column, as a person said.
-        recipe: the project's recipe module.
+        recipe: the project's recipe.
         where: the file, for the error.
 
     Raises:
         UsageError: a given field or column does not exist.
         DataError: a needed column is missing; the message names what was found.
     """
-    given = dict(given or {})
+    given, fields = dict(given or {}), KINDS[recipe].fields
     for field, column in given.items():
-        _known(field, FIELDS, "field of a row", where)
+        _known(field, fields, "field of a row", where)
         _known(column, columns, "column of the file", where)
     renamed = {column: field for field, column in given.items()}
-    guessed = recipe.guess([renamed.get(column, column) for column in columns])
+    guessed = recipes.get(recipe).guess([renamed.get(column, column) for column in columns])
     if guessed is None:
         raise DataError(
-            "The columns do not tell question, context and answer: " + _listed(columns),
+            f"The columns do not tell {_listed(_needed(recipe))}: {_listed(columns)}",
             where=where,
-            fix="name them (`--map question=COLUMN --map context=COLUMN --map answers=COLUMN`); "
-            "data for another kind of task needs a project of its own: `onward new DIR`",
+            fix=_other_recipe(columns, recipe)
+            or f"name them ({' '.join(f'--map {f}=COLUMN' for f in _needed(recipe))}); data for "
+            "another kind of task needs a project of its own: `onward new DIR --recipe NAME`",
             details={"columns": list(columns)},
         )
     found = {f: c for f, c in guessed.items() if f not in given and c not in given.values()}
     found = {f: c for f, c in found.items() if c in columns} | given
     flag = [c for c in columns if re.sub(r"[\W_]", "", c).lower() == "isimpossible"]
-    if flag and "is_impossible" not in found:
+    if flag and "is_impossible" in fields and "is_impossible" not in found:
         found["is_impossible"] = flag[0]
-    return {field: found[field] for field in FIELDS if field in found}
+    return {field: found[field] for field in fields if field in found}
 
 
-def fields_of(values: Mapping[str, Any], mapping: Mapping[str, str]) -> dict[str, Any]:
-    """The values of a row under canonical names; a column the row lacks is left out."""
-    return {field: values[column] for field, column in mapping.items() if column in values}
+def _needed(recipe: str) -> list[str]:
+    """The fields that every source of this recipe holds."""
+    kind = KINDS[recipe]
+    target = next(f for f in ("answers", "label", "labels", "value") if f in kind.fields)
+    return ["context", "question", target] if recipe == "extractive" else ["text", target]
+
+
+def _other_recipe(columns: Sequence[str], recipe: str) -> str:
+    """What to do where the columns are those of another recipe; "" where they are of none."""
+    others = [name for name in recipes.NAMES if name != recipe]
+    fits = [name for name in others if recipes.get(name).guess(columns) is not None]
+    if not fits:
+        return ""
+    return (
+        f"they look like data for {' or '.join(fits)}, and this project's recipe is {recipe}: make "
+        f"a project for them with `onward new DIR --recipe {fits[0]}`"
+    )
+
+
+def fields_of(
+    values: Mapping[str, Any], mapping: Mapping[str, str], separator: str | None = None
+) -> dict[str, Any]:
+    """The values of a row under canonical names; a column the row lacks is left out.
+
+    `separator` splits the text of `labels` that is not the JSON of a list.
+    """
+    found = {field: values[column] for field, column in mapping.items() if column in values}
+    text = found.get("labels")
+    if separator and isinstance(text, str) and text and not text.startswith("["):
+        found["labels"] = [part for part in text.split(separator) if part.strip()]
+    return found
 
 
 def _known(name: str, names: Sequence[str], kind: str, where: str) -> None:

@@ -15,9 +15,6 @@ from typing import Any
 DEPTH = 32
 """Levels of nesting that a row may have."""
 
-FIELDS = ("id", "title", "context", "question", "answers", "starts", "is_impossible")
-"""What a row may hold, by canonical names. `is_impossible` marks a question without an answer."""
-
 
 class Unreadable(ValueError):
     """Text is not the strict JSON that a row must be; `reason` is one of checks.REASONS."""

@@ -32,6 +32,8 @@ class EpisodeInfo:
     """The folder of the episode whose rows it replaces."""
     withdrawn: str | None
     """Why it was withdrawn."""
+    group: str | None
+    """Small episodes that the gate judges together."""
 
 
 def episodes(project: Project) -> list[EpisodeInfo]:
@@ -71,4 +73,5 @@ def _info(
         manifest=folder.sha256,
         corrects=manifest["corrects"],
         withdrawn=withdrawn,
+        group=manifest.get("group"),
     )

@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import Any
 
 from onward import files, locks, recipes
+from onward.episodes import leaks, signatures, split, standing
 from onward.episodes import rows as parquet
-from onward.episodes import split, standing
 from onward.episodes import turn as turns
 from onward.episodes.folders import Folder, folders
 from onward.episodes.listing import EpisodeInfo, episodes
@@ -57,6 +57,17 @@ class Opened:
     """Whether it was on record, but not on this machine, and was made again from its source."""
     dry_run: bool = False
     corrects: str | None = None
+    group: str | None = None
+    labels: dict[str, dict[str, int]] = field(default_factory=dict)
+    """Label -> kept rows that have it, by side; empty where the recipe has no labels."""
+    new_labels: list[str] = field(default_factory=list)
+    """Those that no earlier episode has, withdrawn ones left out."""
+    absent_labels: list[str] = field(default_factory=list)
+    """Labels of earlier episodes that no row here has."""
+    leaked: int = 0
+    """Rows that were kept although they nearly repeat another; with episode.leakage `warn`."""
+    leaks: list[str] = field(default_factory=list)
+    """The first of them, in words."""
     samples: list[dict[str, Any]] = field(default_factory=list)
     """The first quarantined rows: line, reason, detail, row (its JSON, cut)."""
 
@@ -69,6 +80,8 @@ def open_episode(
     mapping: dict[str, str] | None = None,
     file_format: str | None = None,
     corrects: str | None = None,
+    group: str | None = None,
+    separator: str | None = None,
     dry_run: bool = False,
     keep: Keep,
 ) -> Opened:
@@ -82,6 +95,8 @@ def open_episode(
         file_format: one of formats.FORMATS, where the suffix says otherwise.
         corrects: an earlier episode (folder, name or number) whose rows of the same ids these
             replace from then on.
+        group: a plain name that small episodes share which the gate judges together.
+        separator: splits the text of several labels, where it is not a JSON list (multilabel).
         dry_run: change nothing.
         keep: versions data/ and returns its out entry.
 
@@ -100,7 +115,14 @@ def open_episode(
         lost = standing.lost(project, name)
         standing.check_all(project, rebuilding=lost)
         asked = order(
-            project, name, source, mapping=mapping, file_format=file_format, corrects=corrects
+            project,
+            name,
+            source,
+            mapping=mapping,
+            file_format=file_format,
+            corrects=corrects,
+            group=group,
+            separator=separator,
         )
         before = same_name(project, name)
         if before is not None:
@@ -152,11 +174,16 @@ def _again(project: Project, asked: Order, before: Folder, keep: Keep, dry_run: 
         already_open=True,
         dry_run=dry_run,
         corrects=manifest["corrects"],
+        group=manifest.get("group"),
+        labels=manifest.get("labels", {}),
+        leaked=manifest.get("leaked", 0),
     )
 
 
 def _outcome(project: Project, asked: Order, sieve: Sieve) -> Opened:
     number = max((f.number for f in folders(project)), default=0) + 1
+    labels, known = sieve.labels(), known_labels(project)
+    leaked, told = leaks.kept(sieve)
     return Opened(
         folder=f"{number:04d}-{asked.name}",
         number=number,
@@ -167,8 +194,21 @@ def _outcome(project: Project, asked: Order, sieve: Sieve) -> Opened:
         repairs=sieve.repairs(),
         guessed=asked.guessed,
         corrects=asked.corrects,
+        group=asked.group,
+        labels=labels,
+        new_labels=sorted(set(labels) - known),
+        absent_labels=sorted(known - set(labels)),
+        leaked=leaked,
+        leaks=told,
         samples=sieve.samples(),
     )
+
+
+def known_labels(project: Project) -> set[str]:
+    """The labels of all episodes in data/ that are not withdrawn."""
+    gone = turns.withdrawn(project)
+    manifests = [f.manifest for f in folders(project) if f.folder not in gone]
+    return {label for manifest in manifests for label in manifest.get("labels", {})}
 
 
 def _seal(project: Project, asked: Order, opened: Opened, sieve: Sieve) -> None:
@@ -188,8 +228,12 @@ def _seal(project: Project, asked: Order, opened: Opened, sieve: Sieve) -> None:
         corrects=opened.corrects,
         replaces=asked.replaces,
         emptied=emptied,
+        group=opened.group,
+        labels=opened.labels,
+        leaked=opened.leaked,
     ) as folder:
         for side in split.SIDES:
             parquet.write(folder / f"{side}.parquet", sieve.rows(side), schema)
         parquet.write(folder / "sides.parquet", split.keys(sieve), split.SCHEMA)
+        parquet.write(folder / signatures.NAME, leaks.lines(sieve), signatures.SCHEMA)
         write_quarantined(sieve, folder / "quarantined.jsonl")

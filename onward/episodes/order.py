@@ -6,12 +6,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from onward import config, files, recipes
+from onward import config, files
 from onward.episodes import formats
 from onward.episodes.columns import resolve
 from onward.episodes.folders import Folder, folders, named
-from onward.errors import UsageError
-from onward.project import Project
+from onward.episodes.kinds import KINDS
+from onward.errors import DataError, UsageError
+from onward.project import Project, safe_name
 
 
 @dataclass(frozen=True)
@@ -25,6 +26,10 @@ class Order:
     sha256: str
     settings: config.Episode
     recipe: str
+    group: str | None
+    """Small episodes that the gate judges together."""
+    separator: str | None
+    """Splits a text of several labels."""
     replaces: list[str]
     """The episode to be corrected first, then those that it corrects in turn."""
 
@@ -40,12 +45,14 @@ class Order:
 
     def described(self) -> dict[str, Any]:
         """What the manifest says of the source."""
+        said = {} if self.separator is None else {"separator": self.separator}
         return {
             "name": self.path.name,
             "sha256": self.sha256,
             "bytes": self.path.stat().st_size,
             "format": self.source.format,
             "mapping": self.mapping,
+            **said,
         }
 
     def differences(self, manifest: dict[str, Any]) -> list[str]:
@@ -57,6 +64,8 @@ class Order:
             "format": (there["format"], self.source.format),
             "settings": (manifest["settings"], self.settings.model_dump(mode="json")),
             "episode to correct": (manifest["corrects"], self.corrects),
+            "group": (manifest.get("group"), self.group),
+            "separator": (there.get("separator"), self.separator),
         }
         return [name for name, (before, now) in pairs.items() if before != now]
 
@@ -69,6 +78,8 @@ def order(
     mapping: dict[str, str] | None,
     file_format: str | None,
     corrects: str | None,
+    group: str | None,
+    separator: str | None,
 ) -> Order:
     """Resolve format, columns and the corrected episode.
 
@@ -79,7 +90,16 @@ def order(
     recipe = config.read(project.params, config.Identity).recipe
     _same_recipe(project, recipe)
     source = formats.sniff(path, settings.max_field_chars, file_format)
-    found = resolve(source.columns, mapping, recipes.get(recipe), where=str(path))
+    _refuse_format(source, recipe)
+    if group is not None:
+        safe_name(group, "group")
+    found = resolve(source.columns, mapping, recipe, where=str(path))
+    if separator is not None and "labels" not in found:
+        raise UsageError(
+            f"The recipe {recipe} has no list of labels to separate",
+            where="--separator",
+            fix="leave it out; several labels a row are for a project of the recipe multilabel",
+        )
     return Order(
         name=name,
         source=source,
@@ -88,8 +108,22 @@ def order(
         sha256=files.sha256(path),
         settings=settings,
         recipe=recipe,
+        group=group,
+        separator=separator,
         replaces=_replaced(project, name, corrects),
     )
+
+
+def _refuse_format(source: formats.Source, recipe: str) -> None:
+    """Refuse SQuAD JSON where rows are not questions with answers in a context."""
+    if source.format not in KINDS[recipe].formats:
+        fits = next(name for name, kind in KINDS.items() if source.format in kind.formats)
+        raise DataError(
+            f"{source.path.name} is {formats.FORMATS[source.format]}, data for {fits}; this "
+            f"project's recipe is {recipe}",
+            where=str(source.path),
+            fix=f"make a project for it with `onward new DIR --recipe {fits}`",
+        )
 
 
 def _replaced(project: Project, name: str, corrects: str | None) -> list[str]:
@@ -112,7 +146,7 @@ def _same_recipe(project: Project, recipe: str) -> None:
             f"Episode {other[0].folder} holds rows for {other[0].manifest['recipe']!r}, "
             f"and this project's recipe is {recipe!r}",
             where="params.yaml: project.recipe",
-            fix="a project has one recipe: make another with `onward new DIR`",
+            fix="a project has one recipe: make another with `onward new DIR --recipe NAME`",
         )
 
 

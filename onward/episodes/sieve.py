@@ -6,17 +6,16 @@ killed process leaves nothing.
 
 Rows are compared as sets, never in the order they came:
 
-- duplicate: of rows with the same question, context and answers one stays, whatever their ids and
-  titles: the one whose hash is smallest.
+- duplicate: of rows with the same texts (context and question, or text and pair) and the same
+  answers, label or value one stays, whatever their ids and titles: the one whose hash is smallest.
 - same-id: rows that carry the same id and differ are all quarantined; nothing tells which is
   meant. Several answers to one question belong into one row's list.
-- conflicting-answers: rows with other ids, the same question and context, and different answers
+- conflicting-answers: rows with other ids, the same texts, and different answers, labels or values
   are all quarantined.
 """
 
 from __future__ import annotations
 
-import hashlib
 import json
 import sqlite3
 import tempfile
@@ -27,7 +26,8 @@ from typing import Any
 from onward import files
 from onward.episodes.checks import Checked
 from onward.episodes.incoming import plain
-from onward.episodes.rows import normalised
+from onward.episodes.kinds import Kind
+from onward.episodes.rows import normalised, short, side_key, split_text
 from onward.recipes.shapes import Row
 
 _SCHEMA = """
@@ -38,6 +38,8 @@ CREATE TABLE rows (
 );
 CREATE TABLE known (kind TEXT, key BLOB, side TEXT, PRIMARY KEY (kind, key)) WITHOUT ROWID;
 CREATE TABLE original (id BLOB PRIMARY KEY, side TEXT) WITHOUT ROWID;
+CREATE TABLE sketches (ord INTEGER, context BLOB, side TEXT, kind TEXT, signature BLOB);
+CREATE TABLE leaks (context BLOB PRIMARY KEY, detail TEXT) WITHOUT ROWID;
 """
 
 _INDEXES = ("content", "id", "pair", "title", "context")
@@ -56,16 +58,11 @@ WHERE rows.reason = '' AND rows.{key} = other.key
 """
 
 
-def short(text: str) -> bytes:
-    """16 bytes of sha256, to compare texts by."""
-    return hashlib.sha256(text.encode()).digest()[:16]
-
-
 class Sieve:
     """Rows go in one by one, are compared, and come out by side. A context manager."""
 
-    def __init__(self, folder: Path) -> None:
-        self.folder, self.seen = folder, 0
+    def __init__(self, folder: Path, kind: Kind) -> None:
+        self.folder, self.kind, self.seen = folder, kind, 0
         self._waiting: list[tuple[Any, ...]] = []
         self._last_context = ("", b"")
 
@@ -91,9 +88,8 @@ class Sieve:
             self._put(line, checked, None, None, None, None, None, None, body)
         else:
             row = checked.row
-            golds = sorted(zip(row["answers"], row["starts"], strict=True))
-            pair = short(json.dumps([row["question"], row["context"]]))
-            content = short(pair.hex() + json.dumps(golds))
+            pair = short(json.dumps([row[name] for name in self.kind.asked]))
+            content = short(pair.hex() + json.dumps(self.kind.gold(row)))
             whole = short(content.hex() + json.dumps([row["id"], row["title"]]))
             title = normalised(row["title"] or "")
             self._put(
@@ -104,14 +100,14 @@ class Sieve:
                 content,
                 whole,
                 short(f"title:{title}") if title else None,
-                self._context(row["context"]),
+                self._context(split_text(row)),
                 _body(row),
             )
 
     def _context(self, text: str) -> bytes:
         """The key of a context; most come several times in a row."""
         if text != self._last_context[0]:
-            self._last_context = (text, short(f"context:{normalised(text)}"))
+            self._last_context = (text, side_key(text))
         return self._last_context[1]
 
     def _put(
@@ -146,7 +142,7 @@ class Sieve:
         for name in _INDEXES:
             self.db.execute(f"CREATE INDEX by_{name} ON rows ({name}) WHERE reason = ''")
         self.db.execute(_DUPLICATES)
-        # An id that was derived says no more than question and context, which come next.
+        # An id that was derived says no more than the texts, which come next.
         self.db.execute(_CONFLICTS.format(key="id", also="MAX(given)"), ("same-id",))
         self.db.execute(_CONFLICTS.format(key="pair", also="1"), ("conflicting-answers",))
 
@@ -171,6 +167,18 @@ class Sieve:
     def _grouped(self, column: str, where: str) -> dict[str, int]:
         query = f"SELECT {column}, COUNT(*) FROM rows WHERE {where} GROUP BY {column}"  # noqa: S608
         return dict(self.db.execute(query).fetchall())
+
+    def labels(self) -> dict[str, dict[str, int]]:
+        """Label -> kept rows that have it, by side; sorted, and empty where the recipe has none."""
+        found: dict[str, dict[str, int]] = {}
+        if not {"label", "labels"} & set(self.kind.fields):
+            return found
+        for side in ("train", "heldout"):
+            for row in self.rows(side):
+                for label in self.kind.labels(row):
+                    counts = found.setdefault(label, {"train": 0, "heldout": 0})
+                    counts[side] += 1
+        return dict(sorted(found.items()))
 
     def rows(self, side: str) -> Iterator[Row]:
         """The kept rows of one side, in the order they came."""

@@ -9,8 +9,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from onward import files
-from onward.episodes import formats, split
-from onward.episodes.checks import REASONS, Checked, check
+from onward.episodes import formats, leaks, split
+from onward.episodes.checks import KINDS, REASONS, Checked, check
 from onward.episodes.columns import fields_of
 from onward.episodes.folders import folders
 from onward.episodes.order import Order
@@ -27,19 +27,21 @@ def sifted(project: Project, order: Order) -> Iterator[Sieve]:
         FormatError, DataError: the file breaks where rows cannot be told, or changes meanwhile.
         DiskFull: the rows do not fit into .onward/tmp.
     """
-    with _typed(project.private / "tmp") as folder, Sieve(folder) as sieve:
+    kind = KINDS[order.recipe]
+    with _typed(project.private / "tmp") as folder, Sieve(folder, kind) as sieve:
         for row in formats.read(order.source, list(order.mapping.values())):
             if row.values is None:
                 sieve.add(row.line, Checked(None, row.reason, row.detail), row.text)
             else:
-                fields = fields_of(row.values, order.mapping)
-                sieve.add(row.line, check(fields, order.settings.max_field_chars), fields)
+                fields = fields_of(row.values, order.mapping, order.separator)
+                sieve.add(row.line, check(fields, order.settings.max_field_chars, kind), fields)
         sieve.compare()
         _refuse_changed(order)
         split.know(sieve, [project.episode(f.folder) / "sides.parquet" for f in folders(project)])
         for earlier in order.replaces:
             split.originals(sieve, project.episode(earlier))
         split.assign(sieve, order.settings)
+        leaks.look(sieve, [project.episode(f.folder) for f in folders(project)], order.settings)
         yield sieve
 
 
@@ -74,7 +76,7 @@ def kept_quarantine(project: Project, name: str) -> Path:
 
 
 def refuse_unusable(project: Project, order: Order, sieve: Sieve, *, dry_run: bool) -> None:
-    """Refuse a file without rows, with too many quarantined, or with one side only.
+    """Refuse a file without rows, with too many quarantined, that leaks, or with one side only.
 
     Raises:
         DataError: which, with the counts, the reasons and the first quarantined rows in `details`.
@@ -86,6 +88,7 @@ def refuse_unusable(project: Project, order: Order, sieve: Sieve, *, dry_run: bo
             f"{order.path.name} holds no rows", where=str(order.path), fix="send a file with rows"
         )
     if counts["quarantined"] * 100 <= limit * counts["seen"]:
+        leaks.refuse(sieve, order.settings, str(order.path))
         split.refuse_one_sided(sieve, order.settings, str(order.path))
         return
     where = str(order.path)

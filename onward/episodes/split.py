@@ -1,7 +1,8 @@
 """Which side a row belongs to, train or held-out, for ever.
 
-A row has two keys: its normalised title, where it has one, and its normalised context. Each key
-has one side, and both sides of a row must be the same.
+A row has two keys: its normalised title, where it has one, and its normalised context (or text,
+in recipes that have no context: `rows.split_text`). Each key has one side, and both sides of a row
+must be the same.
 
 1. A key that an earlier episode holds keeps its side; withdrawn episodes count.
 2. A corrected row keeps the side of the row it corrects.
@@ -13,7 +14,8 @@ A row whose keys disagree then is quarantined as `straddles`. Rows are looked at
 order in the file does not matter. Because a normalised context has one side for ever, no training
 row of any episode equals a held-out row of any episode, exactly or after normalisation.
 
-What this does not cover: a context that was reworded, under no title or another one.
+What this does not cover: a context that was changed a little, which `leaks` looks for, or
+reworded.
 """
 
 from __future__ import annotations
@@ -27,7 +29,8 @@ import pyarrow as pa
 
 from onward.config import Episode
 from onward.episodes import rows as parquet
-from onward.episodes.sieve import Sieve, short
+from onward.episodes.rows import short
+from onward.episodes.sieve import Sieve
 from onward.errors import DataError
 
 SIDES = ("train", "heldout")
@@ -69,7 +72,7 @@ WHERE side IS NULL;
 _SIDES = """
 UPDATE rows SET side = (SELECT side FROM contexts WHERE key = rows.context) WHERE reason = '';
 UPDATE rows SET reason = 'straddles',
-    detail = 'its context is ' || CASE side WHEN 'train' THEN 'a training' ELSE 'a held-out' END
+    detail = 'its {bound} is ' || CASE side WHEN 'train' THEN 'a training' ELSE 'a held-out' END
         || ' one, its title or the row it corrects is not'
 WHERE reason = '' AND (
     side <> COALESCE((SELECT titles.side FROM titles WHERE titles.key = rows.title), side)
@@ -112,7 +115,8 @@ def _insert(db: sqlite3.Connection, query: str, values: Iterator[tuple[object, .
 def assign(sieve: Sieve, settings: Episode) -> None:
     """Give every kept row its side; quarantine those that straddle."""
     sieve.db.create_function("drawn", 1, lambda key: draw(key, settings), deterministic=True)
-    for script in (_CONTEXTS, _TITLES, _NEW_CONTEXTS, _SIDES):
+    sides = _SIDES.format(bound=sieve.kind.bound)
+    for script in (_CONTEXTS, _TITLES, _NEW_CONTEXTS, sides):
         sieve.db.executescript(script)
 
 
@@ -132,10 +136,12 @@ def refuse_one_sided(sieve: Sieve, settings: Episode, where: str) -> None:
     more = "raise" if empty == ["heldout"] else "lower"
     raise DataError(
         f"No row would be {'held out' if 'heldout' in empty else 'left to train on'}: "
-        f"{counts['accepted'] + counts['repaired']:,} rows under {keys:,} titles or contexts, "
+        f"{counts['accepted'] + counts['repaired']:,} rows under {keys:,} titles or "
+        f"{sieve.kind.bound}s, "
         f"episode.heldout_percent is {settings.heldout_percent:g}",
         where=where,
-        fix=f"send rows of more titles together, leave the title out (contexts are split then), "
+        fix=f"send rows of more titles together, leave the title out "
+        f"({sieve.kind.bound}s are split then), "
         f"or {more} episode.heldout_percent in params.yaml; known titles keep their side",
         details=counts,
     )

@@ -9,11 +9,15 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from onward.episodes import checks
-from onward.episodes.checks import check
+from onward.episodes.checks import KINDS
 
 CONTEXT = "Ana met Bo. Later Ana left: \U0001f98a na\u00efve caf\u00e9, Bo stayed with Cy."
 BASE = {"id": "1", "question": "Who?", "context": CONTEXT}
 CY = CONTEXT.index("Cy")
+
+
+def check(fields: dict[str, Any], most: int) -> checks.Checked:
+    return checks.check(fields, most, KINDS["extractive"])
 
 
 def checked(**fields: Any) -> checks.Checked:

@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from onward.episodes import turn as turns
-from onward.episodes.checks import check
+from onward.episodes.checks import KINDS, check
 from onward.episodes.incoming import Unreadable, loads, plain
 from onward.episodes.open import Opened, episodes, open_episode, withdraw
 from onward.project import Project
@@ -72,7 +72,9 @@ def test_plain_values_are_strict_json() -> None:
 
 
 def test_an_answer_that_begins_like_json_and_is_none_is_text() -> None:
-    found = check({"question": "q", "context": "c", "answers": "[not json"}, 100)
+    found = check(
+        {"question": "q", "context": "c", "answers": "[not json"}, 100, KINDS["extractive"]
+    )
     assert found.reason == "answer-not-in-context"
 
 

@@ -51,6 +51,7 @@ def test_opening_leaves_exactly_these_files(
                 "train.parquet",
                 "heldout.parquet",
                 "sides.parquet",
+                "signatures.parquet",
                 "quarantined.jsonl",
                 "manifest.json",
             )
@@ -71,6 +72,9 @@ def test_opening_leaves_exactly_these_files(
         "corrects",
         "replaces",
         "emptied",
+        "group",
+        "labels",
+        "leaked",
         "files",
     }
     assert manifest["counts"] == opened.counts
@@ -220,11 +224,11 @@ def test_a_source_that_changes_meanwhile_is_refused(
 
     genuine = sift.check
 
-    def checking(fields: Any, most: int) -> Any:
+    def checking(fields: Any, most: int, kind: Any) -> Any:
         if fields["id"] == "q50":
             with delivery.open("ab") as out:
                 out.write(b"\n")
-        return genuine(fields, most)
+        return genuine(fields, most, kind)
 
     monkeypatch.setattr(sift, "check", checking)
     with pytest.raises(DataError, match="changed while it was read"):

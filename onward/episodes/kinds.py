@@ -1,0 +1,93 @@
+"""What opening needs to know of each recipe's rows: all that differs between them is here.
+
+>>> KINDS["classification"].read({"text": "Hi", "label": "greeting"}, 100)
+({'text': 'Hi', 'pair': None, 'label': 'greeting'}, '')
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from onward.episodes import answers, labels
+from onward.episodes.values import optional, text
+from onward.recipes.shapes import Row
+
+
+@dataclass(frozen=True)
+class Kind:
+    """One recipe's rows as they come in."""
+
+    fields: tuple[str, ...]
+    """What a source may hold, by canonical names."""
+    asked: tuple[str, ...]
+    """The columns that say what is asked: rows that agree in them must not differ in `gold`."""
+    read: Callable[[Mapping[str, Any], int], tuple[dict[str, Any], str]]
+    """(fields, most characters) -> the columns but id and title, and the kind of repair.
+
+    Raises Fault."""
+    gold: Callable[[Row], Any]
+    """The right answer, in a form that is the same whatever order it came in."""
+    formats: tuple[str, ...] = ("jsonl", "csv", "tsv", "parquet")
+
+    @property
+    def bound(self) -> str:
+        """The column whose normalised text has one side for ever; see `rows.split_text`."""
+        return self.asked[0]
+
+    def labels(self, row: Row) -> Sequence[str]:
+        """The labels of a row; none where the recipe has none."""
+        found = row.get("labels", [row["label"]] if "label" in row else [])
+        return list(found)
+
+
+def _extractive(fields: Mapping[str, Any], most: int) -> tuple[dict[str, Any], str]:
+    context, question = text(fields, "context", most), text(fields, "question", most)
+    found, repair = answers.targets(fields, context, most)
+    return {
+        "context": context,
+        "question": question,
+        "answers": [gold.text for gold in found],
+        "starts": [gold.start for gold in found],
+    }, repair
+
+
+def _texts(fields: Mapping[str, Any], most: int) -> dict[str, Any]:
+    return {"text": text(fields, "text", most), "pair": optional(fields, "pair", most)}
+
+
+def _classification(fields: Mapping[str, Any], most: int) -> tuple[dict[str, Any], str]:
+    label, repair = labels.one(fields, most)
+    return {**_texts(fields, most), "label": label}, repair
+
+
+def _multilabel(fields: Mapping[str, Any], most: int) -> tuple[dict[str, Any], str]:
+    found, repair = labels.several(fields, most)
+    return {**_texts(fields, most), "labels": found}, repair
+
+
+def _regression(fields: Mapping[str, Any], most: int) -> tuple[dict[str, Any], str]:
+    return {**_texts(fields, most), "value": labels.number(fields)}, ""
+
+
+_EXTRACTIVE = ("id", "title", "context", "question", "answers", "starts", "is_impossible")
+_TEXTS = ("id", "title", "text", "pair")
+
+KINDS = {
+    "classification": Kind(
+        (*_TEXTS, "label"), ("text", "pair"), _classification, lambda row: row["label"]
+    ),
+    "extractive": Kind(
+        _EXTRACTIVE,
+        ("context", "question"),
+        _extractive,
+        lambda row: sorted(zip(row["answers"], row["starts"], strict=True)),
+        ("squad", "jsonl", "csv", "tsv", "parquet"),
+    ),
+    "multilabel": Kind(
+        (*_TEXTS, "labels"), ("text", "pair"), _multilabel, lambda row: sorted(row["labels"])
+    ),
+    "regression": Kind((*_TEXTS, "value"), ("text", "pair"), _regression, lambda row: row["value"]),
+}
+"""Recipe -> its rows."""

@@ -1,0 +1,102 @@
+"""The right answer of a row that is not extractive: a label, several, or a number.
+
+>>> one({"label": " spam "}, 100), several({"labels": '["a", "b"]'}, 100), number({"value": "1.5"})
+(('spam', 'label-tidied'), (['a', 'b'], ''), 1.5)
+"""
+
+from __future__ import annotations
+
+import math
+import re
+import unicodedata
+from collections.abc import Mapping
+from decimal import Decimal
+from typing import Any
+
+from onward.episodes.incoming import Unreadable, loads
+from onward.episodes.values import Fault, readable
+
+_NUMBER = re.compile(r"[+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]+)?", re.ASCII)
+
+
+def one(fields: Mapping[str, Any], max_chars: int) -> tuple[str, str]:
+    """The label, and the kind of repair ("" for none).
+
+    A whole number or a truth value is a label by its name.
+
+    Raises:
+        Fault: it is missing, blank, or of another type.
+    """
+    value = fields.get("label")
+    if value is None:
+        raise Fault("missing-field", "label is missing")
+    return _label(value, max_chars)
+
+
+def several(fields: Mapping[str, Any], max_chars: int) -> tuple[list[str], str]:
+    """The labels, each once, and the kind of the first repair; an explicit empty list is none.
+
+    Raises:
+        Fault: there is no list, or a label is missing, blank, or of another type.
+    """
+    value = fields.get("labels")
+    if value is None or value == "":
+        raise Fault("answer-missing", "mark a row without labels by an empty list: []")
+    if isinstance(value, str) and value.lstrip().startswith("["):
+        try:
+            value = loads(value)
+        except Unreadable as error:
+            raise Fault(error.reason, f"labels: {error}") from None
+    if not isinstance(value, list | tuple):
+        raise Fault("wrong-type", "labels is not a list; a separator splits a text (--separator)")
+    if any(item is None for item in value):
+        raise Fault("missing-field", "a label is null")
+    tidied = [_label(item, max_chars) for item in value]
+    repair = next((kind for _, kind in tidied if kind), "")
+    return list(dict.fromkeys(label for label, _ in tidied)), repair
+
+
+def _label(value: Any, max_chars: int) -> tuple[str, str]:
+    if isinstance(value, bool):
+        value = str(value).lower()
+    elif isinstance(value, int):
+        value = str(value)
+    elif isinstance(value, float):
+        if not value.is_integer():
+            raise Fault(
+                "wrong-type",
+                f"the label is the number {value:g}; numbers to be told are for a project of the "
+                "recipe regression",
+            )
+        value = str(int(value))
+    elif isinstance(value, list | tuple):
+        raise Fault(
+            "wrong-type",
+            "the label is a list; rows with several labels are for a project of the recipe "
+            "multilabel",
+        )
+    found = readable(value, "label", max_chars)
+    tidy = unicodedata.normalize("NFC", found.strip())
+    return tidy, "" if tidy == found else "label-tidied"
+
+
+def number(fields: Mapping[str, Any]) -> float:
+    """The value, finite, also where it came as text.
+
+    Raises:
+        Fault: it is missing, or not a finite number.
+    """
+    value = fields.get("value")
+    if value is None or value == "":
+        raise Fault("missing-field", "value is missing")
+    plain = isinstance(value, int | float | Decimal) and not isinstance(value, bool)
+    written = isinstance(value, str) and _NUMBER.fullmatch(value.strip())
+    if not (plain or written):
+        raise Fault("not-a-number", f"value is {str(value)[:40]!r}")
+    try:
+        found = float(value)
+    except (OverflowError, ValueError):
+        found = math.inf
+    if not math.isfinite(found):
+        raise Fault("not-a-number", f"value is {str(value)[:40]!r}, which is not finite")
+    return found + 0.0  # -0.0 and 0.0 are one value
