@@ -1,6 +1,6 @@
 """What `onward gate --examples SEQ` shows: rows that a challenger lost and won, from the verdict.
 
-The verdict keeps each row's hash, prediction and statistics; question and context are looked up in
+The verdict keeps each row's hash, prediction and statistics; the texts are looked up in
 the episodes, by that hash. For a first champion the trivial baseline stands for the old one.
 """
 
@@ -43,10 +43,7 @@ def lost_and_won(project: Project, seq: int) -> dict[str, Any]:
         )
     recipe = recipes.get(verdict.evidence.recipe)
     compared = _comparison(project, recipe, verdict.evidence)
-    change = (
-        recipe.metrics(compared.after)[recipe.PRIMARY]
-        - (recipe.metrics(compared.before)[recipe.PRIMARY])
-    )
+    change = recipe.row_scores(compared.after) - recipe.row_scores(compared.before)
     return {
         "seq": seq,
         "before": verdict.champion or "the trivial baseline",
@@ -59,9 +56,9 @@ def _comparison(project: Project, recipe: Any, evidence: Evidence) -> Comparison
     found = sorted(_answers(project, recipe, evidence), key=lambda one: one[:2])
     columns = [list(column) for column in zip(*found, strict=True)] or [[] for _ in range(7)]
     units, hashes, rows, before, after, told_before, told_after = columns
-    return Comparison(
-        units, hashes, rows, np.array(before), np.array(after), told_before, told_after
-    )
+    size = len(recipe.STATISTICS)
+    old, new = (np.array(side, dtype=float).reshape(-1, size) for side in (before, after))
+    return Comparison(units, hashes, rows, old, new, told_before, told_after)
 
 
 def _answers(project: Project, recipe: Any, evidence: Evidence) -> Iterator[tuple[Any, ...]]:
@@ -112,21 +109,22 @@ def lines(data: dict[str, Any]) -> list[str]:
     for kind in ("lost", "won"):
         shown.append(f"{kind.upper()} against {data['before']}: {data['counts'][kind]:,} rows")
         for row in data[kind][:SHOWN]:
-            shown += _example(row)
+            shown += _example(row, data["placed"])
     return shown
 
 
-def _example(row: dict[str, Any]) -> list[str]:
+def _example(row: dict[str, Any], placed: str | None) -> list[str]:
+    """Lines of a row; a text in which answers have a place is long and left out."""
     gold = " | ".join(dict.fromkeys(row["answers"])) or "no answer"
     return [
         f"  {row['unit']} · {row['id']}",
-        f"    Q       {row['question']}",
-        f"    gold    {gold}",
-        f"    before  {_told(row['before'])}",
-        f"    after   {_told(row['after'])}",
+        *(f"    {name:<9} {text}" for name, text in row["inputs"].items() if name != placed),
+        f"    gold      {gold}",
+        f"    before    {_told(row['before'])}",
+        f"    after     {_told(row['after'])}",
     ]
 
 
 def _told(side: dict[str, Any]) -> str:
     text = "no answer" if side["no_answer"] else side["text"]
-    return f"{text}   (score {side['score']:.0f}, probability {side['probability']:.2f})"
+    return f"{text}   (score {side['score']:.3g}, probability {side['probability']:.2f})"

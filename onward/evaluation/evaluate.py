@@ -5,6 +5,9 @@
     turn/evaluate/examples.json    worst, lost and won rows
     turn/scores.json               the same metrics for `dvc metrics diff`
 
+The candidate is the first challenger; the others, trained with other seeds, are scored beside it
+and say how much of a change is the luck of a seed.
+
 "Before" is the base where that is a version, and else the recipe's trivial baseline, which
 summary.json names and gives for every episode. Equal inputs give equal bytes: nothing here holds
 a time or a path.
@@ -56,28 +59,55 @@ def run(project: Project) -> None:
     rows = heldout(project, turn)
     folder = project.made("finetune")
     files.verify(folder)
-    model = folder / "model"
-    after = score_model(project, recipe, model, folder, rows, settings, "score candidate")
+    seeds = challengers(folder)
+    scored = [_challenger(project, recipe, folder, one, rows, settings) for one in seeds]
+    after = scored[0]
     baseline = trivial(recipe, rows, common(project, recipe, rows))
     base = _base(project, turn, recipe, rows, settings)
     before = base or baseline
+    compared = compare(recipe, rows, before, after)
     summary = {
         "schema": SCHEMA,
         "turn": turn.id,
         "candidate": files.sha256(folder / files.MANIFEST),
         "metric": recipe.PRIMARY,
         "before": turn.base.name if base else BASELINE,
-        "inputs_cut": _inputs_cut(recipe, model, folder, rows, settings),
+        "inputs_cut": _inputs_cut(recipe, folder / seeds[0]["model"], folder, rows, settings),
         "units": _units(recipe, turn, before, after, baseline),
+        "challengers": [
+            {"seed": one["seed"], "artifact": part.artifact, "scores": _primary(recipe, part)}
+            for one, part in zip(seeds, scored, strict=True)
+        ],
+        "slices": slices(recipe, compared),
+        **recipe.report(compared.rows, compared.predicted_after),
     }
-    compared = compare(recipe, rows, before, after)
-    summary["slices"] = slices(recipe, compared)
-    told = {"schema": SCHEMA, "before": summary["before"], **examples(recipe, compared)}
+    told = {"before": summary["before"], **examples(recipe, compared)}
     with files.building(project.made("evaluate"), replace=True, turn=turn.id) as made:
-        write_parts(made / "ledger.parquet", [baseline, *_different(base, after)])
+        write_parts(made / "ledger.parquet", _different([base] if base else [], scored))
         files.write_json(made / "summary.json", summary)
         files.write_json(made / "examples.json", told)
-    files.write_json(project.made("scores.json"), _flat(summary["units"]))
+    files.write_json(project.made("scores.json"), _flat(recipe, summary["units"]))
+
+
+def challengers(folder: Path) -> list[dict[str, Any]]:
+    """Seed and model's place of every challenger in turn/finetune; the candidate is the first.
+
+    A candidate made before there were several has one, in `model`.
+    """
+    spec = files.read_json(folder / "spec.json")
+    return spec.get("challengers") or [{"seed": spec.get("seed", 0), "model": "model"}]
+
+
+def _challenger(
+    project: Project,
+    recipe: ModuleType,
+    folder: Path,
+    one: Mapping[str, Any],
+    rows: Rows,
+    settings: Evaluate,
+) -> LedgerPart:
+    label = "score candidate" if one["model"] == "model" else f"score seed {one['seed']}"
+    return score_model(project, recipe, folder / one["model"], folder, rows, settings, label)
 
 
 def heldout(project: Project, turn: Turn) -> dict[str, list[Row]]:
@@ -143,9 +173,17 @@ def _base(
     return score_model(project, recipe, folder / "checkpoint", folder, rows, settings, label)
 
 
-def _different(base: LedgerPart | None, after: LedgerPart) -> list[LedgerPart]:
-    """The parts to keep: a candidate may be its base to the byte."""
-    return [after] if base is None or base.artifact == after.artifact else [base, after]
+def _different(base: list[LedgerPart], scored: list[LedgerPart]) -> list[LedgerPart]:
+    """The parts to keep, each artifact once: a candidate may be its base to the byte."""
+    return list({one.artifact: one for one in (*base, *scored)}.values())
+
+
+def _primary(recipe: ModuleType, part: LedgerPart) -> dict[str, float]:
+    """The primary metric per episode, and pooled as "all"."""
+    totals = {unit: part.total(unit) for unit in part.units()}
+    totals["all"] = np.sum(list(totals.values()), axis=0)
+    found = {unit: recipe.metrics(total)[recipe.PRIMARY] for unit, total in totals.items()}
+    return {unit: round(float(value), _DECIMALS) for unit, value in found.items()}
 
 
 def _units(
@@ -172,12 +210,12 @@ def _metrics(recipe: ModuleType, totals: Mapping[str, NDArray[np.float64]]) -> d
     return {"rows": int(found["after"]["n"]), **shown}
 
 
-def _flat(units: Mapping[str, Any]) -> dict[str, Any]:
+def _flat(recipe: ModuleType, units: Mapping[str, Any]) -> dict[str, Any]:
     return {
         unit: {
             "rows": told["rows"],
-            **{name: told["after"][name] for name in ("f1", "em")},
-            **{f"{name}_before": told["before"][name] for name in ("f1", "em")},
+            **{name: told["after"][name] for name in recipe.METRICS},
+            **{f"{name}_before": told["before"][name] for name in recipe.METRICS},
         }
         for unit, told in units.items()
     }

@@ -5,10 +5,10 @@ from __future__ import annotations
 from types import ModuleType
 from typing import Any
 
-import numpy as np
-
 from onward.evaluation.comparison import Comparison
 from onward.recipes.shapes import Prediction, Row
+
+SCHEMA = 2
 
 SHOWN = 20
 """How many of each kind."""
@@ -23,40 +23,46 @@ def examples(recipe: ModuleType, compared: Comparison) -> dict[str, Any]:
     """Examples as plain JSON; row hashes and ids lead to the whole rows.
 
     Returns:
-        length: LENGTH. worst: lowest score first, of equal ones the most confident. lost and won:
-        rows whose score fell or rose, the largest change first. Each at most SHOWN of {unit, row,
-        id, title, question, context, answers, before, after}; the two last are {text, score,
-        probability, no_answer}; the context is cut around the answer.
+        length: LENGTH. placed: the input in which answers have a place, or None. worst: lowest
+        score first, of equal ones the most confident. lost and won: rows whose score fell or
+        rose, the largest change first. Each at most SHOWN of {unit, row, id, title, inputs,
+        answers, before, after}; inputs are texts by the recipe's names, the placed one cut around
+        the answer; answers are the right ones; before and after are {text, score, probability,
+        no_answer}, with the score as the recipe's `row_scores` has it.
     """
-    before, after = (
-        np.asarray(recipe.metrics(statistics)[recipe.PRIMARY])
-        for statistics in (compared.before, compared.after)
-    )
+    before, after = (recipe.row_scores(made) for made in (compared.before, compared.after))
     told = [prediction["probability"] for prediction in compared.predicted_after]
     order = range(len(compared))
-    worst = sorted((n for n in order if after[n] < 100), key=lambda n: (after[n], -told[n]))
+    imperfect = (n for n in order if after[n] < recipe.PERFECT)
+    worst = sorted(imperfect, key=lambda n: (after[n], -told[n]))
     change = after - before
     lost = sorted((n for n in order if change[n] < 0), key=lambda n: (change[n], -told[n]))
     won = sorted((n for n in order if change[n] > 0), key=lambda n: (-change[n], -told[n]))
 
     def shown(numbers: list[int]) -> list[dict[str, Any]]:
-        return [_example(compared, n, float(before[n]), float(after[n])) for n in numbers[:SHOWN]]
+        scores = [(n, float(before[n]), float(after[n])) for n in numbers[:SHOWN]]
+        return [_example(recipe, compared, *one) for one in scores]
 
-    return {"length": LENGTH, "worst": shown(worst), "lost": shown(lost), "won": shown(won)}
+    found = {"worst": shown(worst), "lost": shown(lost), "won": shown(won)}
+    return {"schema": SCHEMA, "length": LENGTH, "placed": recipe.PLACED, **found}
 
 
-def _example(compared: Comparison, n: int, before: float, after: float) -> dict[str, Any]:
-    row = compared.rows[n]
+def _example(
+    recipe: ModuleType, compared: Comparison, n: int, before: float, after: float
+) -> dict[str, Any]:
+    row, told = compared.rows[n], compared.predicted_after[n]
     return {
         "unit": compared.units[n],
         "row": compared.hashes[n],
         "id": cut(row["id"]),
         "title": cut(row["title"] or ""),
-        "question": cut(row["question"]),
-        "context": cut(row["context"], _middle(row, compared.predicted_after[n])),
-        "answers": [cut(answer) for answer in row["answers"]],
+        "inputs": {
+            name: cut(text, _middle(row, told) if name == recipe.PLACED else 0)
+            for name, text in recipe.inputs(row).items()
+        },
+        "answers": [cut(answer) for answer in recipe.gold(row)],
         "before": _answer(compared.predicted_before[n], before),
-        "after": _answer(compared.predicted_after[n], after),
+        "after": _answer(told, after),
     }
 
 
@@ -70,7 +76,7 @@ def _answer(prediction: Prediction, score: float) -> dict[str, Any]:
 
 
 def _middle(row: Row, prediction: Prediction) -> int:
-    """Where in the context the answer is, the given one before the predicted one."""
+    """Where in the placed input the answer is, the given one before the predicted one."""
     return int(row["starts"][0] if row["starts"] else max(prediction["start"], 0))
 
 

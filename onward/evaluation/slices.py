@@ -1,13 +1,7 @@
-"""Scores by kind of question: where a model is weak, and where it changed.
-
->>> labels({"question": "In which year?", "context": "x " * 150, "answers": [], "title": None})
-{'question word': 'which', 'answer': 'none', 'answer length': 'none', 'context length': '100-199'}
-"""
+"""Scores by kind of row: where a model is weak, and where it changed."""
 
 from __future__ import annotations
 
-import re
-from bisect import bisect_right
 from collections import Counter
 from types import ModuleType
 from typing import Any
@@ -21,31 +15,15 @@ from onward.recipes.shapes import Row
 TITLES = 8
 """How many titles, those with most rows, are slices of their own."""
 
-_WORDS = ("who", "what", "when", "where", "which", "why", "how", "whose", "whom")
-_ANSWER = ((2, "1"), (4, "2-3"), (8, "4-7"), (None, "8+"))
-_CONTEXT = ((100, "0-99"), (200, "100-199"), (400, "200-399"), (None, "400+"))
 _DECIMALS = 4
-
-
-def labels(row: Row) -> dict[str, str]:
-    """Slice -> value of one row; lengths are in words. Titles are left to `slices`."""
-    words = re.findall(r"\w+", row["question"].lower())
-    answers = row["answers"]
-    return {
-        "question word": next((word for word in words if word in _WORDS), "other"),
-        "answer": "given" if answers else "none",
-        "answer length": _range(len(answers[0].split()), _ANSWER) if answers else "none",
-        "context length": _range(len(row["context"].split()), _CONTEXT),
-    }
-
-
-def _range(count: int, steps: tuple[tuple[int | None, str], ...]) -> str:
-    bounds = [bound for bound, _ in steps if bound is not None]
-    return steps[bisect_right(bounds, count)][1]
 
 
 def slices(recipe: ModuleType, compared: Comparison) -> list[dict[str, Any]]:
     """Every slice with its number of rows and the primary metric before and after, in percent.
+
+    Args:
+        recipe: its `slices` say which values a row has.
+        compared: all rows, answered before and after.
 
     Returns:
         {slice, value, rows, before, after, change}, by slice and then by value; of titles the
@@ -53,7 +31,7 @@ def slices(recipe: ModuleType, compared: Comparison) -> list[dict[str, Any]]:
     """
     members: dict[tuple[str, str], list[int]] = {}
     for at, row in enumerate(compared.rows):
-        for name, value in labels(row).items():
+        for name, value in recipe.slices(row).items():
             members.setdefault((name, value), []).append(at)
     members |= _titles(compared.rows)
     return [

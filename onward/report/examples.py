@@ -16,6 +16,7 @@ from typing import Any
 from onward import files
 from onward.errors import OnwardError
 from onward.evaluation.checks import episode_name
+from onward.evaluation.examples import SCHEMA
 from onward.project import Project
 
 SHOWN = 5
@@ -27,12 +28,16 @@ Pieces = list[tuple[str, str]]
 
 @dataclass(frozen=True)
 class Example:
-    """One row whose score changed. `context` is split around the right answer."""
+    """One row whose score changed.
+
+    Of its inputs the last one is `text`, split around the right answer where that has a place in
+    it; those before it are `heading`.
+    """
 
     unit: str
     id: str
-    question: str
-    context: tuple[str, str, str]
+    heading: tuple[str, ...]
+    text: tuple[str, str, str]
     right: tuple[str, ...]
     change: Pieces
     before: float
@@ -51,6 +56,8 @@ class Examples:
 def read(project: Project, candidate: str) -> Examples | None:
     """The examples of turn/evaluate, if they are this candidate's; None where they are not there.
 
+    Those of an older release are of another form and not shown either.
+
     What this does not cover: bytes changed by hand since; the gate verifies the folder, and here a
     page is drawn.
     """
@@ -61,18 +68,24 @@ def read(project: Project, candidate: str) -> Examples | None:
         found = files.read_json(folder / "examples.json")
     except OnwardError:
         return None
-    lost, won = (tuple(_example(e) for e in found[kind][:SHOWN]) for kind in ("lost", "won"))
+    if found.get("schema") != SCHEMA:
+        return None
+    placed = found["placed"] is not None
+    lost, won = (
+        tuple(_example(row, placed) for row in found[kind][:SHOWN]) for kind in ("lost", "won")
+    )
     before = "the trivial baseline" if found["before"] == "baseline" else found["before"]
     return Examples(before, lost, won)
 
 
-def _example(found: dict[str, Any]) -> Example:
+def _example(found: dict[str, Any], placed: bool) -> Example:
     before, after = found["before"], found["after"]
+    *heading, text = found["inputs"].values()
     return Example(
         unit=episode_name(found["unit"]),
         id=found["id"],
-        question=found["question"],
-        context=_around(found["context"], found["answers"]),
+        heading=tuple(heading),
+        text=_around(text, found["answers"] if placed else []),
         right=tuple(dict.fromkeys(found["answers"])),
         change=pieces(_told(before), _told(after)),
         before=before["score"],
@@ -85,7 +98,7 @@ def _told(answer: dict[str, Any]) -> str:
 
 
 def _around(context: str, answers: list[str]) -> tuple[str, str, str]:
-    """The context before, in and after the right answer nearest to its middle."""
+    """A text before, in and after the right answer nearest to its middle."""
     found = [
         (abs((match.start() + match.end()) / 2 - len(context) / 2), match.start(), match.end())
         for answer in answers

@@ -103,10 +103,8 @@ def test_a_first_turn_is_compared_with_the_stated_baseline(project: Project) -> 
     scores = files.read_json(project.made("scores.json"))
     assert scores["0002-new"] == {
         "rows": 12,
-        "f1": units["0002-new"]["after"]["f1"],
-        "em": units["0002-new"]["after"]["em"],
-        "f1_before": units["0002-new"]["baseline"]["f1"],
-        "em_before": units["0002-new"]["baseline"]["em"],
+        **{name: units["0002-new"]["after"][name] for name in extractive.METRICS},
+        **{f"{name}_before": units["0002-new"]["baseline"][name] for name in extractive.METRICS},
     }
 
 

@@ -42,7 +42,7 @@ def test_a_long_context_is_cut_around_the_answer() -> None:
         extractive,
         compared({"0001-a": [row("q", context, "HERE")]}, [("HERE",)], [("x",)]),
     )
-    text = found["worst"][0]["context"]
+    text = found["worst"][0]["inputs"]["context"]
     assert "HERE" in text and len(text) == LENGTH + 2 and text[0] == text[-1] == "…"
 
 

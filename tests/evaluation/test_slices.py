@@ -6,7 +6,7 @@ import pytest
 
 from onward.errors import MissingFiles
 from onward.evaluation.comparison import compare
-from onward.evaluation.slices import TITLES, labels, slices
+from onward.evaluation.slices import TITLES, slices
 from onward.recipes import extractive
 from tests.evaluation.comparisons import answered, compared, row
 
@@ -23,7 +23,7 @@ from tests.evaluation.comparisons import answered, compared, row
     ],
 )
 def test_question_words(question: str, word: str) -> None:
-    assert labels(row(question, "x"))["question word"] == word
+    assert extractive.slices(row(question, "x"))["question word"] == word
 
 
 @pytest.mark.parametrize(
@@ -32,7 +32,7 @@ def test_question_words(question: str, word: str) -> None:
      ("a b c d e f g", "4-7"), ("a b c d e f g h", "8+")],
 )  # fmt: skip
 def test_answer_lengths(answer: str, length: str) -> None:
-    found = labels(row("x", "a b c d e f g h", answer))
+    found = extractive.slices(row("x", "a b c d e f g h", answer))
     assert found["answer length"] == length
     assert found["answer"] == ("given" if answer else "none")
 
@@ -42,7 +42,7 @@ def test_answer_lengths(answer: str, length: str) -> None:
     [(1, "0-99"), (99, "0-99"), (100, "100-199"), (399, "200-399"), (400, "400+")],
 )
 def test_context_lengths(words: int, length: str) -> None:
-    assert labels(row("x", "a " * words))["context length"] == length
+    assert extractive.slices(row("x", "a " * words))["context length"] == length
 
 
 def test_each_slice_has_its_rows_and_scores() -> None:

@@ -11,17 +11,28 @@ import numpy as np
 from onward import files
 from onward.config import Gate
 from onward.episodes.turn import Base, Data, Named, Turn
-from onward.evaluation import verdicts
+from onward.evaluation import cells, verdicts
 from onward.evaluation.checks import Verdict
 from onward.evaluation.evidence import Budgets, Evidence, Side, Unit
 from onward.evaluation.gate import score_of
 from onward.evaluation.rule import decide
+from onward.evaluation.transfer import BASELINE, Cell
 from onward.project import Project
 from onward.recipes.extractive import STATISTICS
 from onward.registry import journal
 
 NOW = datetime(2026, 11, 22, 14, 2, tzinfo=UTC)
 CANDIDATE = "c" * 64
+CARD = {
+    "base": {"kind": "version", "name": "v3", "sha256": "0" * 64},
+    "learning": [{"episode": "0003-support", "manifest": "0" * 64}],
+    "data": {"md5": "5d41402abc4b2a76b9719d911017c592.dir", "size": 1, "nfiles": 1},
+    "revision": "1af8080aa0c1",
+    "parameters": {"strategy": {"rows": "replay", "term": "none", "structure": "single"},
+                   "finetune": {"tuning": "lora", "seed": 3}},
+    "latency": {"serving_p95_ms": 41.5, "serving_memory_mb": 310.0},
+    "environment": {"machine": {"cpu": "a processor", "gpus": []}},
+}  # fmt: skip
 GATE = Gate(margin=1.0, gain=1.0, resamples=2_000)
 
 
@@ -49,15 +60,35 @@ def turn(project: Project, known: list[str], learning: list[str], quarantined: i
     return made
 
 
-def version(project: Project, name: str, scores: dict[str, float], seq: int) -> str:
-    """A version with a card, and the pointer at it. Returns its manifest's sha256."""
+def cell(percent: float, rows: int = 200) -> Cell:
+    """Rows of which so many percent are answered rightly."""
+    right = np.arange(rows) < percent / 100 * rows
+    table = np.column_stack([np.ones(rows), right, right, np.zeros(rows), np.zeros(rows)])
+    return Cell(tuple(f"{n:05}" for n in range(rows)), table.astype(float))
+
+
+def version(
+    project: Project,
+    name: str,
+    scores: dict[str, float],
+    seq: int,
+    matrix: dict[tuple[str, str], float] | None = None,
+    **card: Any,
+) -> str:
+    """A version with a card, and the pointer at it. Returns its manifest's sha256.
+
+    `matrix` is what it carries: (version, episode) -> percent right.
+    """
     metrics: dict[str, Any] = {
         unit: {"f1": f1, "em": f1 - 9, "rows": 700} for unit, f1 in scores.items()
     }
     mean = sum(scores.values()) / len(scores)
     metrics["all"] = {"f1": mean, "em": mean - 9, "rows": 700 * len(scores)}
     with files.building(project.version(name)) as folder:
-        files.write_json(folder / "card.json", {"candidate": CANDIDATE, "metrics": metrics})
+        described = {"candidate": CANDIDATE, "metrics": metrics, **card}
+        files.write_json(folder / "card.json", described)
+        found = {key: cell(percent) for key, percent in (matrix or {}).items()}
+        files.write_bytes(folder / cells.ROWS_FILE, cells.to_bytes(found))
     manifest = files.sha256(project.version(name) / files.MANIFEST)
     pointer = {"schema": 1, "version": name, "seq": seq, "manifest": manifest, "line": {}}
     files.write_json(project.champion, pointer)
@@ -119,7 +150,7 @@ def append(project: Project, what: str, *, day: int = 22, **fields: Any) -> int:
     return int(line["seq"])
 
 
-def example(name: str, **changes: Any) -> dict[str, Any]:
+def example(name: str, *, question: str = "", context: str = "", **changes: Any) -> dict[str, Any]:
     """One row of examples.json."""
     answer = {"text": "in 1066", "score": 100.0, "probability": 0.8, "no_answer": False}
     return {
@@ -127,9 +158,12 @@ def example(name: str, **changes: Any) -> dict[str, Any]:
         "row": "r" * 64,
         "id": name,
         "title": "Normans",
-        "question": "When did the Normans win at Hastings?",
-        "context": "…Duke William II of Normandy conquered England at the Battle of Hastings "
-        "in 1066, and was crowned on Christmas Day of that year in Westminster Abbey.…",
+        "inputs": {
+            "question": question or "When did the Normans win at Hastings?",
+            "context": context
+            or "…Duke William II of Normandy conquered England at the Battle of Hastings in 1066, "
+            "and was crowned on Christmas Day of that year in Westminster Abbey.…",
+        },
         "answers": ["1066"],
         "before": answer,
         "after": {**answer, "text": "on Christmas Day", "score": 0.0},
@@ -142,7 +176,8 @@ def examples(project: Project, lost: list[dict[str, Any]], won: list[dict[str, A
     folder = project.made("evaluate")
     files.write_json(folder / "summary.json", {"candidate": CANDIDATE})
     files.write_json(
-        folder / "examples.json", {"before": "v7", "lost": lost, "won": won, "worst": []}
+        folder / "examples.json",
+        {"schema": 2, "before": "v7", "placed": "context", "lost": lost, "won": won, "worst": []},
     )
 
 
@@ -158,6 +193,8 @@ def lively(root: Path) -> Project:
         "promoted",
         day=3,
         version="v2",
+        episodes=[known[1]],
+        champion="v1",
         learning_change=5.2,
         worst_unit=known[0],
         worst_change=0.4,
@@ -177,6 +214,8 @@ def lively(root: Path) -> Project:
         "promoted",
         day=6,
         version="v3",
+        episodes=[known[2]],
+        champion="v2",
         learning_change=2.0,
         worst_unit=known[1],
         worst_change=-0.2,
@@ -186,6 +225,8 @@ def lively(root: Path) -> Project:
         "forced",
         day=8,
         version="v4",
+        episodes=[],
+        champion="v3",
         by="li",
         reason="law change",
         learning_change=3.0,
@@ -206,6 +247,8 @@ def lively(root: Path) -> Project:
         "promoted",
         day=12,
         version="v5",
+        episodes=[],
+        champion="v4",
         learning_change=2.2,
         worst_unit=known[1],
         worst_change=-0.3,
@@ -220,7 +263,14 @@ def lively(root: Path) -> Project:
         version="v4",
         withdraws=["d" * 64],
     )
-    version(project, "v4", {known[0]: 74.2, known[1]: 77.0, known[2]: 63.0}, seq=8)
+    matrix = {
+        **{("v1", known[0]): 70.0, ("v1", known[1]): 21.0, (BASELINE, known[1]): 6.0},
+        **{("v2", known[0]): 71.5, ("v2", known[1]): 75.5, ("v2", known[2]): 30.0},
+        **{("v3", known[0]): 75.5, ("v3", known[1]): 76.0, ("v3", known[2]): 64.0},
+        **{("v4", known[0]): 74.0, ("v4", known[1]): 77.0, ("v4", known[2]): 63.0},
+    }
+    scores = {known[0]: 74.2, known[1]: 77.0, known[2]: 63.0}
+    version(project, "v4", scores, 8, matrix, **CARD)
     units = [
         scored("0001-encyclopedia", 812, -4, known=True, seed=2),
         scored("0002-science", 700, 0.2, known=True, seed=3),
