@@ -166,7 +166,11 @@ def collect(project: Project, joint: str | None = None) -> Matrix:
             where=str(project.registry),
             fix=f"versions are {', '.join(one.name for one in known) or 'none yet'}",
         )
-    scores = {key: transfer.value(cell, line.score) for key, cell in shown.items()}
+    scores = {
+        key: transfer.value(cell, line.score)
+        for key, cell in shown.items()
+        if key[0] != transfer.BASELINE
+    }
     return Matrix(
         metric=_metric(recipe),
         versions=tuple(_described(project, one, line, at.version if at else "") for one in known),

@@ -18,7 +18,7 @@ import jinja2
 from onward import files
 from onward.evaluation.checks import episode_name, listed, signed
 from onward.project import Project
-from onward.report import examples, forest
+from onward.report import examples, forest, record
 from onward.report.facts import Facts, collect, sentence
 from onward.report.timeline import timeline
 from onward.report.words import outcome, worst
@@ -39,11 +39,11 @@ def write(project: Project, *, now: datetime | None = None) -> Path:
     candidate = str(facts.judged.line.get("candidate", "")) if facts.judged else ""
     shown = examples.read(project, candidate) if candidate else None
     path = project.root / "report" / "index.html"
-    files.write_text(path, render(facts, shown))
+    files.write_text(path, render(facts, shown, record.collect(project, facts.journal)))
     return path
 
 
-def render(facts: Facts, shown: examples.Examples | None) -> str:
+def render(facts: Facts, shown: examples.Examples | None, kept: record.Record) -> str:
     """The page as HTML: the same facts give the same bytes."""
     verdict = facts.judged.verdict if facts.judged else None
     css = _asset("page.css")
@@ -59,6 +59,7 @@ def render(facts: Facts, shown: examples.Examples | None) -> str:
             verdict=verdict,
             timeline=timeline(facts.journal),
             examples=shown,
+            record=kept,
             interval=f"{100 * (1 - 2 * verdict.level):.4g}" if verdict else "",
         )
     )

@@ -71,7 +71,9 @@ class Scatter:
 def scatter(project: Project, found: Matrix) -> Scatter:
     """The points of all versions that have both a score and a benchmark on this machine."""
     cards = {one.name: _card(project, one.name) for one in found.versions}
-    scored = [one for one in found.versions if any(v == one.name for v, _ in found.scores)]
+    timed = {name: latency for name, card in cards.items() if (latency := _latency(card))}
+    with_scores = {version for version, _ in found.scores}
+    scored = [one for one in found.versions if one.name in timed and one.name in with_scores]
     shared = [
         unit
         for unit in found.units
@@ -79,16 +81,10 @@ def scatter(project: Project, found: Matrix) -> Scatter:
     ]
     here = _machine(next((cards[one.name] for one in found.versions if one.serves), None))
     measured = []
-    for one in scored:
-        latency = (cards[one.name] or {}).get("latency") or {}
-        p95, memory = latency.get("serving_p95_ms"), latency.get("serving_memory_mb")
-        if not shared or p95 is None or memory is None:
-            continue
+    for one in scored if shared else []:
         score = sum(found.scores[one.name, unit] for unit in shared) / len(shared)
         same = _machine(cards[one.name]) == here
-        measured.append(
-            Measured(one.name, score, float(p95), float(memory), one.serves, same, one.forced)
-        )
+        measured.append(Measured(one.name, score, *timed[one.name], one.serves, same, one.forced))
     named = {one.version for one in measured}
     absent = tuple(one.name for one in found.versions if one.name not in named)
     plots = tuple(_plot(name, key, measured) for name, key in FACES) if measured else ()
@@ -114,6 +110,13 @@ def _card(project: Project, version: str) -> dict[str, Any] | None:
         return versions.card(project, version)
     except OnwardError:
         return None  # shown as absent
+
+
+def _latency(card: dict[str, Any] | None) -> tuple[float, float] | None:
+    """p95 in ms and memory in MB of what served; None where they were not measured."""
+    latency = (card or {}).get("latency") or {}
+    p95, memory = latency.get("serving_p95_ms"), latency.get("serving_memory_mb")
+    return None if p95 is None or memory is None else (float(p95), float(memory))
 
 
 def _machine(card: dict[str, Any] | None) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -126,8 +127,6 @@ def judged(units: list[Unit], *, champion: str | None, level: float = 0.05) -> V
         statistics=STATISTICS,
         subject="fp32 package, CPU",
     )
-    from dataclasses import replace
-
     found = decide(evidence, GATE, level, score_of("extractive"))
     return replace(found, evidence=evidence, settings=GATE.model_dump(mode="json"))
 
@@ -186,7 +185,7 @@ def lively(root: Path) -> Project:
     project = empty(root)
     known = ["0001-encyclopedia", "0002-science", "0003-support"]
     made = turn(project, known, ["0004-faq", "0005-legal"], quarantined=12)
-    first = [scored("0001-encyclopedia", 300, 0, known=False, seed=1)]
+    first = [replace(scored("0001-encyclopedia", 300, 0, known=False, seed=1), baseline=9.0)]
     keep(project, judged(first, champion=None), version="v1", turn_id="a", day=1)
     append(
         project,

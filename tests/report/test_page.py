@@ -28,7 +28,7 @@ TAGS = set(
 )
 ATTRIBUTES = set(
     "lang charset http-equiv content name class id datetime aria-labelledby aria-hidden aria-label "
-    "role width height x y x1 x2 y1 y2 cx cy r".split()
+    "role width height x y x1 x2 y1 y2 cx cy r fill-opacity".split()
 )
 
 
@@ -74,6 +74,31 @@ def test_the_page_of_a_lively_project(tmp_path: Path) -> None:
     assert page.tags.count("article") == 10
     assert "<del>in 1066</del><ins>no answer</ins>" in html
     assert "<mark>Westminster Abbey</mark>" in html
+
+
+def test_the_second_half_of_the_page(tmp_path: Path) -> None:
+    project = projects.lively(tmp_path)
+    page, html = _page(project)
+    assert html.count('<g class="now">') == 3 and html.count('<g class="before">') == 2
+    assert "v1 on science: F1 21.0 on 200 rows, not learned yet" in page.text
+    assert "v5 on support: never scored" in page.text
+    assert "forgetting +0.5 [" in page.text  # best 75.5, 76.0 and 64.0, now 74.0, 77.0 and 63.0
+    assert "v4 ● !" in page.text and "v5 ↩" in page.text
+    assert "p95, ms" in page.text and "41.5" in page.text and "310" in page.text
+    assert "Left out, because their files are not on this machine" in page.text
+    assert "replay x single x lora" in page.text and "version v3" in page.text
+    assert "<code>git checkout 1af8080aa0c1</code> <code>dvc checkout</code>" in html
+    assert "v3 is not on this machine" in page.text
+    assert page.tags.index("table") < page.tags.index("article")
+
+
+def test_a_damaged_matrix_is_told_and_the_page_is_drawn(tmp_path: Path) -> None:
+    project = projects.lively(tmp_path)
+    path = project.version("v4") / "matrix.parquet"
+    path.write_bytes(path.read_bytes()[:-9])
+    page, _ = _page(project)
+    assert "matrix.parquet is not a readable ledger" in page.text
+    assert page.tags.count("article") == 10
 
 
 def test_equal_facts_give_equal_bytes(tmp_path: Path) -> None:
@@ -160,6 +185,14 @@ def test_s07_markup_is_text(text: str, tmp_path: Path) -> None:
     projects.examples(project, [hostile] * 2, [hostile] * 2)
     projects.append(project, "rollback", by=text, reason=text, champion="v4", version="v3")
     files.write_json(project.error("prepare"), {"what": text, "fix": text})
+    files.remove(project.version("v4"))
+    cells_ = {("v4", text): 50.0, ("v1", text): 40.0, ("v4", "0002-science"): 50.0}
+    card = {name: {"name": text, "kind": text, "md5": text} for name in ("base", "data")}
+    card |= {"revision": text, "learning": [{"episode": text}], "candidate": text}
+    card |= {"parameters": {"strategy": {"rows": text}, "finetune": {"seed": text}}}
+    card |= {"latency": projects.CARD["latency"]}
+    projects.version(project, "v4", {text: 50.0}, 8, cells_, **card)
+    projects.append(project, "withdrawn", episode=text, reason=text)
     page, html = _page(project)
     assert set(page.tags) <= before | {"p"}
     assert page.attributes <= ATTRIBUTES
@@ -170,11 +203,16 @@ def test_s07_markup_is_text(text: str, tmp_path: Path) -> None:
         assert text not in html
 
 
-def test_every_expression_of_the_template_is_escaped() -> None:
+def test_every_expression_of_the_templates_is_escaped() -> None:
     from onward.report import page
 
-    template = page._asset("page.html")
-    assert re.findall(r"\|\s*safe", template) == ["| safe"]
-    assert "{{ css | safe }}" in template
-    assert "autoescape false" not in template
+    folder = Path(page.__file__).parent / "templates"
+    templates = {path.name: path.read_text() for path in folder.glob("*.html")}
+    assert set(templates) == {
+        "page.html", "matrix.html", "scatter.html", "turns.html", "lineage.html",
+    }  # fmt: skip
+    for name, template in templates.items():
+        assert re.findall(r"\|\s*safe", template) == ["| safe"] * (name == "page.html")
+        assert "autoescape" not in template
+    assert "{{ css | safe }}" in templates["page.html"]
     assert page._environment().autoescape is True
