@@ -152,11 +152,11 @@ class Bench:
         """Train with one seed and score the held-out rows: f1, em, examples per second."""
         from onward.evaluation.runner import TorchRunner
         from onward.evaluation.scorer import score
-        from onward.learning.finetune import save_model
+        from onward.learning.models import save
 
         trained = self.ours(rows, self.epochs, seed)
         model = self.folder / f"model-{seed}"
-        save_model(trained.model, self.source, model)
+        save(trained.model, self.source, model)
         runner = TorchRunner(model, threads=self.settings.threads)
         part = score(
             extractive,
@@ -200,7 +200,7 @@ class Bench:
             stopping=None,
             rate=RATE,
             epochs=epochs,
-            pad=self.tokenizer.pad_token_id,
+            collate=features.Collate(self.tokenizer.pad_token_id, extractive.TARGETS),
             work=work,
         )
         return trainer.fit(task, self.settings.model_copy(update={"seed": seed}))
@@ -212,7 +212,7 @@ class Bench:
 
         torch.set_num_threads(self.settings.threads)
         model = extractive.build(self.source, {})
-        windows = extractive.encode(rows, self.tokenizer, STOCK_WINDOW, labels=True)
+        windows = extractive.encode(rows, self.tokenizer, STOCK_WINDOW, labels=())
         args = transformers.TrainingArguments(
             output_dir=str(self.folder / "stock"),
             per_device_train_batch_size=STOCK_BATCH,

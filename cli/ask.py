@@ -2,60 +2,104 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated
+from types import ModuleType
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from cli.output import Json, answer, here
 from onward.errors import UsageError
 
+if TYPE_CHECKING:
+    from onward.project import Project
+    from onward.serving.ask import Answer
+
+Text = Annotated[str, typer.Argument(help="A question, or the text that the model is to judge.")]
+Context = Annotated[
+    str | None, typer.Option("--context", "-c", help="Extractive: the text to answer from.")
+]
+Pair = Annotated[
+    str | None, typer.Option("--pair", "-p", help="Others: the second text, where rows have one.")
+]
+File = Annotated[
+    Path | None, typer.Option("--file", "-f", help="A UTF-8 file in the place of the long text.")
+]
+Demo = Annotated[bool, typer.Option("--demo", help="Ask a held-out row of the first episode.")]
+
 
 def ask(
-    question: Annotated[str, typer.Argument(help="A question in plain words.")] = "",
-    context: Annotated[
-        str | None, typer.Option("--context", "-c", help="The text to answer from.")
-    ] = None,
-    file: Annotated[
-        Path | None, typer.Option("--file", "-f", help="A UTF-8 file to answer from.")
-    ] = None,
-    demo: Annotated[
-        bool, typer.Option("--demo", help="Ask a held-out question of the first episode.")
-    ] = False,
+    text: Text = "",
+    context: Context = None,
+    pair: Pair = None,
+    file: File = None,
+    demo: Demo = False,
     as_json: Json = False,
 ) -> None:
-    """Ask the champion about a context.
+    """Ask the champion.
 
-    The answer is a piece of the context and nothing else.
+    A piece of the context, labels or a number, as the project's recipe has it.
     """
-    if demo:
-        question, context = _held_out(question)
-    elif file is not None:
-        context = _text(file)
+    from onward import recipes
+    from onward.config import Identity, read
     from onward.serving.ask import ask as ask_champion
 
-    found = ask_champion(here(), question, context)
-    text = "no answer in the context" if found.no_answer else found.text
-    lines = [f"Q  {question}"] if demo else []
-    lines += [
-        f"{'A  ' if demo else ''}{text}",
-        f"   {found.probability:.0%} · {found.version} {found.variant} on {found.provider}",
-    ]
-    answer(as_json, {"question": question, **asdict(found)}, *lines)
+    project = here()
+    recipe = recipes.get(read(project.params, Identity).recipe)
+    given = {"context": context, "pair": pair}
+    if demo:
+        inputs = _held_out(project, recipe, text)
+    else:
+        inputs = _inputs(recipe, text, file) | {k: v for k, v in given.items() if v is not None}
+    found = ask_champion(project, inputs)
+    answer(as_json, found.to_json(), *_asked(found, demo), *_told(found, demo))
 
 
-def _held_out(question: str) -> tuple[str, str]:
+def _inputs(recipe: ModuleType, text: str, file: Path | None) -> dict[str, str]:
+    """TEXT is the recipe's first input; a file holds the last one that is needed."""
+    from onward.runtime import asking
+
+    needed = [name for name, needed in asking.names(recipe).items() if needed]
+    inputs = {needed[0]: text} if text or file is None or len(needed) > 1 else {}
+    if file is None:
+        return inputs
+    if needed[-1] in inputs:
+        raise UsageError(
+            "The text is given twice, once as a file",
+            where=str(file),
+            fix="`onward ask TEXT`, or `onward ask --file FILE`",
+        )
+    return {**inputs, needed[-1]: _text(file)}
+
+
+def _asked(found: Answer, demo: bool) -> list[str]:
+    """What the demo asked: the first of the row's texts."""
+    return [f"Q  {next(iter(found.inputs.values()))}"] if demo else []
+
+
+def _told(found: Answer, demo: bool) -> list[str]:
+    made = found.prediction
+    nothing = "no label" if found.vocabulary else "no answer in the context"
+    by = f"{found.version} {found.variant} on {found.provider}"
+    # A number comes without a probability.
+    sure = "" if "value" in made else f"{made['probability']:.0%} · "
+    lines = [f"{'A  ' if demo else ''}{nothing if made['no_answer'] else found.text}"]
+    if found.vocabulary:
+        lines += [f"   {one['probability']:.0%}  {one['text']}" for one in made["n_best"]]
+    return [*lines, f"   {sure}{by}"]
+
+
+def _held_out(project: Project, recipe: ModuleType, text: str) -> dict[str, str]:
     from onward.episodes.turn import Turn, rows
 
-    project = here()
     turn = Turn.read(project)
     first = [*turn.known_episodes, *turn.learning_episodes][0]
     for row in rows(project, first, "heldout"):
-        if row["answers"] and question in ("", row["question"]):
-            return row["question"], row["context"]
+        inputs: dict[str, str] = recipe.inputs(row)
+        if recipe.gold(row) and text in ("", next(iter(inputs.values()))):
+            return inputs
     raise UsageError(
-        f"Episode {first} holds out no such question", where=first, fix="ask with --context"
+        f"Episode {first} holds out no such row", where=first, fix="ask with a text of your own"
     )
 
 

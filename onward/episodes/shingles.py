@@ -22,7 +22,11 @@ What this does not cover: another wording of the same, a translation, a part of 
 from __future__ import annotations
 
 import re
+import zlib
 from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
 
 from onward.episodes.rows import normalised
 
@@ -33,6 +37,19 @@ SHORT = 200
 """Characters (normalised) from which words are compared."""
 
 CHARS, WORDS = 5, 3
+
+_WEIGHTS = np.array(
+    [
+        0x9E3779B97F4A7C15,
+        0xC2B2AE3D27D4EB4F,
+        0x165667B19E3779F9,
+        0xD6E8FEB86659FD93,
+        0xA0761D6478BD642F,
+        0xE7037ED1A0B428DB,
+    ],
+    np.uint64,
+)
+"""Odd numbers without a pattern: one a unit of a shingle, and a last one to begin with."""
 
 _SPACELESS = (
     "\u0e00-\u0eff\u0f00-\u0fff\u1000-\u109f\u1780-\u17ff"  # Thai, Lao, Tibetan, Burmese, Khmer
@@ -53,15 +70,31 @@ def kinds(text: str) -> tuple[Kind, ...]:
     return ("chars", "words") if len(text) < 2 * SHORT else ("words",)
 
 
-def shingles(text: str, kind: Kind) -> set[bytes]:
+def shingles(text: str, kind: Kind) -> set[str]:
     """The set of a normalised text's shingles; of one that is shorter than a shingle, itself."""
     if kind == "words":
         found = words(text)
-        last = max(len(found) - WORDS, 0)
-        return {" ".join(found[at : at + WORDS]).encode() for at in range(last + 1)}
-    wide = text.encode("utf-32-le")  # four bytes a character: slices need no further encoding
-    last = max(len(text) - CHARS, 0)
-    return {wide[4 * at : 4 * (at + CHARS)] for at in range(last + 1)}
+        return {" ".join(found[at : at + WORDS]) for at in range(max(len(found) - WORDS, 0) + 1)}
+    return {text[at : at + CHARS] for at in range(max(len(text) - CHARS, 0) + 1)}
+
+
+def hashes(text: str, kind: Kind) -> NDArray[np.uint32]:
+    """A 32-bit hash of each of a normalised text's shingles, repeated ones included.
+
+    A weighted sum of code points, or of the CRC-32 of words, modulo 2**64, of which the upper
+    half is kept (multilinear hashing, Thorup 2015, https://arxiv.org/abs/1504.06804).
+    """
+    if kind == "words":
+        parts = text.encode().split() if text.isascii() else [w.encode() for w in words(text)]
+        units, wide = np.fromiter(map(zlib.crc32, parts), np.uint64, len(parts)), WORDS
+    else:
+        units, wide = np.frombuffer(text.encode("utf-32-le"), np.uint32).astype(np.uint64), CHARS
+    wide = max(min(wide, len(units)), 1)
+    last = max(len(units) - wide, 0) + 1
+    found = np.full(last, _WEIGHTS[-1])
+    for at in range(min(wide, len(units))):
+        found += units[at : at + last] * _WEIGHTS[at]
+    return (found >> np.uint64(32)).astype(np.uint32)
 
 
 def similarity(one: str, other: str) -> float:

@@ -10,7 +10,7 @@ datasketch's own MinHashLSH keeps its tables in memory. Here one block of signat
 as sorted columns, so memory holds two blocks, whatever the number of rows.
 
 >>> import numpy as np
->>> one = sketch({b"a", b"b", b"c"})
+>>> one = sketch(np.array([3, 1, 4, 1, 5], np.uint32))
 >>> likely(np.stack([one, one]), np.stack([one]), 0.9)
 [(0, 0), (1, 0)]
 """
@@ -18,7 +18,6 @@ as sorted columns, so memory holds two blocks, whatever the number of rows.
 from __future__ import annotations
 
 import functools
-import zlib
 from typing import Any
 
 import numpy as np
@@ -44,6 +43,9 @@ all."""
 BEST = 5
 """Candidates a text that are compared by their shingles, the likeliest first."""
 
+_AT_ONCE = 10_000
+"""Shingles of a long text that are hashed at a time: 5 MB."""
+
 Signatures = NDArray[np.uint8]
 """[rows, PERMUTATIONS]."""
 
@@ -52,15 +54,16 @@ Signatures = NDArray[np.uint8]
 def _empty() -> Any:
     from datasketch import MinHash
 
-    # CRC-32 spreads well enough here: the library mixes it once more, and pairs are verified.
-    return MinHash(num_perm=PERMUTATIONS, seed=1, hashfunc=zlib.crc32, scheme="affine32")
+    # Shingles come hashed; the library mixes these numbers once more.
+    return MinHash(num_perm=PERMUTATIONS, seed=1, hashfunc=int, scheme="affine32")
 
 
-def sketch(shingles: set[bytes]) -> NDArray[np.uint8]:
-    """The signature [PERMUTATIONS] of a set of shingles."""
+def sketch(hashes: NDArray[np.uint32]) -> NDArray[np.uint8]:
+    """The signature [PERMUTATIONS] of the hashes of a text's shingles (`shingles.hashes`)."""
     made = _empty()
     made.clear()
-    made.update_batch(shingles)
+    for first in range(0, len(hashes), _AT_ONCE):
+        made.update_batch(hashes[first : first + _AT_ONCE].tolist())
     found: NDArray[np.uint8] = made.hashvalues.astype(np.uint8)
     return found
 

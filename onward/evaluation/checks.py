@@ -3,31 +3,35 @@
 >>> check = Check("harm", "0001-faq", FAILED, rows=812, change=-1.94, limit=-1.0)
 >>> sentence(check, "F1")
 'faq is forgotten: −1.9 F1 on 812 rows, limit −1.0'
+>>> probability(0.0002), probability(0.0386)
+('<.001', '.039')
 """
 
 from __future__ import annotations
 
 import re
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal
 
 from onward.evaluation.evidence import Evidence
+from onward.evaluation.resampling import Draws
 
 PASSED: Literal["✓"] = "✓"
 FAILED: Literal["✗"] = "✗"
 OPEN: Literal["?"] = "?"
-CheckKind = Literal["gain", "harm", "floor", "budget", "evidence"]
+CheckKind = Literal["gain", "harm", "slice", "floor", "budget", "evidence"]
 Mark = Literal["✓", "✗", "?"]
 Outcome = Literal["passed", "promoted", "refused", "undecided", "forced"]
 """What the accuracy gate lets on is passed; forced is a person's word against the rule's."""
 
-LEARNING = "learning"
+LEARNING, LABELS = "learning", "labels"
 P95, P95_CHANGE, MEMORY = "p95 ms", "p95 change %", "memory MB"
 WITHDRAWN = "candidate"
 """The unit of the one check of a candidate that is refused unscored."""
 
 _BECAUSE = {
     "harm": "forgot",
+    "slice": "forgot",
     "gain": "no gain",
     "floor": "too low",
     "budget": "over budget",
@@ -41,7 +45,8 @@ class Check:
 
     kind: CheckKind
     unit: str
-    """The episode's folder, LEARNING for the pooled learning rows, or a budget's name."""
+    """The episode's folder, "group NAME", LEARNING for the pooled learning rows, "SLICE: VALUE", or
+    a budget's name."""
     mark: Mark
     rows: int = 0
     old: float | None = None
@@ -52,9 +57,22 @@ class Check:
     high: float | None = None
     limit: float | None = None
     p: float | None = None
+    """Of "the truth is on the wrong side of the limit"; above it, for a budget."""
     rows_needed: int | None = None
     """For an open check: rows that would settle it with 80% power; None: no number would."""
     note: str = ""
+    p_change: float | None = None
+    """Two-sided, of "nothing changed", on the same rows."""
+    test: str = ""
+    """What gave the bounds, and what `p_change`."""
+    spread: tuple[float, float] | None = None
+    """The lowest and highest of what is compared, over all seeds that were trained."""
+
+    @staticmethod
+    def from_json(value: dict[str, Any]) -> Check:
+        """The check that `asdict` described; one of an earlier release lacks the later fields."""
+        spread = value.get("spread")
+        return Check(**{**value, "spread": (spread[0], spread[1]) if spread else None})
 
 
 @dataclass(frozen=True)
@@ -75,6 +93,8 @@ class Verdict:
     key: str = ""
     forced: str = ""
     """The reason that a person gave for promoting against the rule."""
+    challengers: tuple[int, ...] = ()
+    """Seeds that were trained, the candidate's first; empty: only one."""
     settings: dict[str, Any] = field(default_factory=dict)
     """The block `gate` that it was decided under."""
     evidence: Evidence | None = field(default=None, compare=False, repr=False)
@@ -93,6 +113,7 @@ class Verdict:
             "checks": [asdict(check) for check in self.checks],
             "reasons": list(self.reasons),
             "learning": list(self.learning),
+            "challengers": list(self.challengers),
         }
 
     @staticmethod
@@ -101,9 +122,10 @@ class Verdict:
         return Verdict(
             **{
                 **value,
-                "checks": tuple(Check(**check) for check in value["checks"]),
+                "checks": tuple(Check.from_json(check) for check in value["checks"]),
                 "reasons": tuple(value["reasons"]),
                 "learning": tuple(value["learning"]),
+                "challengers": tuple(value.get("challengers", ())),
             }
         )
 
@@ -137,12 +159,26 @@ class Verdict:
         """One or two words for the history: why it was not promoted; empty where it was."""
         for mark in (FAILED, OPEN):
             for check in self.checks:
-                if check.mark == mark and check.unit == WITHDRAWN:
-                    return "withdrawn"
                 if check.mark == mark:
-                    unclear = "looks worse" if looks_worse(check) else "too few rows"
-                    return _BECAUSE[check.kind] if mark == FAILED else unclear
+                    return _failed(check) if mark == FAILED else _unclear(check)
         return ""
+
+
+def _failed(check: Check) -> str:
+    named = {WITHDRAWN: "withdrawn", LABELS: "label vanished"}
+    return named.get(check.unit) or _BECAUSE[check.kind]
+
+
+def _unclear(check: Check) -> str:
+    if seeds_differ(check):
+        return "seeds differ"
+    return "looks worse" if looks_worse(check) else "too few rows"
+
+
+def seeds_differ(check: Check) -> bool:
+    """Whether the candidate passes an open check that the mean over the seeds does not."""
+    bounded = check.low is not None and check.limit is not None and check.low >= check.limit
+    return check.spread is not None and bounded and check.mark == OPEN and not check.rows_needed
 
 
 def looks_worse(check: Check) -> bool:
@@ -161,6 +197,23 @@ def listed(units: tuple[str, ...]) -> str:
     return " and ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)
 
 
+def probability(value: float) -> str:
+    """A p value: three decimals, or beyond what they show."""
+    if value < 0.001:
+        return "<.001"
+    return ">.999" if value > 0.999 else f"{value:.3f}".lstrip("0")
+
+
+def too_fine(draws: Draws) -> str:
+    """The note of a check whose level the resamples cannot show."""
+    return f"{draws.resamples:,} gate.resamples cannot show a level of {draws.level:.2g}"
+
+
+def unusable(check: Check) -> Check:
+    """A check whose numbers are not finite."""
+    return replace(check, mark=FAILED, old=None, new=None, change=None, note="is not finite")
+
+
 def signed(value: float) -> str:
     """+1.0 or −1.0, one decimal, with a true minus."""
     return f"{value:+.1f}".replace("-", "−")
@@ -171,7 +224,14 @@ def sentence(check: Check, metric: str, learning: tuple[str, ...] = ()) -> str:
     if check.kind == "evidence" or (check.new is None and check.change is None):
         return f"{_name(check, learning)}: {check.note}"
     parts = f"{_name(check, learning)} {_state(check)}: {_number(check, metric)}"
-    return "; ".join(part for part in (parts, check.note, _needs(check)) if part)
+    return "; ".join(part for part in (parts, _against(check), check.note, _needs(check)) if part)
+
+
+def _against(check: Check) -> str:
+    if check.mark != FAILED or check.p_change is None:
+        return ""
+    told = probability(check.p_change)
+    return f"p {told} against no change" if told[0] in "<>" else f"p = {told} against no change"
 
 
 def _name(check: Check, learning: tuple[str, ...]) -> str:
@@ -185,6 +245,7 @@ def _state(check: Check) -> str:
         return "is undecided"
     return {
         "harm": "is forgotten",
+        "slice": "is forgotten",
         "gain": "gains too little",
         "floor": "is too low",
         "budget": "is over its budget",
@@ -205,6 +266,8 @@ def _number(check: Check, metric: str) -> str:
 
 def _needs(check: Check) -> str:
     if check.mark != OPEN or check.kind == "budget":
+        return ""
+    if check.rows_needed is None and check.note:
         return ""
     if check.rows_needed is None:
         return "no number of rows would settle it at this value"

@@ -13,7 +13,10 @@ array([1., 0.])
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
+from operator import eq
 from typing import Literal
 
 import numpy as np
@@ -21,6 +24,8 @@ from numpy.typing import NDArray
 
 Array = NDArray[np.float64]
 Kind = Literal["accuracy", "final"]
+Which = Literal["new", "old"]
+DOUBLED = "has scored rows that are doubled or not in its test set"
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,10 +40,31 @@ class Side:
     provider: str = ""
     scorer: str = ""
 
+    @cached_property
+    def ordered(self) -> tuple[str, ...]:
+        """The row hashes, sorted."""
+        return tuple(sorted(self.rows))
+
     def aligned(self) -> Array:
         """Statistics [n, k] in the order of the row hashes."""
-        order = sorted(range(len(self.rows)), key=self.rows.__getitem__)
-        return np.asarray(self.statistics, dtype=np.float64)[order]
+        table = np.asarray(self.statistics, dtype=np.float64)
+        if self.rows == self.ordered:
+            return table
+        return table[sorted(range(len(self.rows)), key=self.rows.__getitem__)]
+
+    def problem(self, wanted: tuple[str, ...], width: int) -> str:
+        """Why it cannot be used for these rows, sorted; empty: it can."""
+        if self.ordered != wanted:
+            missing = len(set(wanted) - set(self.rows))
+            if missing:
+                return f"{missing} of {len(set(wanted))} rows were not scored"
+            return DOUBLED
+        if np.shape(self.statistics) != (len(self.rows), width):
+            return "has statistics that do not fit its rows"
+        if np.isfinite(self.statistics).all():
+            return ""
+        wrong = int((~np.isfinite(self.statistics)).any(axis=1).sum())
+        return f"{wrong} of {len(self.rows)} rows are not finite"
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,23 +80,50 @@ class Unit:
     old: Side | None = None
     baseline: float | None = None
     """The trivial baseline's score on these rows, in percent; needed for a first champion."""
+    group: str | None = None
+    """The group of small episodes it was opened in; known units of one group are pooled."""
+    seeds: tuple[Side | None, ...] = ()
+    """Every challenger's checkpoint on these rows, the candidate's first; empty: only one was
+    trained."""
+    slices: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """Slice -> its value for each of `rows`; "" where a row has none."""
 
-    def problem(self, which: Literal["new", "old"], width: int) -> str:
+    def side(self, which: Which) -> Side | None:
+        """The challenger's or the champion's rows."""
+        return self.new if which == "new" else self.old
+
+    def problem(self, which: Which, width: int) -> str:
         """Why this side cannot be used, in words that follow the unit's name; empty: it can."""
-        side = self.new if which == "new" else self.old
+        return self._problem(self.side(which), width)
+
+    def seed_problem(self, at: int, width: int) -> str:
+        """Why the challenger at this place cannot be used, as `problem`."""
+        return self._problem(self.seeds[at] if at < len(self.seeds) else None, width)
+
+    def _problem(self, side: Side | None, width: int) -> str:
         if not self.rows:
             return "has no test rows"
         if side is None:
             return "was not scored"
-        missing = len(set(self.rows) - set(side.rows))
-        if missing:
-            return f"{missing} of {len(set(self.rows))} rows were not scored"
-        if sorted(side.rows) != sorted(self.rows) or len(set(side.rows)) != len(side.rows):
-            return "has scored rows that are doubled or not in its test set"
-        if np.shape(side.statistics) != (len(side.rows), width):
-            return "has statistics that do not fit its rows"
-        wrong = int((~np.isfinite(side.statistics)).any(axis=1).sum())
-        return f"{wrong} of {len(side.rows)} rows are not finite" if wrong else ""
+        return side.problem(self._ordered, width) or (DOUBLED if self._doubled else "")
+
+    @cached_property
+    def _ordered(self) -> tuple[str, ...]:
+        return tuple(sorted(self.rows))
+
+    @cached_property
+    def _doubled(self) -> bool:
+        return any(map(eq, self._ordered, self._ordered[1:]))
+
+    def members(self, name: str) -> NDArray[np.str_]:
+        """A slice's value of each row, in the order of the row hashes; "" where it has none."""
+        values = self.slices.get(name, ())
+        if len(values) != len(self.rows):
+            values = ("",) * len(self.rows)
+        if self.rows != self._ordered:
+            order = sorted(range(len(self.rows)), key=self.rows.__getitem__)
+            values = tuple(values[at] for at in order)
+        return np.array(values, dtype=np.str_)
 
 
 @dataclass(frozen=True)
@@ -107,6 +160,12 @@ class Evidence:
     """Other candidates already judged in this turn."""
     problems: tuple[str, ...] = ()
     """What could not be loaded or scored, each a reason to refuse."""
+    right_or_wrong: bool = False
+    """Whether every row's own score is 0 or 100, so that counts say all."""
+    challengers: tuple[int, ...] = ()
+    """Seeds that were trained, the candidate's first; fewer than two: there is no spread."""
+    vanished: tuple[str, ...] = ()
+    """Labels that the champion gives and the candidate does not have."""
 
     @property
     def learning(self) -> tuple[str, ...]:

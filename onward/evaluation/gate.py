@@ -32,7 +32,15 @@ from onward.registry.versions import Champion
 
 __all__ = ["Check", "Verdict", "code", "decide", "judge", "nothing_to_do", "score_of"]
 
-CODE = ("statistics.py", "evidence.py", "rule.py")
+CODE = (
+    "budgets.py",
+    "comparing.py",
+    "evidence.py",
+    "proportions.py",
+    "resampling.py",
+    "rule.py",
+    "statistics.py",
+)
 """What can change a decision; the scorer's own hash covers how rows are scored."""
 
 
@@ -131,7 +139,7 @@ def _key(
         {
             "candidate": candidate,
             "champion": champion.manifest if champion else None,
-            "tests": {u.episode: [u.known, u.learning, sorted(u.rows)] for u in units},
+            "tests": {u.episode: [u.known, u.learning, u.group, sorted(u.rows)] for u in units},
             "scorer": _scorer(project, turn),
             "settings": settings.model_dump(),
             "code": code(),

@@ -10,14 +10,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from types import ModuleType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from onward import files, recipes
 from onward.episodes import turn as turns
+from onward.episodes.folders import manifest_of
 from onward.episodes.turn import Turn
 from onward.errors import NotFinite
+from onward.evaluation import baseline
 from onward.evaluation.evidence import Evidence, Kind, Side, Unit
 from onward.evaluation.sides import Accuracy, Final
 from onward.project import Project
@@ -37,6 +39,8 @@ class Heldout:
     known: bool
     learning: bool
     rows: dict[str, Row]
+    group: str | None = None
+    """The group of small episodes that it was opened in."""
 
 
 def tests(project: Project, turn: Turn, champion: Champion | None) -> list[Heldout]:
@@ -53,7 +57,8 @@ def tests(project: Project, turn: Turn, champion: Champion | None) -> list[Heldo
         rows = {row_hash(recipe, r): r for r in turns.rows(project, episode, "heldout")}
         if rows or episode in named:  # else a later episode has replaced every row of it
             learning = episode in turn.learning_episodes
-            found.append(Heldout(episode, episode in known, learning, rows))
+            group = manifest_of(project, episode).get("group")
+            found.append(Heldout(episode, episode in known, learning, rows, group))
     return found
 
 
@@ -73,22 +78,26 @@ def gather(
     """
     recipe = recipes.get(turn.recipe)
     sides = Final(project, candidate) if kind == "final" else Accuracy(project, candidate)
-    new = sides.challenger()
+    new, seeds = sides.challenger(), sides.challengers()
     evidence = Evidence(
         kind=kind,
         turn=turn.id,
         candidate=candidate,
         champion=champion.version if champion else None,
-        units=tuple(_unit(test, new) for test in units),
+        units=tuple(_unit(recipe, test, new, list(seeds.values())) for test in units),
         budgets=sides.budgets(champion),
         recipe=turn.recipe,
         statistics=tuple(recipe.STATISTICS),
         metric=str(recipe.PRIMARY).upper(),
         subject=sides.subject,
         tries=tries(project, turn.id, candidate),
+        right_or_wrong=bool(recipe.RIGHT_OR_WRONG),
+        challengers=tuple(seeds),
+        vanished=vanished(project, turn, champion) if champion else (),
     )
     if champion is None:
-        return replace(evidence, units=_with_baselines(recipe, evidence.units, units))
+        learned = baseline.common(project, recipe, (*turn.known_episodes, *turn.learning_episodes))
+        return replace(evidence, units=_with_baselines(recipe, evidence.units, units, learned))
     rows = {test.episode: list(test.rows.values()) for test in units if test.rows}
     try:
         old = sides.champion(champion, recipe, rows, new)
@@ -107,9 +116,54 @@ def tries(project: Project, turn: str, candidate: str) -> int:
     return len(judged - {candidate})
 
 
-def _unit(test: Heldout, part: LedgerPart) -> Unit:
+def vanished(project: Project, turn: Turn, champion: Champion) -> tuple[str, ...]:
+    """The champion's labels that the candidate lacks, but those that only withdrawn episodes had.
+
+    Rows are read only where a label is gone and an episode that the champion learned, too.
+    """
+    had, has = (
+        files.read_json(folder / "spec.json").get("labels") or []
+        for folder in (champion.folder, project.made("finetune"))
+    )
+    gone = sorted(set(had) - set(has))
+    learned = {str(line["episode"]) for line in champion.card["learned"]}
+    withdrawn = learned & set(journal.withdrawn_episodes(project))
+    if not gone or not withdrawn:
+        return tuple(gone)
+    recipe = recipes.get(turn.recipe)
+    kept = {
+        label
+        for episode in sorted(learned - withdrawn)
+        for side in ("train", "heldout")
+        for row in turns.rows(project, episode, side)
+        for label in recipe.gold(row)
+    }
+    return tuple(label for label in gone if label in kept)
+
+
+def _unit(
+    recipe: ModuleType, test: Heldout, new: LedgerPart, seeds: Sequence[LedgerPart | None]
+) -> Unit:
     rows = tuple(sorted(test.rows))
-    return Unit(test.episode, test.known, test.learning, rows, _side(part, test.episode, rows))
+    return Unit(
+        test.episode,
+        test.known,
+        test.learning,
+        rows,
+        new=_side(new, test.episode, rows),
+        group=test.group,
+        seeds=tuple(None if s is None else _side(s, test.episode, rows) for s in seeds),
+        slices=_slices(recipe, [test.rows[hashed] for hashed in rows]),
+    )
+
+
+def _slices(recipe: ModuleType, rows: Sequence[Row]) -> dict[str, tuple[str, ...]]:
+    """Slice -> its value of each row; "" where a row has none."""
+    found = [recipe.slices(row) for row in rows]
+    return {
+        name: tuple(values.get(name, "") for values in found)
+        for name in sorted({name for values in found for name in values})
+    }
 
 
 def _side(part: LedgerPart, unit: str, rows: tuple[str, ...]) -> Side | None:
@@ -135,11 +189,11 @@ def _with_champion(units: tuple[Unit, ...], old: LedgerPart) -> tuple[Unit, ...]
 
 
 def _with_baselines(
-    recipe: ModuleType, units: tuple[Unit, ...], given: Sequence[Heldout]
+    recipe: ModuleType, units: tuple[Unit, ...], given: Sequence[Heldout], learned: Any
 ) -> tuple[Unit, ...]:
     measured = []
     for unit, test in zip(units, given, strict=True):
-        made = [recipe.statistics(row, recipe.baseline(row)) for row in test.rows.values()]
+        made = [recipe.statistics(row, recipe.baseline(row, learned)) for row in test.rows.values()]
         total = np.sum(made, axis=0) if made else np.zeros(len(recipe.STATISTICS))
         measured.append(replace(unit, baseline=float(recipe.metrics(total)[recipe.PRIMARY])))
     return tuple(measured)

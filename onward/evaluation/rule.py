@@ -1,11 +1,13 @@
 """The gate's rule: a pure function from evidence to a verdict, defined for any evidence.
 
     d = mean paired change on the same rows, new minus champion; L, H one-sided bounds at `level`.
-    Harm, every known unit:       ✓ L >= -margin   ✗ H < -margin   else ?
+    Harm, every known unit/group: ✓ L >= -margin   ✗ H < -margin   else ?
+    Slices, all known rows:       ✗ H < -margin under Holm, never ?
     Gain, learning rows pooled:   ✓ L >= gain      ✗ H < gain      else ?   ✗ nothing to gain
     First champion, each unit:    ✓ L >= floor     ✗ H < floor     else ?   ✗ floor <= baseline
     Budgets, final gate:          ✓ H <= limit     ✗ L > limit     else ?
-    Fewer rows than min_rows: ?   Missing or not finite: ✗
+    Fewer rows than min_rows: ?   ✓ but the mean over the seeds misses the limit: ?
+    Missing (row, unit, seed), not finite, a label that vanished: ✗
     Any ✗: refused.  Else any ?: undecided.  Else passed (accuracy gate) or promoted (final gate).
 
 A known unit passes only if all do, so harm needs no correction for many units; a turn's further
@@ -21,15 +23,15 @@ import math
 from collections.abc import Iterator
 from dataclasses import replace
 
+import numpy as np
+
 from onward.config import Gate
-from onward.evaluation import statistics
+from onward.evaluation import budgets, statistics
 from onward.evaluation.checks import (
     FAILED,
+    LABELS,
     LEARNING,
-    MEMORY,
     OPEN,
-    P95,
-    P95_CHANGE,
     PASSED,
     Check,
     CheckKind,
@@ -38,9 +40,13 @@ from onward.evaluation.checks import (
     Verdict,
     episode_name,
     sentence,
+    signed,
+    too_fine,
+    unusable,
 )
-from onward.evaluation.evidence import Evidence, Unit
-from onward.evaluation.statistics import Array, Draws, Interval, Score
+from onward.evaluation.comparing import TANGO, WILSON, Change, Rows
+from onward.evaluation.evidence import Evidence, Unit, Which
+from onward.evaluation.statistics import Interval, Score
 
 __all__ = ["Check", "Verdict", "decide", "level_of"]
 
@@ -77,6 +83,7 @@ def decide(evidence: Evidence, settings: Gate, level: float, score: Score) -> Ve
         metric=evidence.metric,
         subject=evidence.subject,
         learning=evidence.learning,
+        challengers=evidence.challengers,
         settings=settings.model_dump(),
         evidence=evidence,
     )
@@ -94,150 +101,196 @@ class _Rule:
     """One decision: what every check needs, held once."""
 
     def __init__(self, evidence: Evidence, settings: Gate, level: float, score: Score) -> None:
-        self.evidence, self.settings, self.level, self.score = evidence, settings, level, score
+        self.evidence, self.settings, self.level = evidence, settings, level
         self.width = len(evidence.statistics)
-        self.draws = Draws(settings.resamples, level, settings.seed)
+        self.rows = Rows(evidence, settings, level, score)
+        self.problems = {id(unit): self._unit_problem(unit) for unit in evidence.units}
 
     def checks(self) -> Iterator[Check]:
         """Every check of this evidence, in the order of the table."""
+        yield from self.whole()
+        first = self.evidence.champion is None
+        if first:
+            yield from (self.floor(name, units) for name, units in self._grouped(known=False))
+        else:
+            yield self.gain([unit for unit in self.evidence.units if unit.learning])
+            yield from (self.harm(name, units) for name, units in self._grouped(known=True))
+            yield from self.slices()
+        if self.evidence.kind == "final":
+            draws, given = self.rows.draws, self.evidence.budgets
+            yield from budgets.checks(given, self.settings, draws, champion=not first)
+
+    def whole(self) -> Iterator[Check]:
+        """Why the evidence cannot be judged at all."""
         units = self.evidence.units
         for problem in self.evidence.problems:
             yield Check("evidence", "evidence", FAILED, note=problem)
         if len({unit.name for unit in units}) != len(units) or not units:
             note = "one episode twice" if units else "no episode to judge it on"
             yield Check("evidence", "evidence", FAILED, note=note)
-        if self.evidence.champion is None:
-            yield from (self.floor(unit) for unit in units)
-        else:
-            yield self.gain([unit for unit in units if unit.learning])
-            yield from (self.harm(unit) for unit in units if unit.known)
-        if self.evidence.kind == "final":
-            yield from self.budgets()
+        if self.evidence.vanished:
+            had = ", ".join(repr(label) for label in self.evidence.vanished)
+            note = f"vanished: {self.evidence.champion} has {had}, the candidate does not"
+            yield Check("evidence", LABELS, FAILED, note=note)
 
     def gain(self, units: list[Unit]) -> Check:
         """The learning rows of all units pooled; rows are resampled within their unit."""
         problem = self._problems(units) if units else "no learning rows"
         if problem:
             return Check("gain", LEARNING, FAILED, limit=self.settings.gain, note=problem)
-        check, found = self._change("gain", LEARNING, units, self.settings.gain)
-        distance = found.value - self.settings.gain
-        check = self._settle(check, found, distance)
-        top = 100 - self.settings.gain
-        if check.rows >= self.settings.min_rows and (check.old or 0.0) > top:
+        found = self.rows.change([(unit, None) for unit in units])
+        distance = found.interval.value - self.settings.gain
+        check = self._settle(self._check("gain", LEARNING, found), found.interval, distance, units)
+        if check.rows < self.settings.min_rows:
+            return check
+        if (check.old or 0.0) > 100 - self.settings.gain:
             note = f"nothing to gain, the champion has {check.old:.1f} already"
-            return replace(check, mark=FAILED, note=note)
+            return replace(check, mark=FAILED, note=note, rows_needed=None)
+        if not found.moved and found.interval.flag == "":
+            note = "every row scores as before, and a tie is not a win"
+            return replace(check, mark=FAILED, note=note, rows_needed=None)
         return check
 
-    def harm(self, unit: Unit) -> Check:
-        """One known unit's change against the margin."""
-        limit = -self.settings.margin
-        problem = self._problems([unit])
+    def harm(self, name: str, units: list[Unit]) -> Check:
+        """A known unit's or group's change against the margin."""
+        problem = self._problems(units)
         if problem:
-            return Check("harm", unit.name, FAILED, limit=limit, note=problem)
-        check, found = self._change("harm", unit.name, [unit], limit)
-        return self._settle(check, found, self.settings.margin)
+            return Check("harm", name, FAILED, limit=-self.settings.margin, note=problem)
+        found = self.rows.change([(unit, None) for unit in units])
+        check = self._check("harm", name, found)
+        return self._settle(check, found.interval, self.settings.margin, units)
 
-    def floor(self, unit: Unit) -> Check:
-        """One unit's score against the floor, which must lie above the trivial baseline."""
+    def floor(self, name: str, units: list[Unit]) -> Check:
+        """A unit's or group's score against the floor, which lies above the trivial baseline."""
         floor = self.settings.floor
-        problem = unit.problem("new", self.width) or _floor_problem(floor, unit.baseline)
-        if problem:
-            return Check("floor", unit.name, FAILED, limit=floor, note=problem)
-        new = _statistics(unit, "new")
-        found = statistics.single([new], self.score, self.draws)
-        check = Check("floor", unit.name, OPEN, rows=len(new), new=found.value, limit=floor)
-        return self._settle(check, found, found.value - floor)
-
-    def budgets(self) -> Iterator[Check]:
-        """Latency at the serving shape, absolute and against the champion, and memory."""
-        given, settings = self.evidence.budgets, self.settings
-        new = statistics.p95(given.new_ms, self.draws)
-        timings = len(given.new_ms)
-        yield self._within(
-            Check("budget", P95, OPEN, timings, new=new.value, limit=settings.p95_ms), new
+        problem = self._problems(units) or next(
+            filter(None, (_floor_problem(floor, unit.baseline) for unit in units)), ""
         )
-        if self.evidence.champion is not None and given.compared:
-            change = statistics.p95_change(given.new_ms, given.old_ms, self.draws)
-            old = statistics.p95(given.old_ms, self.draws)
-            check = Check(
-                "budget", P95_CHANGE, OPEN, min(timings, len(given.old_ms)), old.value, new.value
-            )
-            limit = settings.p95_change_percent
-            yield self._within(replace(check, change=change.value, limit=limit), change)
-        yield self._memory(given.memory_mb)
+        if problem:
+            return Check("floor", name, FAILED, limit=floor, note=problem)
+        found = self.rows.alone(units)
+        check = Check("floor", name, OPEN, found.rows, new=found.new, limit=floor, test=found.test)
+        return self._settle(check, found.interval, found.interval.value - floor, units)
 
-    def _memory(self, used: float | None) -> Check:
-        limit = self.settings.memory_mb
-        if used is None or not math.isfinite(used):
-            return Check("budget", MEMORY, FAILED, limit=limit, note="was not measured")
-        return Check("budget", MEMORY, PASSED if used <= limit else FAILED, new=used, limit=limit)
+    def slices(self) -> Iterator[Check]:
+        """Each slice over all known rows: never open, and failed only where Holm lets it."""
+        known = [unit for unit in self.evidence.units if unit.known]
+        if self._problems(known):
+            return
+        found = list(self._slices(known))
+        harmed = [change.interval.p_above(-self.settings.margin) for _, change in found]
+        for (name, change), bad in zip(found, statistics.holm(harmed, self.level), strict=True):
+            check, interval = self._check("slice", name, change), change.interval
+            p = interval.p_below(-self.settings.margin)
+            check = replace(check, low=interval.low, high=interval.high, p=p)
+            yield replace(check, mark=FAILED if bad else PASSED)
+
+    def _slices(self, known: list[Unit]) -> Iterator[tuple[str, Change]]:
+        """Slices with rows enough to be judged, and not all of them."""
+        every = sum(len(unit.rows) for unit in known)
+        for name in sorted({name for unit in known for name in unit.slices}):
+            members = [unit.members(name) for unit in known]
+            for value in sorted({str(v) for found in members for v in np.unique(found)} - {""}):
+                masks = [found == value for found in members]
+                if self.settings.min_rows <= sum(int(mask.sum()) for mask in masks) < every:
+                    change = self.rows.change(list(zip(known, masks, strict=True)))
+                    if change.interval.flag == "":
+                        yield f"{name}: {value}", change
+
+    def _grouped(self, *, known: bool) -> list[tuple[str, list[Unit]]]:
+        """Units, those of one group together; only known ones where asked for."""
+        found: dict[str, list[Unit]] = {}
+        for unit in self.evidence.units:
+            if unit.known or not known:
+                name = f"group {unit.group}" if unit.group else unit.name
+                found.setdefault(name, []).append(unit)
+        return list(found.items())
 
     def _problems(self, units: list[Unit]) -> str:
         for unit in units:
-            for which in ("new", "old"):
-                problem = unit.problem(which, self.width)
-                if problem:
-                    name = f"{episode_name(unit.name)} " if len(units) > 1 else ""
-                    side = "the challenger" if which == "new" else "the champion"
-                    return f"{name}{problem} ({side})"
+            problem = self.problems[id(unit)]
+            if problem:
+                return f"{episode_name(unit.name)} {problem}" if len(units) > 1 else problem
         return ""
 
-    def _change(
-        self, kind: CheckKind, name: str, units: list[Unit], limit: float
-    ) -> tuple[Check, Interval]:
-        """The paired change on the rows of `units`, not yet marked."""
-        pairs = [(_statistics(unit, "new"), _statistics(unit, "old")) for unit in units]
-        found = statistics.paired(pairs, self.score, self.draws)
-        new, old = (
-            statistics.pooled([pair[side] for pair in pairs], self.score) for side in (0, 1)
-        )
-        rows = sum(len(pair[0]) for pair in pairs)
-        check = Check(
-            kind, name, OPEN, rows=rows, old=old, new=new, change=found.value, limit=limit
-        )
-        return check, found
+    def _unit_problem(self, unit: Unit) -> str:
+        """The first thing that is wrong with any side of a unit."""
+        sides: dict[Which, str] = {"new": "the challenger", "old": "the champion"}
+        if self.evidence.champion is None:
+            del sides["old"]
+        for which, name in sides.items():
+            problem = unit.problem(which, self.width)
+            if problem:
+                return f"{problem} ({name})" if len(sides) > 1 else problem
+        for at, seed in enumerate(self.evidence.challengers[: self._seeds()]):
+            problem = unit.seed_problem(at, self.width)
+            if problem:
+                return f"{problem} (seed {seed})"
+        return ""
 
-    def _settle(self, check: Check, found: Interval, distance: float) -> Check:
+    def _seeds(self) -> int:
+        """How many challengers there are to compare."""
+        given = len(self.evidence.challengers)
+        return given if given > 1 else 0
+
+    def _check(self, kind: CheckKind, name: str, found: Change) -> Check:
+        """A change on some rows, not yet marked."""
+        limit = self.settings.gain if kind == "gain" else -self.settings.margin
+        return Check(
+            kind,
+            name,
+            OPEN,
+            rows=found.rows,
+            old=found.old,
+            new=found.new,
+            change=found.interval.value,
+            limit=limit,
+            p_change=found.p_change,
+            test=found.test,
+        )
+
+    def _settle(self, check: Check, found: Interval, distance: float, units: list[Unit]) -> Check:
         """Mark a check that must lie at or above its limit.
 
         `distance` is how far from the limit the truth is taken to lie, for the rows needed.
         """
         if found.flag == statistics.NOT_FINITE:
-            return _unusable(check)
+            return unusable(check)
         limit, least = check.limit or 0.0, self.settings.min_rows
         mark: Mark = OPEN
         if check.rows >= least and not found.flag:
             mark = PASSED if found.low >= limit else FAILED if found.high < limit else OPEN
         check = replace(check, mark=mark, low=found.low, high=found.high, p=found.p_below(limit))
-        if mark != OPEN:
+        check = self._spread(check, found.value, units)
+        if check.mark != OPEN or mark != OPEN:
             return check
-        needed = statistics.rows_needed(check.rows, found.error, distance, self.level)
+        needed = statistics.rows_needed(
+            check.rows, found.error, distance, self.level, 0.0 if _counted(check) else 100.0
+        )
         if check.rows < least:
             note = f"fewer than gate.min_rows, {least}"
             return replace(check, rows_needed=max(least, needed or 0), note=note)
         if found.flag:
-            return replace(check, note=self._too_fine())
+            return replace(check, note=too_fine(self.rows.draws))
         return replace(check, rows_needed=None if needed is None else max(least, needed))
 
-    def _within(self, check: Check, found: Interval) -> Check:
-        """Mark a budget, which must lie at or below its limit."""
-        if found.flag in (statistics.NOT_FINITE, statistics.NO_ROWS):
-            return replace(_unusable(check), note="was not measured")
-        limit = check.limit or 0.0
-        mark: Mark = OPEN
-        if not found.flag:
-            mark = PASSED if found.high <= limit else FAILED if found.low > limit else OPEN
-        note = ""
-        if found.flag == statistics.FEW_TIMINGS:
-            note = f"fewer than {statistics.MIN_TIMINGS} timings: raise benchmark.min_repeats"
-        elif found.flag:
-            note = self._too_fine()
-        return replace(
-            check, mark=mark, low=found.low, high=found.high, p=found.p_above(limit), note=note
-        )
+    def _spread(self, check: Check, value: float, units: list[Unit]) -> Check:
+        """With what the other seeds came to; a candidate that is only lucky stays open."""
+        if not self._seeds():
+            return check
+        every = self.rows.seeds(units, value)
+        mean = math.fsum(every) / len(every)
+        check = replace(check, spread=(min(every), max(every)))
+        if check.mark != PASSED or mean >= (check.limit or 0.0):
+            return check
+        told = f"{mean:.1f}" if check.kind == "floor" else signed(mean)
+        note = f"it passes, but the mean of {len(every)} seeds, {told}, does not reach the limit"
+        return replace(check, mark=OPEN, note=note)
 
-    def _too_fine(self) -> str:
-        return f"{self.settings.resamples:,} gate.resamples cannot show a level of {self.level:.2g}"
+
+def _counted(check: Check) -> bool:
+    """Whether its bounds come from counts, which need no row more than there are."""
+    return check.test.startswith((TANGO, WILSON))
 
 
 def _floor_problem(floor: float, baseline: float | None) -> str:
@@ -246,13 +299,3 @@ def _floor_problem(floor: float, baseline: float | None) -> str:
     if floor > baseline:
         return ""
     return f"gate.floor is {floor:g}, but the trivial baseline reaches {baseline:.1f}"
-
-
-def _unusable(check: Check) -> Check:
-    return replace(check, mark=FAILED, old=None, new=None, change=None, note="is not finite")
-
-
-def _statistics(unit: Unit, which: str) -> Array:
-    side = unit.new if which == "new" else unit.old
-    assert side is not None  # noqa: S101 - `Unit.problem` was asked before
-    return side.aligned()

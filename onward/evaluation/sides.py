@@ -41,6 +41,24 @@ class Accuracy:
         named = {self.candidate, fingerprint(self.project.made("finetune") / "model")}
         return _part(self.made, named, "torch", "evaluate")
 
+    def challengers(self) -> dict[int, LedgerPart | None]:
+        """Seed -> what the stage evaluate made of it, the candidate's first; None: nothing.
+
+        Empty where one seed alone was trained.
+        """
+        finetuned = self.project.made("finetune")
+        trained = files.read_json(finetuned / "spec.json").get("challengers", [])
+        if len(trained) < 2:
+            return {}
+        parts = {
+            part.artifact: part
+            for part in _parts(self.made, "evaluate")
+            if part.provider == "torch"
+        }
+        return {
+            int(one["seed"]): parts.get(fingerprint(finetuned / one["model"])) for one in trained
+        }
+
     def budgets(self, champion: Champion | None) -> Budgets:
         """None are asked for at this gate."""
         return Budgets()
@@ -79,6 +97,10 @@ class Final:
         self.variant = str(self.report["variant"])
         device = str(self.report["provider"]).removeprefix("onnx-")
         self.subject = f"{self.variant} package, {device.upper()}"
+
+    def challengers(self) -> dict[int, LedgerPart | None]:
+        """The checkpoints of all seeds, as `Accuracy` has them: one alone was exported."""
+        return Accuracy(self.project, self.candidate).challengers()
 
     def challenger(self) -> LedgerPart:
         """The rows that the stage export made of the variant that was chosen to serve."""
@@ -124,14 +146,19 @@ class Final:
         )
 
 
-def _part(made: Path, artifacts: set[str], provider: str, stage: str) -> LedgerPart:
-    """The part of a stage's ledger that belongs to this candidate."""
+def _parts(made: Path, stage: str) -> list[LedgerPart]:
+    """A stage's ledger, verified."""
     from onward.evaluation.ledger import read_parts
 
     if not (made / files.MANIFEST).exists():
         raise _not_made(stage, made)
     files.verify(made)
-    for part in read_parts(made / "ledger.parquet"):
+    return read_parts(made / "ledger.parquet")
+
+
+def _part(made: Path, artifacts: set[str], provider: str, stage: str) -> LedgerPart:
+    """The part of a stage's ledger that belongs to this candidate."""
+    for part in _parts(made, stage):
         if part.artifact in artifacts and part.provider.startswith(provider):
             return part
     raise _not_made(stage, made / "ledger.parquet")

@@ -1,11 +1,17 @@
-"""Paired bootstrap over statistics that sum, one-sided bounds, p values and rows needed.
+"""Bounds, p values and rows needed, from resamples of statistics that sum.
 
-A metric such as F1 over a test set is a function of column sums, so a resample needs only how often
-each row was drawn: `counts [R, u] @ distinct rows [u, k]`. Rows with equal statistics are drawn
-together (a multinomial over distinct rows is the same law as one over rows), so the cost grows with
-the number of different rows, not of rows. Everything is float64, from one seeded PCG64 generator,
-and resampled scores are rounded to nine decimals: equal inputs give equal bits, whatever the order
-of the rows or the machine's summing order.
+A bound is an order statistic of resampled scores (`resampling`), and a p value the smallest level
+at which the bound would reach the limit. Resamples cannot hold what no row of the sample showed: of
+100 rows none of which was lost, they all say "no loss", although 3 in 100 may be. So where a row's
+reach is known (`unseen`), a bound also allows for one row more, at the worst end:
+
+    w = value - order statistic,  u = what one such row would take off the value
+    low = value - u - sqrt(w^2 + (u (-ln a - 1))^2)
+
+Without any noise that is the rule of three (the exact bound of a count of none, -ln a rows), with
+losses alone it is within 3% of the exact Poisson bound (Garwood, Biometrika 28, 1936), and with
+noise all around it costs one row in n. Without it rare and total losses pass three times as often
+as the level says; `benchmarks/gate_errors.py` shows both.
 
 >>> import numpy as np
 >>> old = np.column_stack([np.ones(200), np.arange(200) % 2])
@@ -14,29 +20,43 @@ of the rows or the machine's summing order.
 >>> found.value, found.low > 40, found.high < 60, found.p_below(1.0) < 0.01
 (50.0, True, True, True)
 
+Everything is float64, from one seeded generator, and resampled scores are rounded to nine decimals:
+equal rows in equal order give equal bits.
+
 What it does not cover: rows that depend on each other (several questions on one context) count as
-independent, and with fewer than some 30 rows a percentile bound is too narrow; `gate.min_rows`
-keeps the gate away from there.
+independent.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from statistics import NormalDist
 
 import numpy as np
-from numpy.typing import NDArray
 
-Array = NDArray[np.float64]
-Score = Callable[[Array], Array]
-"""Column sums [..., k] -> the primary metric in percent [...]."""
+from onward.evaluation.resampling import Array, Draws, Score, Strata, resampled, swapped
+
+__all__ = [
+    "Array",
+    "Draws",
+    "Interval",
+    "Paired",
+    "Score",
+    "holm",
+    "p95",
+    "p95_change",
+    "paired",
+    "pooled",
+    "rows_needed",
+    "single",
+]
 
 POWER = 0.80
 DECIMALS = 9
-CHUNK = 4_000_000
-"""Counts drawn at once: 32 MB."""
+MOST_ROWS = 1e12
+"""More than this is as good as never."""
 MIN_TIMINGS = 20
 """Below this the 95th percentile is the largest value, and its resamples cannot exceed it."""
 
@@ -45,21 +65,8 @@ TOO_FINE, FEW_TIMINGS = "more resamples needed", "too few timings"
 
 
 @dataclass(frozen=True)
-class Draws:
-    """How to resample: how often, at which one-sided level, from which seed."""
-
-    resamples: int = 10_000
-    level: float = 0.05
-    seed: int = 0
-
-    def generator(self) -> np.random.Generator:
-        """A fresh generator of a fixed kind."""
-        return np.random.Generator(np.random.PCG64(self.seed % 2**63))
-
-
-@dataclass(frozen=True)
 class Interval:
-    """A value with its one-sided bounds at one level, from sorted resamples.
+    """A value with its one-sided bounds at one level.
 
     Where `flag` is set, the bounds are the value itself (0 where there is none) and mean nothing.
     """
@@ -68,19 +75,60 @@ class Interval:
     low: float
     high: float
     error: float
-    """The standard deviation of the resamples: the standard error of `value`."""
+    """The standard error of `value`."""
     flag: str = ""
     samples: Array = field(default_factory=lambda: np.zeros(0), repr=False, compare=False)
+    """The resampled values, ascending."""
+    lows: Array = field(default_factory=lambda: np.zeros(0), repr=False, compare=False)
+    """The lower bound at each level 1/(R+1), 2/(R+1), ..., ascending."""
+    highs: Array = field(default_factory=lambda: np.zeros(0), repr=False, compare=False)
+    """The upper bound at each level, likewise; the finest level is the last."""
 
     def p_below(self, limit: float) -> float:
-        """p of "the truth lies below `limit`": (resamples below + 1) / (R + 1)."""
-        below = int(np.searchsorted(self.samples, limit, side="left"))
-        return (below + 1) / (len(self.samples) + 1)
+        """p of "the truth lies below `limit`": the smallest level whose bound reaches it."""
+        below = int(np.searchsorted(self.lows, limit, side="left"))
+        return min(1.0, (below + 1) / (len(self.lows) + 1))
 
     def p_above(self, limit: float) -> float:
         """p of "the truth lies above `limit`"."""
-        above = len(self.samples) - int(np.searchsorted(self.samples, limit, side="right"))
-        return (above + 1) / (len(self.samples) + 1)
+        above = len(self.highs) - int(np.searchsorted(self.highs, limit, side="right"))
+        return min(1.0, (above + 1) / (len(self.highs) + 1))
+
+
+@dataclass(frozen=True, eq=False)
+class Paired:
+    """Both sides of the same rows, one (new [n, k], old [n, k]) for each unit."""
+
+    strata: Strata
+    score: Score
+    draws: Draws
+
+    @staticmethod
+    def of(pairs: Sequence[tuple[Array, Array]], score: Score, draws: Draws) -> Paired:
+        """Rows are drawn within their own unit; `score` is from column sums to percent."""
+        return Paired(Strata.of_pairs(pairs), score, draws)
+
+    def scores(self) -> tuple[float | None, float | None]:
+        """New and old, all rows together; None where one is not finite."""
+        with np.errstate(all="ignore"):
+            total = self.strata.total
+        half = len(total) // 2
+        return _finite(total[:half], self.score), _finite(total[half:], self.score)
+
+    def change(self, *, unseen: bool = False) -> Interval:
+        """New minus old. `unseen`: allow for one row more, lost or gained by 100 points."""
+        return _bootstrap(self.strata, self._apart, self.draws, (-100.0, 100.0) if unseen else None)
+
+    def no_change(self) -> float:
+        """Two-sided p of "both sides answer alike", by exchanging the sides of rows at random."""
+        with np.errstate(all="ignore"):
+            moved = abs(np.round(self._apart(self.strata.total), DECIMALS))
+            shuffled = np.abs(np.round(swapped(self.strata, self.score, self.draws), DECIMALS))
+        return (int((shuffled >= moved).sum()) + 1) / (self.draws.resamples + 1)
+
+    def _apart(self, totals: Array) -> Array:
+        half = totals.shape[-1] // 2
+        return self.score(totals[..., :half]) - self.score(totals[..., half:])
 
 
 def paired(strata: Sequence[tuple[Array, Array]], score: Score, draws: Draws) -> Interval:
@@ -91,93 +139,131 @@ def paired(strata: Sequence[tuple[Array, Array]], score: Score, draws: Draws) ->
         score: from column sums to percent.
         draws: resamples, level and seed.
     """
-    joined = [np.concatenate([new, old], axis=1) for new, old in strata]
-    width = joined[0].shape[1] // 2 if joined else 0
-
-    def change(totals: Array) -> Array:
-        return score(totals[..., :width]) - score(totals[..., width:])
-
-    return _bootstrap(joined, change, draws)
+    return Paired.of(strata, score, draws).change()
 
 
-def single(strata: Sequence[Array], score: Score, draws: Draws) -> Interval:
-    """One side's score; as `paired`, with one [n, k] array for each unit."""
-    return _bootstrap(list(strata), score, draws)
+def single(
+    strata: Sequence[Array], score: Score, draws: Draws, *, unseen: bool = False
+) -> Interval:
+    """One side's score; as `paired`, with one [n, k] array for each unit.
+
+    `unseen`: allow for one row more, worth 0 or 100.
+    """
+    return _bootstrap(Strata(strata), score, draws, (0.0, 100.0) if unseen else None)
 
 
 def pooled(strata: Sequence[Array], score: Score) -> float | None:
     """The score of all rows together; None where it is not finite."""
     with np.errstate(all="ignore"):
-        value = float(np.round(score(_total(list(strata))), DECIMALS))
+        return _finite(Strata(strata).total, score)
+
+
+def _finite(total: Array, score: Score) -> float | None:
+    with np.errstate(all="ignore"):
+        value = float(np.round(score(total), DECIMALS)) + 0.0  # plain, where it is -0.0
     return value if math.isfinite(value) else None
 
 
-def _bootstrap(strata: list[Array], score: Score, draws: Draws) -> Interval:
-    rows = sum(len(stratum) for stratum in strata)
-    if rows == 0:
+def holm(p_values: Sequence[float], level: float) -> list[bool]:
+    """Which of several hypotheses fall at a joint level (Holm, Scand. J. Statistics 6, 1979)."""
+    order = sorted(range(len(p_values)), key=p_values.__getitem__)
+    fallen = [False] * len(p_values)
+    for rank, at in enumerate(order):
+        if not p_values[at] <= level / (len(order) - rank):
+            break
+        fallen[at] = True
+    return fallen
+
+
+def _bootstrap(
+    strata: Strata, score: Score, draws: Draws, ends: tuple[float, float] | None
+) -> Interval:
+    if strata.n == 0:
         return Interval(0.0, 0.0, 0.0, 0.0, NO_ROWS)
-    if not all(np.isfinite(stratum).all() for stratum in strata):
+    if not all(np.isfinite(rows).all() for rows in strata.rows):
         return Interval(0.0, 0.0, 0.0, 0.0, NOT_FINITE)
     with np.errstate(all="ignore"):  # an overflow shows as a value that is not finite
-        value = np.round(score(_total(strata)), DECIMALS)
-        samples = np.round(score(_resampled(strata, draws)), DECIMALS)
-    flag = ONE_ROW if rows == 1 else ""
-    return _interval(float(value), np.asarray(samples, dtype=np.float64), draws.level, flag)
+        value = float(np.round(score(strata.total), DECIMALS)) + 0.0
+        samples = np.round(score(resampled(strata, score, draws)), DECIMALS) + 0.0
+    low, high = ends or (value, value)
+    reach = (max(value - low, 0.0) / strata.n, max(high - value, 0.0) / strata.n)
+    flag = ONE_ROW if strata.n == 1 else ""
+    return _interval(value, np.asarray(samples, dtype=np.float64), draws.level, flag, reach)
 
 
-def _total(strata: list[Array]) -> Array:
-    """Column sums [k], the same bits in whatever order the rows come."""
-    distinct = [
-        np.unique(stratum, axis=0, return_counts=True) for stratum in strata if len(stratum)
-    ]
-    return sum((counts @ rows for rows, counts in distinct), np.zeros(strata[0].shape[1]))
-
-
-def _resampled(strata: list[Array], draws: Draws) -> Array:
-    """Column sums of each resample [R, k]; rows are drawn within their stratum."""
-    generator = draws.generator()
-    totals = np.zeros((draws.resamples, strata[0].shape[1]))
-    for stratum in strata:
-        if not len(stratum):
-            continue
-        rows, counts = np.unique(stratum, axis=0, return_counts=True)
-        share = counts / len(stratum)
-        step = max(1, CHUNK // len(rows))
-        for start in range(0, draws.resamples, step):
-            size = min(step, draws.resamples - start)
-            drawn = generator.multinomial(len(stratum), share, size=size)
-            totals[start : start + step] += drawn @ rows
-    return totals
-
-
-def _interval(value: float, samples: Array, level: float, flag: str = "") -> Interval:
+def _interval(
+    value: float,
+    samples: Array,
+    level: float,
+    flag: str = "",
+    unseen: tuple[float, float] = (0.0, 0.0),
+) -> Interval:
     """Bounds by order statistics: `low >= x` exactly where `p_below(x) <= level`."""
     with np.errstate(all="ignore"):
         error = float(np.round(samples.std(), DECIMALS))
     if not (math.isfinite(value) and math.isfinite(error)):
         return Interval(0.0, 0.0, 0.0, 0.0, NOT_FINITE)
     ordered = np.sort(samples)
+    lows = np.round(value - _widened(value - ordered, unseen[0]), DECIMALS) + 0.0
+    highs = np.round(value + _widened(ordered[::-1] - value, unseen[1])[::-1], DECIMALS) + 0.0
     # The guard against 0.05 * 10_001 falling a hair below a whole number.
     reach = level * (len(ordered) + 1) + 1e-9
     if not (reach >= 1 and level < 1):
-        return Interval(value, value, value, error, flag or TOO_FINE, ordered)
+        return Interval(value, value, value, error, flag or TOO_FINE, ordered, lows, highs)
     index = math.floor(reach) - 1
-    low, high = float(ordered[index]), float(ordered[len(ordered) - 1 - index])
-    return Interval(value, low, high, error, flag, ordered)
+    low, high = float(lows[index]), float(highs[len(highs) - 1 - index])
+    return Interval(value, low, high, error, flag, ordered, lows, highs)
 
 
-def rows_needed(rows: int, error: float, distance: float, level: float) -> int | None:
-    """Rows that would show a true `distance` from the limit with 80% power: n((z_a+z_.8)se/D)^2.
+def _widened(widths: Array, unseen: float) -> Array:
+    """Distances from the value to a bound, the finest level first, with one row more."""
+    if not unseen:
+        return widths
+    levels = np.arange(1, len(widths) + 1) / (len(widths) + 1)
+    tail = unseen * np.maximum(-np.log(levels) - 1, 0.0)
+    outward = np.hypot(np.maximum(widths, 0.0), tail)
+    return np.asarray(unseen + outward + np.minimum(widths, 0.0))
 
-    None: no number of rows would (the distance is not positive), or nothing is known of the noise.
+
+def rows_needed(
+    rows: int, error: float, distance: float, level: float, unseen: float = 0.0
+) -> int | None:
+    """Rows that would show a true `distance` from the limit with 80% power.
+
+    n with  distance * n - unseen = sqrt((z_a s)^2 n + (unseen (-ln a - 1))^2) + z_.8 s sqrt(n),
+    s = error * sqrt(rows); without `unseen` that is rows * ((z_a + z_.8) * error / distance)^2.
+
+    Args:
+        rows: how many `error` was measured on.
+        error: the standard error of the value.
+        distance: from the limit, for the truth that is assumed.
+        level: one-sided.
+        unseen: points of the one row that the bound allows for.
+
+    Returns:
+        None: no number of rows would (the distance is not positive), or nothing is known of the
+        noise.
     """
     if rows < 2 or not (math.isfinite(error) and math.isfinite(distance) and distance > 0):
         return None
     if not 0 < level < 1:
         return None
-    reach = NormalDist().inv_cdf(POWER) - NormalDist().inv_cdf(level)
-    needed = rows * (reach * error / distance) ** 2
-    return math.ceil(needed) if math.isfinite(needed) else None
+    z, power = -NormalDist().inv_cdf(level), NormalDist().inv_cdf(POWER)
+    spread, tail = error * math.sqrt(rows), unseen * max(-math.log(level) - 1, 0.0)
+
+    def enough(n: float) -> bool:
+        noise = math.hypot(z * spread * math.sqrt(n), tail) + power * spread * math.sqrt(n)
+        return distance * n - unseen >= noise
+
+    least, most = 0.0, 1.0
+    while not enough(most):
+        least, most = most, 2 * most
+        if not math.isfinite(most) or most > MOST_ROWS:
+            return None
+    for _ in range(60):
+        middle = (least + most) / 2
+        least, most = (least, middle) if enough(middle) else (middle, most)
+    return math.ceil(round(most, 6))
 
 
 def p95(samples: Sequence[float], draws: Draws) -> Interval:

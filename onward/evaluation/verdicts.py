@@ -1,12 +1,16 @@
 """models/verdicts/SEQ: what every verdict rests on, refusals too, so that any can be replayed.
 
-    rows.parquet    unit, row, side (new, old), statistics, prediction, artifact, provider, scorer
+    rows.parquet    unit, row, side, statistics, prediction, artifact, provider, scorer; side is
+                    new, old, or the place of a challenger among the seeds that were trained
+    slices.parquet  unit, row, slice, value: which rows belong to which slice
     evidence.json   the rest of the evidence: units, budgets, tries, problems; null: none was taken
     settings.json   the block `gate`, the level, and hashes of the code that decided
     verdict.json    what came out
     manifest.json   the sha256 of each
 
-`replay` decides again from the first three and compares with the fourth, number by number.
+`replay` decides again from the first four and compares with the fifth, number by number. Folders
+of schema 1 (before groups, seeds and slices) are read as they are; the rule has changed since, so
+their replay says which numbers differ, and the outcome is to be the same.
 """
 
 from __future__ import annotations
@@ -30,13 +34,17 @@ from onward.evaluation.rule import decide
 from onward.project import Project
 from onward.registry import journal
 
-SCHEMA = 1
+SCHEMA = 2
+READ = (1, 2)
 ROWS = pa.schema(
     [
         pa.field(name, pa.string(), nullable=False)
         for name in ("unit", "row", "side", "prediction", "artifact", "provider", "scorer")
     ]
     + [pa.field("statistics", pa.list_(pa.float64()), nullable=False)]
+)
+SLICES = pa.schema(
+    [pa.field(name, pa.string(), nullable=False) for name in ("unit", "row", "slice", "value")]
 )
 _NAMED = ("artifact", "provider", "scorer")
 
@@ -74,13 +82,8 @@ def keep(project: Project, seq: int, verdict: Verdict, evidence: Evidence | None
     """
     evidence = evidence or verdict.evidence
     with files.building(project.verdict(seq), kind="verdict") as folder:
-        pq.write_table(
-            _table(evidence),
-            folder / "rows.parquet",
-            compression="zstd",
-            row_group_size=8192,
-            write_page_checksum=True,
-        )
+        _write(_table(evidence), folder / "rows.parquet")
+        _write(_slices(evidence), folder / "slices.parquet")
         described = _describe(evidence) if evidence else None
         files.write_json(folder / "evidence.json", {"schema": SCHEMA, "evidence": described})
         files.write_json(folder / "settings.json", _settings(verdict, evidence))
@@ -99,14 +102,14 @@ def read(project: Project, seq: int) -> Verdict:
     line = next((found for found in journal.lines(project) if found["seq"] == seq), {})
     files.verify(folder, line.get("verdict"))
     value = files.read_json(folder / "verdict.json")
-    if value.pop("schema", None) != SCHEMA:
+    if value.pop("schema", None) not in READ:
         raise IntegrityError(
             f"Verdict {seq} is of a kind this version does not know",
             where=str(folder / "verdict.json"),
             fix="use the release of Onward that wrote it",
         )
     described = files.read_json(folder / "evidence.json")["evidence"]
-    evidence = _restore(described, folder / "rows.parquet") if described else None
+    evidence = _restore(described, folder) if described else None
     return Verdict(**{**vars(Verdict.from_json(value)), "evidence": evidence})
 
 
@@ -172,6 +175,10 @@ def _check_differences(kept: Check, again: Check) -> list[str]:
     ]
 
 
+def _write(table: pa.Table, path: Path) -> None:
+    pq.write_table(table, path, compression="zstd", row_group_size=8192, write_page_checksum=True)
+
+
 def _table(evidence: Evidence | None) -> pa.Table:
     rows = [
         {
@@ -183,12 +190,29 @@ def _table(evidence: Evidence | None) -> pa.Table:
             **{name: getattr(side, name) for name in _NAMED},
         }
         for unit in (evidence.units if evidence else ())
-        for which, side in (("new", unit.new), ("old", unit.old))
-        if side is not None
+        for which, side in _sides(unit).items()
         for at, row in enumerate(side.rows)
     ]
     rows.sort(key=lambda r: (r["unit"], r["row"], r["side"]))
     return pa.Table.from_pylist(rows, schema=ROWS)
+
+
+def _sides(unit: Unit) -> dict[str, Side]:
+    """The sides that were scored: new, old, and seeds by their place."""
+    every = {"new": unit.new, "old": unit.old, **{str(at): s for at, s in enumerate(unit.seeds)}}
+    return {which: side for which, side in every.items() if side is not None}
+
+
+def _slices(evidence: Evidence | None) -> pa.Table:
+    rows = sorted(
+        (unit.name, row, name, value)
+        for unit in (evidence.units if evidence else ())
+        for name, values in unit.slices.items()
+        for row, value in zip(unit.rows, values, strict=True)
+        if value
+    )
+    columns = zip(*rows, strict=True) if rows else ([] for _ in SLICES)
+    return pa.table([pa.array(list(column), pa.string()) for column in columns], schema=SLICES)
 
 
 def _describe(evidence: Evidence) -> dict[str, Any]:
@@ -200,7 +224,9 @@ def _describe(evidence: Evidence) -> dict[str, Any]:
             "learning": unit.learning,
             "rows": sorted(unit.rows),
             "baseline": _number(unit.baseline),
-            "sides": [w for w in ("new", "old") if getattr(unit, w) is not None],
+            "sides": list(_sides(unit)),
+            "group": unit.group,
+            "seeds": len(unit.seeds),
         }
         for unit in evidence.units
     ]
@@ -217,6 +243,8 @@ def _describe(evidence: Evidence) -> dict[str, Any]:
         "budgets": budgets,
         "statistics": list(evidence.statistics),
         "problems": list(evidence.problems),
+        "challengers": list(evidence.challengers),
+        "vanished": list(evidence.vanished),
     }
 
 
@@ -225,11 +253,13 @@ def _number(value: float | None) -> float | str | None:
     return value if value is None or math.isfinite(value) else str(value)
 
 
-def _restore(value: dict[str, Any], rows: Path) -> Evidence:
-    table = pq.read_table(rows, page_checksum_verification=True)
+def _restore(value: dict[str, Any], folder: Path) -> Evidence:
+    """The evidence; what schema 1 did not hold yet is left at its default."""
+    table = pq.read_table(folder / "rows.parquet", page_checksum_verification=True)
     sides: dict[tuple[str, str], list[dict[str, Any]]] = {}
     for row in table.to_pylist():
         sides.setdefault((row["unit"], row["side"]), []).append(row)
+    slices = _read_slices(folder / "slices.parquet")
     given = value["budgets"]
     budgets = Budgets(
         new_ms=tuple(float(ms) for ms in given["new_ms"]),
@@ -240,25 +270,48 @@ def _restore(value: dict[str, Any], rows: Path) -> Evidence:
     return Evidence(
         **{
             **value,
-            "units": tuple(_unit(unit, sides) for unit in value["units"]),
+            "units": tuple(_unit(unit, sides, slices) for unit in value["units"]),
             "budgets": budgets,
             "statistics": tuple(value["statistics"]),
             "problems": tuple(value["problems"]),
+            "challengers": tuple(value.get("challengers", ())),
+            "vanished": tuple(value.get("vanished", ())),
         }
     )
 
 
-def _unit(value: dict[str, Any], sides: dict[tuple[str, str], list[dict[str, Any]]]) -> Unit:
-    given = {w: _side(sides.get((value["name"], w), [])) for w in value["sides"]}
+def _read_slices(path: Path) -> dict[tuple[str, str], dict[str, str]]:
+    """(unit, slice) -> row -> value."""
+    found: dict[tuple[str, str], dict[str, str]] = {}
+    if path.exists():
+        for row in pq.read_table(path, page_checksum_verification=True).to_pylist():
+            found.setdefault((row["unit"], row["slice"]), {})[row["row"]] = row["value"]
+    return found
+
+
+def _unit(
+    value: dict[str, Any],
+    sides: dict[tuple[str, str], list[dict[str, Any]]],
+    slices: dict[tuple[str, str], dict[str, str]],
+) -> Unit:
+    name, rows = value["name"], tuple(value["rows"])
+    given = {w: _side(sides.get((name, w), [])) for w in value["sides"]}
     baseline = value["baseline"]
     return Unit(
-        name=value["name"],
+        name=name,
         known=value["known"],
         learning=value["learning"],
-        rows=tuple(value["rows"]),
+        rows=rows,
         baseline=None if baseline is None else float(baseline),
         new=given.get("new"),
         old=given.get("old"),
+        group=value.get("group"),
+        seeds=tuple(given.get(str(at)) for at in range(value.get("seeds", 0))),
+        slices={
+            kind: tuple(values.get(row, "") for row in rows)
+            for (unit, kind), values in slices.items()
+            if unit == name
+        },
     )
 
 

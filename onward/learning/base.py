@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 from onward import files
@@ -69,3 +70,10 @@ def spec(project: Project, turn: Turn) -> dict[str, Any]:
         return {}
     found: dict[str, Any] = files.read_json(project.version(turn.base.name) / "spec.json")
     return found
+
+
+def labels(project: Project, turn: Turn, recipe: ModuleType) -> list[str]:
+    """The labels of the base in the order of its outputs; none of a pretrained encoder."""
+    if turn.base.kind == "adopted":
+        return list(recipe.labels_of(adopted_folder(project, turn.base.name)))
+    return list(spec(project, turn).get("labels", []))

@@ -178,7 +178,7 @@ class Collate:
             return torch.tensor(values, dtype=torch.int64)
         hot = torch.zeros(len(values), self.classes)
         for at, indices in enumerate(values):
-            hot[at, torch.as_tensor(indices, dtype=torch.int64)] = 1.0
+            hot[at, torch.tensor(indices, dtype=torch.int64)] = 1.0
         return hot
 
 

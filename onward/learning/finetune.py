@@ -1,23 +1,27 @@
 """The stage finetune: from turn/prepare and the turn's base to a candidate.
 
 Writes turn/finetune: model/ (config, model.safetensors, tokenizer), memory/, spec.json (what it
-takes to make it again) and the manifest, whose sha256 is the candidate's id; and turn/curves. The
-trainer holds the project's training lock itself, for as long as it runs.
+takes to make it again) and the manifest, whose sha256 is the candidate's id; and turn/curves. With
+finetune.challengers above 1 the models of the other seeds lie in challengers/SEED/model: they say
+how far the candidate's scores are luck, and only they do. The trainer holds the project's training
+lock itself, for as long as it runs.
 """
 
 from __future__ import annotations
 
-import shutil
+from dataclasses import replace
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 from onward import config, files, locks, recipes
 from onward.config import Finetune, Strategy
 from onward.episodes.turn import Turn
 from onward.errors import IntegrityError, SettingsError
-from onward.learning import base, checkpoints, curves, encoder, table, tunings
+from onward.learning import base, checkpoints, curves, table, tunings
 from onward.learning.job import Job, Prepared
-from onward.learning.structures import STRUCTURES
+from onward.learning.structures import single
+from onward.learning.structures.named import STRUCTURES
 from onward.learning.trainer import Trained
 from onward.project import Project
 
@@ -42,27 +46,49 @@ def run(project: Project) -> None:
         _check_stopping(settings, prepared)
         source = base.source(project, turn)
         work = checkpoints.only(project, key(project, turn, prepared, settings, strategy))
-        job = Job(
-            recipe=recipes.get(turn.recipe),
-            turn=turn,
-            settings=settings,
-            strategy=strategy,
-            source=source,
-            memory=base.memory(project, turn),
-            prepared=prepared,
-            work=work,
-            labels=(),
-            base_labels=0,
-            project=project,
-        )
-        structure = STRUCTURES[strategy.structure]
-        adopted = turn.base.kind == "adopted"
-        _write(job, handed_on(turn, source) if adopted else structure.fit(job))
+        job = _job(project, turn, prepared, settings, strategy, source, work)
+        structure = single if job.adopted else STRUCTURES[strategy.structure]
+        trained = handed_on(job) if job.adopted else structure.fit(_of_seed(job, settings.seed))
+        _write(job, structure, trained)
 
 
-def handed_on(turn: Turn, source: Path) -> Trained:
+def _job(
+    project: Project,
+    turn: Turn,
+    prepared: Prepared,
+    settings: Finetune,
+    strategy: Strategy,
+    source: Path,
+    work: Path,
+) -> Job:
+    named = files.read_json(prepared.folder / "labels.json")
+    return Job(
+        recipe=recipes.get(turn.recipe),
+        turn=turn,
+        settings=settings,
+        strategy=strategy,
+        source=source,
+        memory=base.memory(project, turn),
+        prepared=prepared,
+        work=work,
+        labels=tuple(named["labels"]),
+        base_labels=named["base"],
+        project=project,
+    )
+
+
+def _of_seed(job: Job, seed: int) -> Job:
+    """The training of one seed; several have a work folder each."""
+    work = job.work
+    if job.settings.challengers > 1:
+        work = job.work / f"seed-{seed}"
+        work.mkdir(exist_ok=True)
+    return replace(job, settings=job.settings.model_copy(update={"seed": seed}), work=work)
+
+
+def handed_on(job: Job) -> Trained:
     """An adopted model as it is: nothing is trained. Raises IntegrityError: it has no head."""
-    model = recipes.get(turn.recipe).build(source, {"new_head": False}).eval()
+    model = job.recipe.build(job.source, {"new_head": False}).eval()
     course = curves.Course(every=1, points=[[0, 0.0]], last=0.0)
     return Trained(model, course, 0, 0, "fp32", tunings.sizes(model))
 
@@ -110,32 +136,25 @@ def key(
     return files.digest(value)
 
 
-def _write(job: Job, trained: Trained) -> None:
+def _write(job: Job, structure: ModuleType, trained: Trained) -> None:
     """Seal the candidate, then its curves."""
-    project = job.project
+    project, seed = job.project, job.settings.seed
     with files.building(project.made("finetune"), replace=True, stage="finetune") as folder:
-        if trained.save is None:
-            save_model(trained.model, job.source, folder / "model")
-        else:
-            trained.save(folder / "model")
+        trained.write(job.source, folder / "model")
         (folder / "memory").mkdir()
-        STRUCTURES[job.strategy.structure].remember(job, trained, folder / "memory")
+        structure.remember(_of_seed(job, seed), trained, folder / "memory")
         spec = _spec(job, trained)
         # A reader that once learned to give no answer keeps on giving none.
         spec["no_answer"] |= bool(base.spec(project, job.turn).get("no_answer"))
+        for other in [] if job.adopted else range(seed + 1, seed + job.settings.challengers):
+            name = f"challengers/{other}/model"
+            print(f"fine-tune once more, with seed {other}", flush=True)  # noqa: T201
+            (folder / name).parent.mkdir(parents=True)
+            structure.fit(_of_seed(job, other)).write(job.source, folder / name)
+            spec["challengers"].append({"seed": other, "model": name})
         files.write_json(folder / "spec.json", spec)
     with files.building(project.made("curves"), replace=True) as folder:
         curves.write(folder, trained.course, trained.steps)
-
-
-def save_model(model: Any, source: Path, folder: Path) -> None:
-    """Config, model.safetensors and the tokenizer of `source`, in an empty folder."""
-    files.operation("write", folder)
-    model.save_pretrained(folder)
-    (folder / "model.safetensors").chmod(0o644)  # safetensors lets its owner alone read it
-    for name in encoder.TOKENIZER_FILES:
-        if (source / name).is_file():
-            shutil.copyfile(source / name, folder / name)
 
 
 def _spec(job: Job, trained: Trained) -> dict[str, Any]:
@@ -143,7 +162,7 @@ def _spec(job: Job, trained: Trained) -> dict[str, Any]:
     turn, prepared, settings = job.turn, job.prepared, job.settings
     known = [named.model_dump() for named in turn.known]
     learning = [named.model_dump() for named in turn.learning]
-    adopted = turn.base.kind == "adopted"  # trained elsewhere, on rows that we do not know
+    adopted = job.adopted  # trained elsewhere, on rows that we do not know
     return {
         "schema": SCHEMA,
         "recipe": turn.recipe,
@@ -153,6 +172,8 @@ def _spec(job: Job, trained: Trained) -> dict[str, Any]:
         "learned": [] if adopted else known + learning,
         "tuning": "adopted" if adopted else settings.tuning,
         "strategy": job.strategy.model_dump(),
+        "term": _term(job, trained),
+        "labels": list(job.labels),
         **prepared.manifest["window"],
         "no_answer": prepared.counts["train"]["no_answer"] > 0,
         "rows": prepared.counts["train"]["rows"],
@@ -164,5 +185,12 @@ def _spec(job: Job, trained: Trained) -> dict[str, Any]:
         "micro_batch": trained.micro_batch,
         "precision": trained.precision,
         "seed": job.seed,
+        "challengers": [{"seed": job.seed, "model": "model"}],
         **trained.sizes,
     }
+
+
+def _term(job: Job, trained: Trained) -> str:
+    """What the strategy's term did, in words."""
+    idle = job.strategy.term != "none" and not trained.kept
+    return f"{job.strategy.term} added 0: nothing to keep" if idle else job.strategy.term

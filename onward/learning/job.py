@@ -1,8 +1,4 @@
-"""What a structure is given to fit: one training of one turn, with everything it may read.
-
->>> Job.__dataclass_fields__["work"].type
-'Path'
-"""
+"""What a structure is given to fit: one training of one turn, with everything it may read."""
 
 from __future__ import annotations
 
@@ -12,11 +8,15 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
+from onward import files
 from onward.config import Finetune, Strategy
 from onward.episodes import rows as parquet
 from onward.episodes.turn import Turn
-from onward.learning import encoder
-from onward.learning.features import Features
+from onward.learning import encoder, memory
+from onward.learning.features import Collate, Features
 from onward.learning.rows import Labelled
 from onward.project import Project
 
@@ -67,6 +67,16 @@ class Job:
         return self.turn.base.kind == "pretrained"
 
     @property
+    def adopted(self) -> bool:
+        """Whether the base is handed on as it is, and nothing is trained."""
+        return self.turn.base.kind == "adopted"
+
+    @property
+    def draw(self) -> int:
+        """The seed that rows are drawn with: prepare's, the same for every challenger."""
+        return int(self.prepared.manifest["seed"])
+
+    @property
     def rate(self) -> float:
         """The learning rate: a first training has one of its own."""
         chosen = self.settings
@@ -80,11 +90,16 @@ class Job:
     def build(self) -> Any:
         """A new model from the base, in fp32; what it lacks is drawn from torch's generator."""
         spec = {"dropout": self.settings.dropout, "new_head": self.first}
-        return self.recipe.build(self.source, spec)
+        return self.recipe.build(self.source, {**spec, "labels": list(self.labels)})
 
     def tokenizer(self) -> Any:
         """The base's tokenizer."""
         return encoder.tokenizer(self.source)
+
+    def collate(self) -> Collate:
+        """Makes a batch of windows."""
+        pad = self.tokenizer().pad_token_id or 0
+        return Collate(pad, self.recipe.TARGETS, len(self.labels))
 
     def features(self) -> Features:
         """The windows to train on; `row` is a row's number in `rows`."""
@@ -98,8 +113,32 @@ class Job:
 
     def rows(self) -> Iterator[Labelled]:
         """The rows to train on with the episode of each: new ones, and known ones by strategy."""
-        for row in parquet.read(self.prepared.folder / "train.parquet"):
-            yield row.pop("episode"), row
+        return memory.read_rows(self.prepared.folder / "train.parquet")
+
+    def recalled(self) -> NDArray[np.bool_]:
+        """Which windows are of rows that were recalled from memory, [N]."""
+        windows = self.features().single["row"]
+        if self.strategy.rows != "replay":
+            return np.zeros(len(windows), dtype=np.bool_)
+        known = set(self.turn.known_episodes)
+        path = self.prepared.folder / "train.parquet"
+        old = [row["episode"] in known for row in parquet.read(path, ["episode"])]
+        return np.array(old, dtype=np.bool_)[windows]
+
+    def new_rows(self) -> Iterator[Labelled]:
+        """The training rows of the turn's new episodes that may be remembered."""
+        new = set(self.turn.learning_episodes)
+        barred = set(files.read_json(self.prepared.folder / "barred.json")["rows"])
+        for name in ("train", "stopping"):
+            for episode, row in memory.read_rows(self.prepared.folder / f"{name}.parquet"):
+                if episode in new and parquet.row_hash(row) not in barred:
+                    yield episode, row
+
+    def old_rows(self) -> Iterator[Labelled]:
+        """What the base remembers, without rows that must not be remembered; with replay alone."""
+        if self.strategy.rows != "replay":
+            return iter(())
+        return memory.read_rows(self.prepared.folder / "recalled.parquet")
 
     def ids(self, rows: list[int]) -> list[str]:
         """The ids of training rows by their numbers, in the order of the file."""

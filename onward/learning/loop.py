@@ -13,15 +13,17 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from onward import files
 from onward.errors import NotFinite
 from onward.learning import checkpoints
 from onward.learning.curves import Course
-from onward.learning.features import Features, collate
+from onward.learning.features import Collate, Features
 from onward.learning.orphan import Starter
 from onward.progress import Progress
 
@@ -30,28 +32,49 @@ if TYPE_CHECKING:
 else:
     Trainer = TrainerCallback = object
 
+_ABOUT = ("rows", "window", "recalled")
+"""What of a batch is about it and not for the model."""
+
 
 @dataclass
 class Run:
     """What one training works on, beside what Trainer itself keeps."""
 
-    data: Features
+    data: Numbered
     stopping: Features | None
     work: Path
     course: Course
     batch: int
     patience: int
     save_every: int
-    pad: int
+    collate: Collate
     seed: int
     name_rows: Callable[[list[int]], list[str]]
     """Numbers of training rows -> their ids."""
     term: Callable[[Any, Any, Any, Any], Any]
+    """model, batch, outputs and `past` -> what the strategy adds to the batch's mean loss"""
+    past: Any = None
+    """What the term works on; None: it adds nothing"""
     starter: Starter = field(default_factory=Starter)
     orphaned: bool = False
     step_loss: float = 0.0
     step_rows: list[int] = field(default_factory=list)
     sampler: ByLength | None = None
+
+
+class Numbered:
+    """Windows that know their number and whether their row was recalled from memory."""
+
+    def __init__(self, data: Features, recalled: NDArray[np.bool_] | None) -> None:
+        self.data, self.lengths = data, data.lengths
+        self.recalled = np.zeros(len(data), dtype=np.bool_) if recalled is None else recalled
+
+    def __len__(self) -> int:
+        return len(self.data)
+
+    def __getitem__(self, index: int) -> dict[str, Any]:
+        recalled = int(self.recalled[index])
+        return {**self.data[index], "window": index, "recalled": recalled}
 
 
 class ByLength:
@@ -91,7 +114,6 @@ class Loop(Trainer):
 
     def training_step(self, model: Any, inputs: Any, num_items_in_batch: Any = None) -> Any:
         """Forward and backward of a micro-batch. Raises NotFinite before anything is changed."""
-        inputs = {name: value for name, value in inputs.items() if name != "rows"}
         loss = super().training_step(model, inputs, num_items_in_batch)
         value = loss.item()
         if not math.isfinite(value):
@@ -107,8 +129,11 @@ class Loop(Trainer):
         num_items_in_batch: Any = None,
     ) -> Any:
         """The loss of a micro-batch, as its share of the batch's mean, and the strategy's term."""
-        loss, outputs = super().compute_loss(model, inputs, return_outputs=True)
-        loss = loss + self.run.term(model, inputs, outputs, None)
+        own = {name: value for name, value in inputs.items() if name not in _ABOUT}
+        loss, outputs = super().compute_loss(model, own, return_outputs=True)
+        if self.run.past is not None:
+            with self.accelerator.autocast():  # a teacher multiplies as its pupil does
+                loss = loss + self.run.term(model, inputs, outputs, self.run.past)
         loss = loss * (len(inputs["input_ids"]) / max(len(self.run.step_rows), 1))
         return (loss, outputs) if return_outputs else loss
 
@@ -151,7 +176,7 @@ class Loop(Trainer):
         total = 0.0
         for first in range(0, len(order), self.run.batch):
             part = order[first : first + self.run.batch]
-            batch = collate([data[int(at)] for at in part], self.run.pad)
+            batch = self.run.collate([data[int(at)] for at in part])
             batch.pop("rows")
             with torch.no_grad(), self.compute_loss_context_manager():
                 loss = self.model(**self._prepare_inputs(batch))["loss"]
@@ -229,7 +254,7 @@ def assemble(model: Any, args: Any, run: Run, progress: Progress, **more: Any) -
         model=model,
         args=args,
         train_dataset=run.data,
-        data_collator=partial(collate, pad=run.pad),
+        data_collator=run.collate,
         **more,
     )
     trainer.remove_callback(PrinterCallback)

@@ -1,9 +1,10 @@
 """The stage prepare: choose the rows of this turn, carve the early-stopping part, encode.
 
 Writes turn/prepare: train.parquet and stopping.parquet (rows and the episode of each),
-features.parquet and, where a part was carved, stopping_features.parquet (encoded windows), memory/
-(what the candidate will carry forward) and the manifest. Same turn, parameters and code: same
-bytes.
+features.parquet and, where a part was carved, stopping_features.parquet (encoded windows),
+labels.json (the model's labels, those of the base first), recalled.parquet (what the base
+remembers), barred.json (rows that must not be remembered) and the manifest. Same turn,
+parameters and code: same bytes.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import hashlib
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -19,18 +21,21 @@ import pyarrow as pa
 
 from onward import config, files, recipes
 from onward.config import Prepare, Strategy
+from onward.episodes import leakage
 from onward.episodes import rows as parquet
 from onward.episodes import turn as turns
 from onward.episodes.folders import manifest_of
 from onward.episodes.turn import Turn
 from onward.errors import DataError, IntegrityError, MissingFiles
-from onward.learning import base, encoder, features, memory, rows, table
+from onward.learning import base, encoder, features, memory, policies, rows, table
 from onward.learning.rows import Labelled
 from onward.progress import Progress
 from onward.project import Project
 from onward.recipes.shapes import Row
 
 SCHEMA = 1
+_ASKED_AT_ONCE = 65_536
+"""Rows that the guard looks at together: it reads every held-out signature for each such part."""
 
 
 @dataclass(frozen=True)
@@ -40,7 +45,14 @@ class Chosen:
     train: Callable[[], Iterator[Labelled]]
     stopping: Callable[[], Iterator[Labelled]]
     count: int
-    memory: list[Labelled]
+    labels: list[str]
+    base_labels: int
+    recalled: list[Labelled]
+    """What the base remembers; of these the strategy has taken its share."""
+    barred: list[str]
+    """Hashes of rows that a held-out part holds, too, old or new: never to be remembered."""
+    wanted: int
+    """How many recalled rows would make the set share of the mix."""
 
 
 def run(project: Project) -> None:
@@ -65,19 +77,17 @@ def run(project: Project) -> None:
     tokenizer = encoder.tokenizer(source)
     _ensure_space(project, turn)
     about = {"stage": "prepare", "turn": turn.id, "window": _window(settings)}
-    with files.building(project.made("prepare"), replace=True, **about) as folder:
+    with files.building(
+        project.made("prepare"), replace=True, seed=settings.seed, **about
+    ) as folder:
         counts = write(folder, chosen, recipe, tokenizer, settings)
+        if strategy.rows == "replay":
+            counts["replay"] = _replayed(turn, chosen, counts, strategy)
+            memory.write_rows(folder / "recalled.parquet", chosen.recalled, recipe.SCHEMA)
+        files.write_json(folder / "barred.json", {"rows": chosen.barred})
         files.write_json(folder / "counts.json", {"schema": SCHEMA, **counts})
-        remembered = folder / "memory"
-        remembered.mkdir()
-        memory.write(
-            remembered,
-            chosen.memory,
-            settings=strategy,
-            seed=settings.seed,
-            covers=[named.model_dump() for named in (*turn.known, *turn.learning)],
-            schema=recipe.SCHEMA,
-        )
+        named = {"labels": chosen.labels, "base": chosen.base_labels}
+        files.write_json(folder / "labels.json", named)
 
 
 def _validated(project: Project) -> None:
@@ -111,7 +121,12 @@ def _window(settings: Prepare) -> dict[str, int]:
 def choose(
     project: Project, turn: Turn, recipe: Any, settings: Prepare, strategy: Strategy
 ) -> Chosen:
-    """Select the rows, split off the early-stopping part, and draw the memory."""
+    """Recall what the base remembers, select the rows, and split off the early-stopping part.
+
+    Raises:
+        DataError: there is no row to learn.
+        SettingsError: the base's memory lacks what the strategy keeps.
+    """
 
     def read(episodes: Iterable[str]) -> Iterator[Labelled]:
         for episode in episodes:
@@ -124,31 +139,45 @@ def choose(
     def learning() -> Iterator[Labelled]:
         return read(turn.learning_episodes)
 
-    covers = [named.model_dump() for named in turn.known]
-    folder = None if _corrects_known(project, turn) else base.memory(project, turn)
-    seed = settings.seed
-    old = memory.recall(folder, known, settings=strategy, seed=seed, covers=covers)
-    new = memory.remember(old, learning(), settings=strategy, seed=seed)
-    if new:
-        forbidden = _held_out(project, turn)
-        old, new = _without(old, forbidden), _without(new, forbidden)
+    asked = memory.Asked(
+        folder=base.memory(project, turn),
+        settings=strategy,
+        seed=settings.seed,
+        covers=[named.model_dump() for named in turn.known],
+        corrected=_corrects_known(project, turn),
+        window=_window(settings),
+    )
+    old = memory.recall(asked, known, policies.group_of(recipe))
+    barred: list[str] = []
+    if strategy.rows == "replay":
+        guard = leakage.Guard(project)
+        barred = sorted({*_leaking(guard, old), *_leaking(guard, learning())})
+        old = [each for each in old if parquet.row_hash(each[1]) not in set(barred)]
 
     def selected() -> Iterator[Labelled]:
-        return rows.select(learning(), known(), old, strategy, seed)
+        return rows.select(learning(), known(), old, strategy, settings.seed)
 
-    keys = Counter(recipe.split_key(row) for _, row in selected())
+    keys, new_rows = Counter[str](), 0
+    for episode, row in selected():
+        keys[recipe.split_key(row)] += 1
+        new_rows += episode in turn.learning_episodes
     if not keys:
         raise DataError(
             "There is no row to learn",
             where=str(project.turn),
             fix="open an episode with training rows, or withdraw the empty one",
         )
-    aside = carve(keys, settings.early_stopping_percent, seed)
+    of_base = base.labels(project, turn, recipe)
+    aside = carve(keys, settings.early_stopping_percent, settings.seed)
     return Chosen(
         train=lambda: (f for f in selected() if recipe.split_key(f[1]) not in aside),
         stopping=lambda: (f for f in selected() if recipe.split_key(f[1]) in aside),
         count=keys.total(),
-        memory=new,
+        labels=recipe.vocabulary((row for _, row in selected()), of_base),
+        base_labels=len(of_base),
+        recalled=old,
+        barred=barred,
+        wanted=rows.wanted(new_rows, strategy),
     )
 
 
@@ -178,22 +207,32 @@ def _corrects_known(project: Project, turn: Turn) -> bool:
     )
 
 
-def _held_out(project: Project, turn: Turn) -> set[bytes]:
-    """Every held-out question with its context, of all episodes, in the form leaks are found by."""
-    return {
-        _compared(row)
-        for episode in (*turn.known_episodes, *turn.learning_episodes)
-        for row in turns.stream(project, episode, "heldout")
-    }
+def _leaking(guard: leakage.Guard, found: Iterable[Labelled]) -> Iterator[str]:
+    """The hashes of those rows that repeat, or nearly repeat, a held-out row of any episode."""
+    rest = iter(found)
+    while some := [row for _, row in islice(rest, _ASKED_AT_ONCE)]:
+        yield from (parquet.row_hash(some[at]) for at in guard.leaks(some))
 
 
-def _without(found: list[Labelled], forbidden: set[bytes]) -> list[Labelled]:
-    return [labelled for labelled in found if _compared(labelled[1]) not in forbidden]
-
-
-def _compared(row: dict[str, Any]) -> bytes:
-    texts = (parquet.normalised(row["question"]), parquet.normalised(row["context"]))
-    return hashlib.blake2b("\0".join(texts).encode(), digest_size=16).digest()
+def _replayed(
+    turn: Turn, chosen: Chosen, counts: dict[str, Any], strategy: Strategy
+) -> dict[str, int]:
+    """Recalled rows in the mix, those wanted, those memory holds; a shortfall is said."""
+    sides = [counts[side]["episodes"] for side in ("train", "stopping")]
+    mixed = sum(side.get(episode, 0) for side in sides for episode in turn.known_episodes)
+    found = {"wanted": chosen.wanted, "rows": mixed, "memory": len(chosen.recalled)}
+    if chosen.barred:
+        print(  # noqa: T201
+            f"memory: {len(chosen.barred):,} rows repeat a held-out row and are not remembered",
+            flush=True,
+        )
+    if turn.known and mixed < chosen.wanted:
+        print(  # noqa: T201
+            f"replay: {mixed:,} of {chosen.wanted:,} rows that would be "
+            f"{strategy.replay_percent:g}% of the mix; memory holds no more",
+            flush=True,
+        )
+    return {**found, "barred": len(chosen.barred)}
 
 
 def write(
@@ -211,7 +250,7 @@ def write(
             prefix = "" if side == "train" else "stopping_"
             with parquet.Writer(folder / f"{side}.parquet", columns) as out:
                 passing = _Passing(passes(), out, progress)
-                windows = features.encode(passing, recipe, tokenizer, settings)
+                windows = features.encode(passing, recipe, tokenizer, settings, chosen.labels)
                 found = features.write(folder / f"{prefix}features.parquet", windows)
             counts[side] = {**passing.counts(), **found}
     written = counts["train"]["rows"] + counts["stopping"]["rows"]
@@ -236,12 +275,12 @@ class _Passing:
         for episode, row in self.found:
             self.out.write({**row, "episode": episode})
             self.episodes[episode] += 1
-            self.no_answer += not row["answers"]
+            self.no_answer += row.get("answers") == []
             self.progress.advance()
             yield row
 
     def counts(self) -> dict[str, Any]:
-        """Rows, those without an answer, and rows by episode."""
+        """Rows, those that are questions without an answer, and rows by episode."""
         return {
             "rows": self.episodes.total(),
             "no_answer": self.no_answer,

@@ -72,11 +72,16 @@ def replay(
     for found in learning:
         count += 1
         yield found
-    share = settings.replay_percent / 100
-    yield from sample(memory, round(count * share / (1 - share)), seed + 1)
+    yield from sample(memory, wanted(count, settings), seed + 1)
 
 
 SELECTIONS = {"naive": naive, "replay": replay, "joint": joint}
+
+
+def wanted(new: int, settings: Strategy) -> int:
+    """How many replayed rows make `replay_percent` of the mix with so many new ones."""
+    share = settings.replay_percent / 100
+    return round(new * share / (1 - share))
 
 
 def sample(rows: Iterable[Labelled], size: int, seed: int) -> list[Labelled]:
@@ -86,18 +91,35 @@ def sample(rows: Iterable[Labelled], size: int, seed: int) -> list[Labelled]:
     sampling all of them, so memory grown turn by turn equals memory built at once. Equal rows
     count once, for the first of their episodes. Holds `size` rows at a time.
     """
-    kept: dict[int, Labelled] = {}
-    worst_first: list[int] = []
-    for episode, row in rows:
-        place = rank(row, seed)
+    draw = Draw(size, seed)
+    for labelled in rows:
+        draw.add(labelled)
+    return draw.rows()
+
+
+class Draw:
+    """A sample in the making."""
+
+    def __init__(self, size: int, seed: int) -> None:
+        self.size, self.seed = size, seed
+        self._kept: dict[int, Labelled] = {}
+        self._worst_first: list[int] = []
+
+    def add(self, labelled: Labelled) -> None:
+        """Look at one row."""
+        kept, (episode, row) = self._kept, labelled
+        place = rank(row, self.seed)
         if place in kept:
             kept[place] = min(kept[place], (episode, row), key=lambda found: found[0])
-        elif size > len(kept) or (kept and place < -worst_first[0]):
+        elif self.size > len(kept) or (kept and place < -self._worst_first[0]):
             kept[place] = (episode, row)
-            heappush(worst_first, -place)
-            if len(kept) > size:
-                del kept[-heappop(worst_first)]
-    return [kept[place] for place in sorted(kept)]
+            heappush(self._worst_first, -place)
+            if len(kept) > self.size:
+                del kept[-heappop(self._worst_first)]
+
+    def rows(self) -> list[Labelled]:
+        """The sample so far, the smallest hash first."""
+        return [self._kept[place] for place in sorted(self._kept)]
 
 
 def rank(row: Row, seed: int) -> int:

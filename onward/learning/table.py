@@ -1,6 +1,8 @@
-"""Which cells of recipe x tuning x strategy are allowed: the one table.
+"""Which cells of recipe x tuning x strategy are allowed, and why the others are not: the one table.
 
->>> check("extractive", "lora", Strategy(rows="replay"))
+>>> check("extractive", "lora", Strategy(rows="replay", term="ewc"))
+>>> reason(Cell("extractive", "full", "naive", "der", "single"))
+'der compares replayed rows with their stored logits: it needs strategy.rows replay'
 >>> check("tagging", "full", Strategy())
 Traceback (most recent call last):
 onward.errors.SettingsError: tagging cannot be trained with full x joint x none x single
@@ -27,13 +29,11 @@ class Cell(NamedTuple):
     structure: str
 
 
-RECIPES = ("extractive",)
+RECIPES = ("extractive", "classification", "multilabel", "regression")
 TUNINGS = ("full", "last", "lora")
 ROWS = ("naive", "replay", "joint")
-TERMS = ("none",)
-STRUCTURES = ("single",)
-
-ALLOWED = frozenset(Cell(*cell) for cell in product(RECIPES, TUNINGS, ROWS, TERMS, STRUCTURES))
+TERMS = ("none", "ewc", "distill", "der")
+STRUCTURES = ("single", "adapters", "analytic")
 
 _KEYS: dict[str, tuple[str, ...]] = {
     "project.recipe": RECIPES,
@@ -44,8 +44,57 @@ _KEYS: dict[str, tuple[str, ...]] = {
 }
 
 
+def reason(cell: Cell) -> str | None:
+    """Why a cell is refused; None where it is allowed."""
+    for value, (key, known) in zip(cell, _KEYS.items(), strict=True):
+        if value not in known:
+            return f"{key} {value!r} (known: {', '.join(known)})"
+    if cell.structure == "adapters":
+        return _adapters(cell)
+    if cell.structure == "analytic":
+        return _analytic(cell)
+    if cell.term == "der" and cell.rows != "replay":
+        return "der compares replayed rows with their stored logits: it needs strategy.rows replay"
+    if cell.term != "none" and cell.rows == "joint":
+        return f"joint trains on all rows again, which leaves {cell.term} nothing to keep"
+    return None
+
+
+def _adapters(cell: Cell) -> str | None:
+    if cell.recipe not in ("extractive", "classification"):
+        return f"structure adapters cannot join the outputs of several {cell.recipe} heads"
+    if cell.tuning != "lora":
+        return "structure adapters trains low-rank adapters: it needs finetune.tuning lora"
+    if cell.rows != "naive":
+        return "structure adapters trains each episode by itself: it needs strategy.rows naive"
+    if cell.term != "none":
+        return "structure adapters changes no old weight: it needs strategy.term none"
+    return None
+
+
+def _analytic(cell: Cell) -> str | None:
+    if cell.recipe != "classification":
+        return "structure analytic solves for one label a row: it needs the recipe classification"
+    if cell.tuning != "full":
+        return "structure analytic tunes nothing: leave finetune.tuning at full"
+    if cell.rows != "naive":
+        return "structure analytic keeps sums over all old rows: it needs strategy.rows naive"
+    if cell.term != "none":
+        return "structure analytic has no loss to add to: it needs strategy.term none"
+    return None
+
+
+def cells() -> dict[Cell, str | None]:
+    """Every cell of known words, with the reason where it is refused."""
+    every = (Cell(*words) for words in product(*_KEYS.values()))
+    return {cell: reason(cell) for cell in every}
+
+
+ALLOWED = frozenset(cell for cell, why in cells().items() if why is None)
+
+
 def check(recipe: str, tuning: str | None, strategy: Strategy) -> None:
-    """Refuse a cell that is not in the table, naming it and the part that is unknown.
+    """Refuse a cell that is not in the table, naming it and the reason.
 
     Args:
         recipe: the project's.
@@ -57,17 +106,13 @@ def check(recipe: str, tuning: str | None, strategy: Strategy) -> None:
     """
     tunings = TUNINGS if tuning is None else (tuning,)
     rest = (strategy.rows, strategy.term, strategy.structure)
-    cells = [Cell(recipe, each, *rest) for each in tunings]
-    if any(cell in ALLOWED for cell in cells):
+    every = [Cell(recipe, each, *rest) for each in tunings]
+    if any(cell in ALLOWED for cell in every):
         return
-    cell = cells[0]
-    wrong = [
-        f"{key} {value!r} (known: {', '.join(known)})"
-        for value, (key, known) in zip(cell, _KEYS.items(), strict=True)
-        if value not in known
-    ]
+    # With the tuning left open, the reason that stays whatever the tuning.
+    why = [reason(cell) or "" for cell in every][-1]
     raise SettingsError(
-        f"{recipe} cannot be trained with {' x '.join(cell[1 if tuning else 2 :])}",
-        where="params.yaml: " + ("; ".join(wrong) or "project, finetune and strategy together"),
-        fix="choose an allowed combination; onward/learning/table.py lists them",
+        f"{recipe} cannot be trained with {' x '.join(every[0][1 if tuning else 2 :])}",
+        where=f"params.yaml: {why}",
+        fix="choose an allowed combination; onward/learning/table.py says which and why",
     )

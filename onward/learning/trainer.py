@@ -14,14 +14,19 @@ import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from types import ModuleType
 from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from onward import files
 from onward.config import Finetune
 from onward.errors import OutOfMemory, TrainingError
-from onward.learning import checkpoints, loop, precision, terms, tunings
+from onward.learning import checkpoints, loop, models, precision, tunings
 from onward.learning.curves import Course
-from onward.learning.features import Features
+from onward.learning.features import Collate, Features
+from onward.learning.terms import none
 from onward.progress import Progress
 
 _SCHEDULES = {"linear": "linear", "cosine": "cosine", "constant": "constant_with_warmup"}
@@ -40,10 +45,15 @@ class Task:
     stopping: Features | None
     rate: float
     epochs: float
-    pad: int
+    collate: Collate
     work: Path
     name_rows: Callable[[list[int]], list[str]] = lambda rows: [str(row) for row in rows]
-    term: str = "none"
+    recalled: NDArray[np.bool_] | None = None
+    """Which windows are of rows recalled from memory, [N]; None: none."""
+    term: ModuleType = none
+    """Of onward/learning/terms."""
+    past: Callable[[Any, str], Any] = lambda model, device: None
+    """The new model and its device -> what the term works on; None: it has nothing to keep."""
 
     def steps(self, batch: int) -> int:
         """Optimizer steps of the whole training, as Trainer counts them."""
@@ -60,10 +70,19 @@ class Trained:
     micro_batch: int
     precision: str
     sizes: dict[str, int]
+    kept: bool = False
+    """Whether the task's term had something of the base to keep."""
     seconds: float = 0.0
     """From the first step to the sealed end in this process; never written to an output."""
     save: Callable[[Path], None] | None = None
-    """Writes the model's folder (empty before); None: config, model.safetensors and tokenizer."""
+    """Writes the model's folder (not there before); None: `models.save`."""
+
+    def write(self, source: Path, folder: Path) -> None:
+        """Write the model's folder; the tokenizer is that of `source`."""
+        if self.save is None:
+            models.save(self.model, source, folder)
+        else:
+            self.save(folder)
 
 
 def fit(task: Task, settings: Finetune) -> Trained:
@@ -128,14 +147,23 @@ def _attempt(task: Task, settings: Finetune, micro: int) -> Trained:
     caches = getattr(model.config, "use_cache", None)
     steps, sizes = task.steps(settings.batch_size), tunings.sizes(model)
     number = precision.resolve(settings.precision)
+    past = _past(task, model)
     started = time.monotonic()
-    course = _finish(task, model) or _train(task, settings, micro, model, steps, number)
+    course = _finish(task, model) or _train(task, settings, micro, model, past, number)
     seconds = time.monotonic() - started
     model = tunings.plain(model).cpu().eval()
     if caches is not None:
         model.config.use_cache = caches  # Trainer turns it off; the candidate keeps its base's
     done = course.best_step() or steps
-    return Trained(model, course, done, micro, number, sizes, seconds)
+    return Trained(model, course, done, micro, number, sizes, past is not None, seconds)
+
+
+def _past(task: Task, model: Any) -> Any:
+    """What the term works on; making it draws no number that the training would have drawn."""
+    import torch
+
+    with torch.random.fork_rng(devices=[]):
+        return task.past(model, "cuda" if torch.cuda.is_available() else "cpu")
 
 
 def _quiet(settings: Finetune) -> None:
@@ -169,9 +197,10 @@ def _finish(task: Task, model: Any) -> Course | None:
 
 
 def _train(
-    task: Task, settings: Finetune, micro: int, model: Any, steps: int, number: str
+    task: Task, settings: Finetune, micro: int, model: Any, past: Any, number: str
 ) -> Course:
     """Run Trainer from the newest checkpoint to the end, and seal the end."""
+    steps = task.steps(settings.batch_size)
     _ensure_space(task, model)
     start = checkpoints.latest(task.work)
     done = files.read_json(start / files.MANIFEST)["step"] if start else 0
@@ -180,7 +209,7 @@ def _train(
         if start
         else Course.over(steps)
     )
-    run = _run(task, settings, course)
+    run = _run(task, settings, course, past)
     ended = start is not None and (done >= steps or course.exhausted(settings.patience))
     if start is not None and not ended:
         print(f"fine-tune goes on after step {done} of {steps}", flush=True)  # noqa: T201
@@ -197,19 +226,20 @@ def _train(
     return course
 
 
-def _run(task: Task, settings: Finetune, course: Course) -> loop.Run:
+def _run(task: Task, settings: Finetune, course: Course, past: Any) -> loop.Run:
     return loop.Run(
-        data=task.data,
+        data=loop.Numbered(task.data, task.recalled),
         stopping=task.stopping,
         work=task.work,
         course=course,
         batch=settings.batch_size,
         patience=settings.patience,
         save_every=settings.save_every,
-        pad=task.pad,
+        collate=task.collate,
         seed=settings.seed,
         name_rows=task.name_rows,
-        term=terms.TERMS[task.term],
+        term=task.term.loss,
+        past=past,
     )
 
 

@@ -5,6 +5,8 @@ After Hu et al. 2021, LoRA. Layers count from the embeddings upwards.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from onward.config import Finetune
@@ -53,8 +55,9 @@ def _layers(model: Any) -> Any:
 
 
 def _heads(model: Any) -> list[str]:
-    """The parts of the model that are not its base: the recipe's head."""
-    return [name for name, _ in model.named_children() if name != model.base_model_prefix]
+    """The parts of the model that are not its base and have weights: the recipe's head."""
+    children = [child for child in model.named_children() if child[0] != model.base_model_prefix]
+    return [name for name, child in children if any(True for _ in child.parameters())]
 
 
 def _with_adapters(model: Any, settings: Finetune) -> Any:
@@ -69,6 +72,37 @@ def _with_adapters(model: Any, settings: Finetune) -> Any:
         modules_to_save=_heads(model),
     )
     return get_peft_model(model, config)
+
+
+def changes(model: Any, device: str) -> dict[str, Callable[[], Any]]:
+    """By the plain name of each weight that moves: how far it is from where it is now.
+
+    Args:
+        model: what `apply` gave, before training.
+        device: where the differences will be asked for.
+
+    Returns:
+        Functions whose tensors have the weight's shape and a gradient. A weight under adapters
+        moves by what they add to it, s B A.
+    """
+    found: dict[str, Callable[[], Any]] = {}
+    for name, module in model.named_modules():
+        if hasattr(module, "get_delta_weight"):
+            for adapter in module.active_adapters:
+                found[f"{_plain(name)}.weight"] = partial(module.get_delta_weight, adapter)
+    for name, weight in model.named_parameters():
+        if weight.requires_grad and "lora_" not in name:
+            found[_plain(name)] = partial(_minus, weight, weight.detach().clone().to(device))
+    return found
+
+
+def _minus(weight: Any, before: Any) -> Any:
+    return weight - before
+
+
+def _plain(name: str) -> str:
+    """A name without what peft puts around it."""
+    return name.removeprefix("base_model.model.").replace(".modules_to_save.default", "")
 
 
 def sizes(model: Any) -> dict[str, int]:

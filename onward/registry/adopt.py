@@ -11,18 +11,21 @@ adopts it must know that.
 
 from __future__ import annotations
 
+import re
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from onward import files, locks, recipes
 from onward.episodes.turn import Base, Turn, compose
-from onward.errors import UsageError
+from onward.errors import SettingsError, UsageError
 from onward.project import Project
 from onward.registry import journal, versions
 from onward.registry.finish import finish
 
 _SHORT = 12
+_NAMELESS = re.compile(r"LABEL_[0-9]+")
+"""What transformers calls a label that nobody named."""
 
 
 def adopt(
@@ -47,7 +50,8 @@ def adopt(
 
     Raises:
         UsageError: a champion serves already, or no episode is open.
-        SettingsError: the folder holds pickles only, code of its own, or no fast tokenizer.
+        SettingsError: the folder holds pickles only, code of its own, no fast tokenizer, or, for a
+            recipe with labels, no names for them.
         IntegrityError: it has no trained head for the project's recipe.
         Busy: another process changes the registry.
     """
@@ -85,7 +89,22 @@ def _check(project: Project, source: Path) -> None:
             fix="give a folder that `save_pretrained` wrote",
         )
     encoder.check(source)
-    recipes.get(Turn.read(project).recipe).build(source, {"new_head": False})
+    recipe = recipes.get(Turn.read(project).recipe)
+    _check_labels(recipe.labels_of(source), source)
+    recipe.build(source, {"new_head": False})
+
+
+def _check_labels(labels: Sequence[str], source: Path) -> None:
+    """Labels are how the rows of episodes and the model's outputs find each other: names only."""
+    wrong = [label for label in labels if _NAMELESS.fullmatch(label) or not label.strip()]
+    wrong += [label for label in labels if labels.count(label) > 1]
+    if wrong:
+        raise SettingsError(
+            f"The model's label {wrong[0]!r} is not the name of a label",
+            where=f"{source / 'config.json'}, id2label",
+            fix="write the labels' names, as the episodes spell them, into id2label and label2id, "
+            "in the order of the head's outputs",
+        )
 
 
 def _copy(project: Project, source: Path, base: Base) -> Path:

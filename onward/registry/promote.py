@@ -230,7 +230,8 @@ def _labels(project: Project, serving: Champion) -> None:
 
     offered = project.made("export") / "package" / package.SPEC
     had, has = (
-        files.read_json(path).get("labels", []) for path in (serving.package / package.SPEC, offered)
+        files.read_json(path).get("labels", [])
+        for path in (serving.package / package.SPEC, offered)
     )
     gone = [label for label in had if label not in has]
     if gone:

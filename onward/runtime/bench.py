@@ -143,9 +143,7 @@ def _contenders(project: Project, turn: Turn, settings: Benchmark, device: str) 
     return found
 
 
-def _agree(
-    contenders: list[Contender], texts: list[dict[str, str]], shape: tuple[int, int]
-) -> float:
+def _agree(contenders: list[Contender], texts: list[list[str]], shape: tuple[int, int]) -> float:
     """fp32's largest logit difference from torch on the timed inputs. Raises ParityError."""
     runners = {one.name: one.runner for one in contenders}
     batch = inputs.batches(runners["fp32"].tokenizer, texts, *shape)[0]
@@ -161,7 +159,7 @@ def _agree(
 
 
 def _timings(
-    contenders: list[Contender], texts: list[dict[str, str]], settings: Benchmark
+    contenders: list[Contender], texts: list[list[str]], settings: Benchmark
 ) -> list[dict[str, Any]]:
     found = []
     with Progress("benchmark", len(settings.shapes)) as progress:
@@ -187,7 +185,7 @@ def _timings(
     return found
 
 
-def _runs(one: Contender, texts: list[dict[str, str]], batch: int, length: int) -> timing.Contender:
+def _runs(one: Contender, texts: list[list[str]], batch: int, length: int) -> timing.Contender:
     made = inputs.batches(one.runner.tokenizer, texts, batch, length)
     return lambda number: one.runner.predict(made[number % len(made)])
 

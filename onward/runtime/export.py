@@ -3,7 +3,7 @@
     turn/export/package/        what serves; see onward/runtime/package.py
     turn/export/ledger.parquet  every held-out row answered by each kept variant
     turn/export/report.json     parity, attention fused, each int8 scheme tried and why (not) kept
-    turn/export/texts.json      held-out questions and contexts that the benchmark times
+    turn/export/texts.json      held-out rows' texts that the benchmark times
     turn/export/manifest.json
 
 The fp32 graph must give torch's logits and torch's score on every unit, or the stage fails. An
@@ -28,6 +28,7 @@ from onward.errors import ExportError, IntegrityError
 from onward.evaluation.ledger import LedgerPart, read_parts, write_parts
 from onward.evaluation.runner import TorchRunner, fingerprint, resolve
 from onward.evaluation.scorer import score
+from onward.learning import models
 from onward.project import Project
 from onward.recipes.shapes import INPUTS, Row
 from onward.runtime import graph as graphs
@@ -50,6 +51,7 @@ class Job:
     turn: Turn
     recipe: ModuleType
     rows: dict[str, list[Row]]
+    labels: tuple[str, ...]
     prepare: Prepare
     evaluate: Evaluate
     threads: int
@@ -78,13 +80,15 @@ def run(project: Project) -> None:
     Raises:
         IntegrityError, MissingFiles: an episode, the candidate or its ledger is not what the turn
             and the manifests name.
-        ExportError: the graph's attention was not fused, or it needs more than one file.
+        ExportError: the graph's attention was not fused, it needs more than one file, or the
+            candidate is a model of adapters.
         ParityError: the fp32 graph does not answer as torch does; nothing is written.
     """
     turn = Turn.read(project)
+    made = project.made("finetune")
+    models.require_exportable(made / "model")
     turns.check(project, turn)
     settings = config.read(project.params, Export)
-    made = project.made("finetune")
     files.verify(made)
     files.verify(project.made("evaluate"))
     recipe = recipes.get(turn.recipe)
@@ -92,7 +96,8 @@ def run(project: Project) -> None:
     prepare, evaluate = resolve(spec, config.read(project.params, Evaluate))
     units = sorted({*turn.known_episodes, *turn.learning_episodes})
     rows = {unit: turns.rows(project, unit, "heldout") for unit in units}
-    job = Job(project, turn, recipe, rows, prepare, evaluate, settings.threads)
+    labels = tuple(spec.get("labels", ()))
+    job = Job(project, turn, recipe, rows, labels, prepare, evaluate, settings.threads)
     torch = TorchRunner(made / "model", settings.threads, "cpu", recipe=recipe)
     graph = graphs.export(torch.model, recipe.graphs(torch.model)[0], opset=settings.opset)
     _say(f"export: {graph.attention_fused} of {graph.layers} attention layers fused")
@@ -122,7 +127,7 @@ def _write(job: Job, settings: Export, torch: TorchRunner, graph: Graph) -> None
     with files.building(job.project.made("export"), replace=True, turn=job.turn.id) as folder:
         write_package(folder / "package", sessions, graph, probes(job.recipe, job.rows, sessions))
         write_parts(folder / "ledger.parquet", [part for _, part in kept.values()])
-        files.write_json(folder / "texts.json", texts(job.rows))
+        files.write_json(folder / "texts.json", texts(job.recipe, job.rows))
         files.write_json(folder / "report.json", report)
 
 
@@ -130,8 +135,8 @@ def _parity(
     job: Job, settings: Export, torch: TorchRunner, session: Session
 ) -> tuple[dict[str, Any], LedgerPart]:
     rows = [row for unit in sorted(job.rows) for row in job.rows[unit]]
-    features = job.recipe.encode(rows, session.tokenizer, job.prepare, labels=False)
-    _same_tokens(job.recipe.encode(rows[:20], torch.tokenizer, job.prepare, labels=False), features)
+    features = job.recipe.encode(rows, session.tokenizer, job.prepare, labels=None)
+    _same_tokens(job.recipe.encode(rows[:20], torch.tokenizer, job.prepare, labels=None), features)
     batches = parity.sample(features)
     worst = parity.logits(session, torch, batches, settings.max_logit_difference)
     _say(f"export: logits within {worst:.1e} of torch's on {len(batches)} batches")
@@ -206,6 +211,7 @@ def _package(
         "encoding": job.prepare.model_dump(include={"max_length", "stride"}),
         "decoding": job.evaluate.model_dump(),
         "no_answer": bool(job.evaluate.no_answer),
+        **({"labels": list(job.labels)} if job.labels else {}),
     }
     return Package(variant, model, tokenizer, spec)
 

@@ -55,12 +55,13 @@ def export(model: Any, spec: ExportSpec, *, opset: int) -> Graph:
 
     Args:
         model: a torch model whose outputs have the names of `spec.outputs`.
-        spec: inputs (int64 [batch, length]) and outputs; both dimensions stay dynamic.
+        spec: inputs (int64 [batch, length]), of which both dimensions stay dynamic, and outputs
+            [batch, length], or [batch, C] where `spec.per_token` is false, with C fixed.
         opset: of the standard operators.
 
     Raises:
-        ExportError: the attention of a known architecture was not fused, or the file would need
-            external data.
+        ExportError: the attention of a known architecture was not fused, an output has another
+            shape, or the file would need external data.
     """
     import onnx_ir
     import onnx_ir.passes.common as passes
@@ -73,6 +74,7 @@ def export(model: Any, spec: ExportSpec, *, opset: int) -> Graph:
         optimizer.fold_constants(fused, input_size_limit=_UNLIMITED, output_size_limit=_UNLIMITED)
         passes.RemoveUnusedNodesPass()(fused)
         passes.ClearMetadataAndDocStringPass()(fused)
+    _require_shapes(fused.graph.outputs, spec)
     counts = Counter(node.op_type for node in fused.graph)
     graph = Graph(
         model=serialised(onnx_ir.to_proto(fused)),
@@ -137,6 +139,18 @@ def _program(model: Any, spec: ExportSpec, opset: int) -> Any:
             external_data=False,
             verbose=False,
         )
+
+
+def _require_shapes(outputs: Any, spec: ExportSpec) -> None:
+    """A session tells by an output's width whether it speaks of tokens or of whole texts."""
+    for output in outputs:
+        fixed = [isinstance(size, int) for size in output.shape or ()]
+        if fixed != [False, not spec.per_token]:
+            raise ExportError(
+                f"The output {output.name} came out with the shape {output.shape}",
+                where=f"graph {spec.name}",
+                fix="install the pinned torch, onnx and onnxscript (`make env`)",
+            )
 
 
 def _require_fusion(graph: Graph) -> None:

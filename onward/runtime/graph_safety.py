@@ -18,8 +18,11 @@ LOADERS = frozenset({"EPContext", "PythonOp", "PythonOpGrad"})
 """Operators of ONNX Runtime that open a compiled graph by its path, or call into Python."""
 
 
-def check(model: bytes, *, where: str) -> None:
+def check(model: bytes, *, where: str) -> dict[str, int | None]:
     """Refuse what is not an ONNX graph that stands by itself.
+
+    Returns:
+        The second size of each output by its name, None where it is left open.
 
     Raises:
         IntegrityError: not an ONNX model, a tensor whose data lies in another file, or an
@@ -43,6 +46,13 @@ def check(model: bytes, *, where: str) -> None:
             paths = [entry.value for entry in part.external_data if entry.key == "location"]
             named = f" ({paths[0]!r:.80})" if paths else ""
             raise _refused(f"Tensor {part.name!r:.80} lies in another file{named}", where)
+    return {output.name: _width(output) for output in proto.graph.output}
+
+
+def _width(output: Any) -> int | None:
+    sizes = output.type.tensor_type.shape.dim
+    fixed = len(sizes) > 1 and sizes[1].HasField("dim_value")
+    return int(sizes[1].dim_value) if fixed else None
 
 
 def _parts(proto: Any) -> Iterator[Any]:

@@ -16,18 +16,23 @@ ENOUGH = 30
 
 
 def batches(
-    tokenizer: Any, texts: Sequence[dict[str, str]], batch: int, length: int
+    tokenizer: Any, texts: Sequence[Sequence[str]], batch: int, length: int
 ) -> list[list[Feature]]:
     """Batches [batch] of features of exactly `length` real tokens.
 
-    A question is followed by its context and by the next ones, cut where the window ends.
+    A text is followed by the next ones, cut where the window ends; of two texts, such as question
+    and context, the first stays alone.
+
+    Args:
+        tokenizer: the runner's own.
+        texts: of each held-out row its one or two texts.
+        batch, length: the shape.
 
     Raises:
         DataError: all texts together are shorter than `length`.
     """
     made = [
-        _cut(tokenizer, text["question"], _from(texts, n, length), length)
-        for n, text in enumerate(texts)
+        _cut(tokenizer, text[:-1], _from(texts, n, length), length) for n, text in enumerate(texts)
     ]
     short = min((len(feature["input_ids"]) for feature in made), default=0)
     if short < length:
@@ -41,23 +46,22 @@ def batches(
     ]
 
 
-def _from(texts: Sequence[dict[str, str]], first: int, length: int) -> str:
-    """Contexts from the first one on, until there are surely enough characters."""
+def _from(texts: Sequence[Sequence[str]], first: int, length: int) -> str:
+    """Last texts of rows from the first one on, until there are surely enough characters."""
     joined: list[str] = []
     for text in (*texts[first:], *texts[:first]):
-        joined.append(text["context"])
+        joined.append(text[-1])
         if sum(map(len, joined)) > ENOUGH * length:
             break
     return " ".join(joined)
 
 
-def _cut(tokenizer: Any, question: str, context: str, length: int) -> Feature:
-    """[CLS] question [SEP] context [SEP]; the question takes at most half of the window."""
-    short = tokenizer.tokenize(question)[: max(1, length // 2 - 3)]
-    encoded = tokenizer(
-        tokenizer.convert_tokens_to_string(short),
-        context,
-        truncation="only_second",
-        max_length=length,
-    )
+def _cut(tokenizer: Any, before: Sequence[str], text: str, length: int) -> Feature:
+    """[CLS] text [SEP], or [CLS] before [SEP] text [SEP] with at most half of it for the first."""
+    if before:
+        short = tokenizer.tokenize(before[0])[: max(1, length // 2 - 3)]
+        first = tokenizer.convert_tokens_to_string(short)
+        encoded = tokenizer(first, text, truncation="only_second", max_length=length)
+    else:
+        encoded = tokenizer(text, truncation=True, max_length=length)
     return {name: list(encoded[name]) for name in INPUTS if name in encoded}

@@ -3,7 +3,7 @@
     package/
       model.onnx  [model.int8.onnx]          one file each, no external data
       tokenizer.json  tokenizer_config.json  a fast tokenizer, no code
-      package.json                           variants, encoding, decoding, probes
+      package.json                           variants, encoding, decoding, labels, probes
       [serving.json]                         the variant and provider chosen at promotion
       manifest.json                          sha256 of every file, written last
 
@@ -52,9 +52,15 @@ class Package:
 
     @property
     def artifact(self) -> str:
-        """sha256 over all that can change an output: graph, tokenizer, encoding, inputs."""
+        """sha256 over all that can change an output: graph, tokenizer, encoding, inputs, labels.
+
+        Labels count where there are any, so that a package of a recipe without them keeps the
+        name it had before there were labels.
+        """
+        labels = {"labels": self.spec["labels"]} if "labels" in self.spec else {}
         return files.digest(
             {
+                **labels,
                 "model": hashlib.sha256(self.model).hexdigest(),
                 "tokenizer": {k: hashlib.sha256(v).hexdigest() for k, v in self.tokenizer.items()},
                 "recipe": self.spec["recipe"],
@@ -82,7 +88,7 @@ def read(
     Raises:
         MissingFiles: the folder or its manifest is not there.
         IntegrityError: a file is changed, missing, extra or a link; the graph refers to other
-            files; a tokenizer brings code.
+            files; a tokenizer brings code; the labels are not one for each of the graph's outputs.
         UsageError: the package has no such variant.
     """
     found = _contents(folder)
@@ -100,7 +106,8 @@ def read(
         _compare(folder, sealed, {**small, file: model}, found)
     tokenizer = {key: small[key] for key in TOKENIZER if key in small}
     _check_tokenizer(tokenizer, folder)
-    graph_safety.check(model, where=str(folder / file))
+    widths = graph_safety.check(model, where=str(folder / file))
+    _check_labels(spec.get("labels"), widths, folder / SPEC)
     package = Package(name, model, tokenizer, spec, serving, str(folder))
     stated = spec["variants"][name].get("artifact")
     if verify and stated != package.artifact:
@@ -207,6 +214,22 @@ def _check_spec(spec: dict[str, Any], path: Path) -> None:
     for name, value in spec["variants"].items():
         if not isinstance(value, dict) or value.get("file") != MODELS.get(name):
             raise _broken(path, f"{SPEC} names an unknown variant {name!r}")
+
+
+def _check_labels(labels: Any, widths: dict[str, int | None], path: Path) -> None:
+    """A label for each output of a graph that says one thing of a whole text; else none."""
+    if labels is None:
+        missing = [width for width in widths.values() if width is not None and width > 1]
+        if missing:
+            raise _broken(path, f"{SPEC} names no labels for the graph's {missing[0]} outputs")
+        return
+    whole = isinstance(labels, list) and all(isinstance(x, str) and x.strip() for x in labels)
+    if not whole or not labels or len(set(labels)) < len(labels):
+        raise _broken(path, f"{SPEC} has no usable 'labels': a list of distinct names")
+    for name, width in widths.items():
+        if width != len(labels):
+            given = "one a token" if width is None else str(width)
+            raise _broken(path, f"{SPEC} names {len(labels)} labels; {name} has {given}")
 
 
 def _serving(data: bytes | None, path: Path) -> dict[str, Any] | None:

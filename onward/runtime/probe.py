@@ -2,7 +2,7 @@
 
     python -m onward.runtime.probe PACKAGE_DIR [--variant int8] [--manifest SHA256]
 
-The package itself holds a few real held-out questions with the answers that it gave when it was
+The package itself holds a few real held-out rows with the answers that it gave when it was
 exported (package.json: probes). Exit 0 when they come out the same, else the typed error as one
 JSON line and exit 1. `probe` runs that in a subprocess and raises the error here.
 """
@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import os
 import subprocess
 import sys
@@ -20,6 +21,9 @@ from typing import Any
 from onward.errors import IntegrityError, InternalError, OnwardError
 
 SECONDS = 120
+_NOT_ASKED = ("unit", "answers")
+_NEAR = 1e-3
+"""Of a number, relative or absolute: how far another machine's last bits may move it."""
 
 
 def check(folder: Path, variant: str | None = None, manifest: str | None = None) -> dict[str, Any]:
@@ -41,14 +45,14 @@ def check(folder: Path, variant: str | None = None, manifest: str | None = None)
             "The package has no probes", where=str(folder), fix="export the model again"
         )
     for number, item in enumerate(probes):
-        got = session.answer(item["question"], item["context"])["text"]
-        expected = item["answers"][session.variant]
-        if got != expected:
+        asked = {name: text for name, text in item.items() if name not in _NOT_ASKED}
+        got, expected = session.answer(asked), item["answers"][session.variant]
+        if not _same(got, expected):
             raise IntegrityError(
                 f"Probe {number} is answered differently in a fresh process",
                 where=f"{folder}: {session.variant}",
                 fix="export the model again on this machine; nothing was promoted",
-                details={"expected": expected, "got": got, "question": item["question"]},
+                details={"expected": expected, "got": got["text"], "asked": asked},
             )
     return {
         "variant": session.variant,
@@ -56,6 +60,12 @@ def check(folder: Path, variant: str | None = None, manifest: str | None = None)
         "artifact": session.artifact,
         "probes": len(probes),
     }
+
+
+def _same(got: dict[str, Any], expected: str) -> bool:
+    if "value" in got:
+        return math.isclose(got["value"], float(expected), rel_tol=_NEAR, abs_tol=_NEAR)
+    return bool(got["text"] == expected)
 
 
 def probe(package: Path, variant: str | None = None, manifest: str | None = None) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""A few real held-out questions that a package must answer the same wherever it is loaded.
+"""A few real held-out rows that a package must answer the same wherever it is loaded.
 
 They show that a package loads and works, not that it is good: that is the gate's business.
 """
@@ -18,50 +18,48 @@ if TYPE_CHECKING:
 PROBES = 4
 TRIED = 24
 TEXTS = 48
-MAX_CONTEXT = 4_000
-"""Characters; a probe has to be quick."""
+MAX_CHARACTERS = 4_000
+"""Of a row's texts together; a probe has to be quick."""
 
 
 def probes(
     recipe: ModuleType, rows: Mapping[str, Sequence[Row]], sessions: Mapping[str, Session]
 ) -> list[dict[str, Any]]:
-    """Questions, contexts and each variant's answer.
+    """The texts of a few rows and each variant's answer.
 
     Of a few rows of every unit the surest answers are taken: a near tie could turn on another
     machine's last bits, and a probe must fail for better reasons.
 
     Returns:
-        [{unit, question, context, answers: {variant: text}}].
+        [{unit, the recipe's inputs by their names, answers: {variant: text}}].
     """
     told = []
-    for unit, row in spread(rows, TRIED):
-        if len(row["context"]) > MAX_CONTEXT:
+    for unit, row in spread(recipe, rows, TRIED):
+        asked = recipe.inputs(row)
+        if sum(map(len, asked.values())) > MAX_CHARACTERS:
             continue
-        found = {
-            name: session.answer(row["question"], row["context"])
-            for name, session in sessions.items()
-        }
+        found = {name: session.answer(asked) for name, session in sessions.items()}
         sure = min(answer["probability"] for answer in found.values())
         texts_found = {name: answer["text"] for name, answer in found.items()}
-        asked = {"question": row["question"], "context": row["context"]}
         told.append((sure, {"unit": unit, **asked, "answers": texts_found}))
     told.sort(key=lambda pair: (-pair[0], files.digest(pair[1])))
     return [item for _, item in told[:PROBES]]
 
 
-def texts(rows: Mapping[str, Sequence[Row]]) -> list[dict[str, str]]:
-    """Questions and contexts for the benchmark: what is timed is what is really asked."""
-    return [
-        {"question": row["question"], "context": row["context"]} for _, row in spread(rows, TEXTS)
-    ]
+def texts(recipe: ModuleType, rows: Mapping[str, Sequence[Row]]) -> list[list[str]]:
+    """Each row's texts for the benchmark: what is timed is what is really asked."""
+    return [list(recipe.inputs(row).values()) for _, row in spread(recipe, rows, TEXTS)]
 
 
-def spread(rows: Mapping[str, Sequence[Row]], count: int) -> list[tuple[str, Row]]:
+def spread(
+    recipe: ModuleType, rows: Mapping[str, Sequence[Row]], count: int
+) -> list[tuple[str, Row]]:
     """About `count` (unit, row), each unit's first by hash in turn: the same in every run."""
-    ordered = {
-        unit: sorted(found, key=lambda row: files.digest([row["id"], row["question"]]))
-        for unit, found in sorted(rows.items())
-    }
+
+    def key(row: Row) -> str:
+        return files.digest([row["id"], *recipe.inputs(row).values()])
+
+    ordered = {unit: sorted(found, key=key) for unit, found in sorted(rows.items())}
     taken: list[tuple[str, Row]] = []
     for at in range(max((len(found) for found in ordered.values()), default=0)):
         for unit, found in ordered.items():

@@ -6,6 +6,10 @@ feed-forward's second matrix and the embeddings, which `dynamic-mixed` leaves as
 gives each 32 weights a scale of their own (MatMulNBits) and leaves attention as it is: an eighth
 of the error of `dynamic` in the logits, and about fp32's speed on processors without VNNI.
 
+Whatever comes after the encoder's last normalisation (the head of a reader or a classifier, a
+pooler, random features) stays fp32 everywhere: it is a small part of the work and all of the
+answer.
+
 What this does not cover: `dynamic` scales activations by what else is in the batch, so a score in
 batches of 16 is not bit by bit what one query gets.
 
@@ -23,10 +27,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from onward.runtime.graph import FUSED, Graph, serialised
-
-HEAD = 8
-"""A matrix with fewer columns than this is an answer head: tiny, and all of the answer."""
+from onward.runtime.graph import ATTENTION, FUSED, Graph, serialised
 
 
 @dataclass(frozen=True)
@@ -60,7 +61,7 @@ def blocks(graph: Graph) -> bytes:
             block_size=32,
             is_symmetric=True,
             accuracy_level=4,
-            nodes_to_exclude=[name for name, shape in _matrices(proto) if shape[1] < HEAD],
+            nodes_to_exclude=_head(proto),
         )
         quantizer.process()
     return serialised(quantizer.model.model)
@@ -82,11 +83,10 @@ def _dynamic(graph: Graph, kinds: list[str], *, keep_second: bool) -> bytes:
     del proto.graph.value_info[:]  # shape inference fails on fused operators
     if graph.architecture in FUSED:
         _mask_by_tokens(proto)
-    left_out = [
-        name
-        for name, (rows, columns) in _matrices(proto)
-        if columns < HEAD or (keep_second and rows > columns)
-    ]
+    second = [name for name, (rows, columns) in _matrices(proto) if rows > columns]
+    head = _head(proto)
+    # The quantiser first makes a MatMul of each Gemm, under this name.
+    left_out = [*head, *(f"{name}_MatMul" for name in head), *(second if keep_second else ())]
     with _quiet(), tempfile.TemporaryDirectory() as folder:
         target = Path(folder) / "int8.onnx"
         quantize_dynamic(
@@ -142,6 +142,26 @@ def _matrices(proto: Any) -> list[tuple[str, tuple[int, int]]]:
         for node in proto.graph.node
         if node.op_type == "MatMul" and len(constant.get(node.input[1], ())) == 2
     ]
+
+
+def _head(proto: Any) -> list[str]:
+    """Names of the products between the encoder's last normalisation and the outputs."""
+    makers = {name: node for node in proto.graph.node for name in node.output}
+    wanted = [output.name for output in proto.graph.output]
+    found: dict[str, None] = {}
+    seen: set[str] = set()
+    while wanted:
+        name = wanted.pop()
+        node = makers.get(name)
+        if node is None or name in seen:
+            continue
+        seen.add(name)
+        if node.op_type.endswith("LayerNormalization") or node.op_type in ATTENTION:
+            continue
+        if node.op_type in ("MatMul", "Gemm"):
+            found[node.name] = None
+        wanted.extend(node.input)
+    return list(found)
 
 
 def _parsed(graph: Graph) -> Any:

@@ -1,7 +1,7 @@
 """A package, loaded by ONNX Runtime: it predicts batches of features and answers questions.
 
     session = Session(folder)                  # verified, then loaded from the same bytes
-    session.answer("Who wrote it?", "Ada wrote it.")["text"]
+    session.answer({"question": "Who wrote it?", "context": "Ada wrote it."})["text"]
 
 A `Session` is a Runner of the scorer, so what is scored is what serves. Starting one imports
 neither torch nor a model library, except where CUDA is used.
@@ -10,6 +10,7 @@ neither torch nor a model library, except where CUDA is used.
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -19,8 +20,8 @@ import numpy as np
 from onward import recipes
 from onward.config import Evaluate, Prepare, parse
 from onward.errors import IntegrityError
+from onward.runtime import asking, providers
 from onward.runtime import package as packages
-from onward.runtime import providers
 from onward.runtime.package import Package
 
 
@@ -61,26 +62,35 @@ class Session:
         self.prepare = parse(package.spec["encoding"], Prepare, where=package.where)
         self.evaluate = parse(package.spec["decoding"], Evaluate, where=package.where)
         self._recipe = recipes.get(package.spec["recipe"])
+        self.labels = tuple(package.spec.get("labels", ()))
         self.tokenizer = tokenizer(package, self.prepare.max_length)
-        self._outputs = [output.name for output in self._runtime.get_outputs()]
+        # One value a token where the width is left open, else one a label.
+        self._outputs = {
+            o.name: not isinstance(o.shape[1], int) for o in self._runtime.get_outputs()
+        }
         self._inputs = [(i.name, i.type == "tensor(int32)") for i in self._runtime.get_inputs()]
 
     def predict(self, batch: list[dict[str, Any]]) -> list[dict[str, np.ndarray]]:
-        """Logits of each feature, without padding.
+        """The outputs of each feature, without padding.
 
         Args:
             batch: features with `input_ids` [T] (T may differ), `attention_mask`, and
                 `token_type_ids` where the tokenizer makes them.
 
         Returns:
-            For each feature {"start_logits": [T], "end_logits": [T]}, float32.
+            For each feature its outputs by name, float32: [T] each where the graph says something
+            of each token, else [C].
         """
         if not batch:
             return []
-        made = self._runtime.run(self._outputs, self.feeds(batch))
+        made = self._runtime.run(list(self._outputs), self.feeds(batch))
+        found = [(name, self._outputs[name], made[n]) for n, name in enumerate(self._outputs)]
         lengths = [len(feature["input_ids"]) for feature in batch]
         return [
-            {name: values[at][:length] for name, values in zip(self._outputs, made, strict=True)}
+            {
+                name: values[at, :length] if per_token else values[at]
+                for name, per_token, values in found
+            }
             for at, length in enumerate(lengths)
         ]
 
@@ -92,27 +102,26 @@ class Session:
             for name, short in self._inputs
         }
 
-    def answer(self, question: str, context: str) -> dict[str, Any]:
-        """The prediction for one question about one context, by the scorer's own code path.
+    def answer(self, inputs: Mapping[str, str]) -> dict[str, Any]:
+        """The prediction for one row's texts, by the scorer's own code path.
+
+        Args:
+            inputs: texts by the recipe's names, such as {"question", "context"} or {"text"}.
 
         Returns:
-            {text, start, end, probability, no_answer, n_best}.
+            {text, probability, no_answer, n_best} and what the recipe adds: start and end, label,
+            labels or value.
+
+        Raises:
+            UsageError: the texts are not those of the recipe.
         """
-        row: dict[str, Any] = {
-            "id": "",
-            "title": None,
-            "context": context,
-            "question": question,
-            "answers": [],
-            "starts": [],
-        }
-        features = self._recipe.encode([row], self.tokenizer, self.prepare, labels=False)
+        row = asking.row(self._recipe, inputs)
+        features = self._recipe.encode([row], self.tokenizer, self.prepare, labels=None)
         outputs: list[dict[str, np.ndarray]] = []
         for at in range(0, len(features), self.evaluate.batch_size):
             outputs += self.predict(features[at : at + self.evaluate.batch_size])
-        found: dict[str, Any] = next(
-            iter(self._recipe.decode([row], features, outputs, self.evaluate))
-        )
+        made = self._recipe.decode([row], features, outputs, self.evaluate, self.labels)
+        found: dict[str, Any] = next(iter(made))
         return found
 
 

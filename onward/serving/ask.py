@@ -1,36 +1,63 @@
-"""One question, answered by the champion from a given context.
+"""One question, answered by the champion.
 
-    ask(Project.find(), "Who wrote it?", "Ada wrote it.").text
+    ask(Project.find(), {"question": "Who wrote it?", "context": "Ada wrote it."}).text
+    ask(Project.find(), {"text": "where is my card?"}).prediction["label"]
 
-The answer is a span of the context and nothing else, so what a context says cannot change who
+What is asked with depends on the project's recipe. The answer is a span of the context, one or
+more of the champion's labels, or a number, and nothing else: what a text says cannot change who
 answers.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from onward import files
+from onward import config, files, recipes
 from onward.errors import UsageError
 from onward.project import Project
 from onward.registry import versions
+from onward.runtime import asking
 from onward.runtime.session import Session
 
 
 @dataclass(frozen=True)
 class Answer:
-    """An answer with the version, variant and provider that gave it."""
+    """A prediction with what was asked and the version, variant and provider that gave it.
 
-    text: str
-    start: int
-    end: int
-    probability: float
-    no_answer: bool
-    n_best: list[dict[str, Any]]
+    `vocabulary` are all labels that the version can give, in their order; empty for recipes
+    without labels. A later version has these and perhaps more.
+    """
+
+    recipe: str
+    inputs: dict[str, str]
+    prediction: dict[str, Any]
+    vocabulary: tuple[str, ...]
     version: str
     variant: str
     provider: str
+
+    @property
+    def text(self) -> str:
+        """The answer as people read it."""
+        return str(self.prediction["text"])
+
+    def to_json(self) -> dict[str, Any]:
+        """recipe, inputs, the prediction's own fields, vocabulary, version, variant, provider.
+
+        The prediction's fields: text, probability, no_answer, n_best; start and end
+        (extractive), label (classification), labels (multilabel) or value (regression).
+        """
+        return {
+            **self.prediction,
+            "recipe": self.recipe,
+            "inputs": self.inputs,
+            "vocabulary": list(self.vocabulary),
+            "version": self.version,
+            "variant": self.variant,
+            "provider": self.provider,
+        }
 
 
 def open_champion(project: Project, *, provider: str | None = None, threads: int = 2) -> Session:
@@ -61,35 +88,31 @@ def open_champion(project: Project, *, provider: str | None = None, threads: int
 
 def ask(
     project: Project,
-    question: str,
-    context: str | None,
+    inputs: Mapping[str, str],
     *,
     provider: str | None = None,
     threads: int = 2,
 ) -> Answer:
-    """Answer one question about one context.
+    """Answer one row's texts.
+
+    Args:
+        project: whose champion.
+        inputs: texts by the recipe's names: question and context, or text and perhaps pair.
+        provider: auto, cpu or cuda; None takes what was chosen at promotion.
+        threads: of one query on a CPU.
 
     Raises:
-        UsageError: no question, no context, or no champion.
+        UsageError: a text is missing, or the recipe knows none of its name; no champion.
     """
-    if not question.strip():
-        raise UsageError("The question is empty", where="question", fix="ask something")
-    if context is None or not context.strip():
-        raise UsageError(
-            "There is no context to answer from",
-            where="context",
-            fix="give --context TEXT or --context FILE: the answer is a span of it",
-        )
+    recipe = config.read(project.params, config.Identity).recipe
+    asking.row(recipes.get(recipe), inputs)  # before a model is loaded
     pointer = versions.pointer(project)
     session = open_champion(project, provider=provider, threads=threads)
-    found = session.answer(question, context)
     return Answer(
-        text=found["text"],
-        start=found["start"],
-        end=found["end"],
-        probability=found["probability"],
-        no_answer=found["no_answer"],
-        n_best=found["n_best"],
+        recipe=recipe,
+        inputs=dict(inputs),
+        prediction=session.answer(inputs),
+        vocabulary=session.labels,
         version=pointer.version if pointer else "",
         variant=session.variant,
         provider=session.provider,

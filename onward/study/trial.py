@@ -16,7 +16,7 @@ import os
 import shutil
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,7 +25,7 @@ from typing import Any
 from onward import files, locks, recipes
 from onward.config import Finetune
 from onward.episodes import rows as parquet
-from onward.episodes.turn import Base, Data, Turn
+from onward.episodes.turn import Base, Data, Named, Turn
 from onward.errors import IntegrityError, MissingFiles
 from onward.evaluation import ledger
 from onward.project import Project
@@ -292,11 +292,14 @@ def _sizes(project: Project, turn: Turn) -> dict[str, Any]:
         "stored_rows": int(files.read_json(stored).get("rows", 0)) if stored.is_file() else 0,
         "stored_bytes": weights["memory"],
         "model_bytes": weights["model"],
-        "heldout": sum(
-            parquet.count(project.episode(named.episode) / "heldout.parquet")
-            for named in (*turn.known, *turn.learning)
-        ),
+        "heldout": _heldout(project, (*turn.known, *turn.learning)),
+        "new_heldout": _heldout(project, turn.learning),
     }
+
+
+def _heldout(project: Project, episodes: Iterable[Named]) -> int:
+    paths = [project.episode(named.episode) / "heldout.parquet" for named in episodes]
+    return sum(parquet.count(path) for path in paths)
 
 
 def _bytes(inventory: dict[str, dict[str, Any]], prefix: str) -> int:

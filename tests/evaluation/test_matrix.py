@@ -148,7 +148,9 @@ def test_a_rollback_keeps_the_line_readable(project: Project) -> None:
     assert [(one.name, one.serves, one.on_line) for one in found.versions] == [
         ("v1", True, True), ("v2", False, False),
     ]  # fmt: skip
-    assert {one.name: one.value for one in found.measures} == {"average": 80}  # it never learned legal
+    assert {one.name: one.value for one in found.measures} == {
+        "average": 80
+    }  # it never learned legal
 
     turns.turn(project, learning=(LEGAL,), base="v1")
     promoted(project, "third", [

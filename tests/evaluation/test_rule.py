@@ -87,9 +87,20 @@ class TestHarm:
         assert harm(old - 0.04, old).mark == PASSED
         assert harm(old - 0.06, old).mark == FAILED
 
-    def test_exactly_on_the_margin_passes(self) -> None:
-        old = np.full(100, 0.5)
-        assert harm(old - 0.05, old).mark == PASSED
+    def test_without_noise_the_bounds_are_those_of_none_in_n(self) -> None:
+        """The exact bound of a share none of which was seen: -ln a / n, the rule of three."""
+        found = harm(HALF, HALF)
+        reach = -math.log(0.05) / 100 * 100
+        assert found.low == pytest.approx(-reach, rel=1e-3)
+        assert found.high == pytest.approx(reach, rel=1e-3)
+
+    def test_rows_that_show_no_loss_do_not_show_that_there_is_none(self) -> None:
+        """Of 60 rows none is lost: up to 4.9% may be. Margin 5 passes, margin 4 needs more rows."""
+        same = np.ones(60)
+        assert harm(same, same, margin=5.0).mark == PASSED
+        found = harm(same, same, margin=4.0)
+        assert (found.mark, found.change) == (OPEN, 0.0)
+        assert found.rows_needed is not None and 60 < found.rows_needed < 80
 
     def test_every_known_unit_is_checked_and_one_failure_refuses(self) -> None:
         verdict = judged(
@@ -103,7 +114,9 @@ class TestHarm:
         marks = {c.unit: c.mark for c in verdict.checks if c.kind == "harm"}
         assert marks == {"0001-a": PASSED, "0002-b": FAILED, "0003-c": PASSED}
         assert verdict.outcome == "refused"
-        assert verdict.reasons == ("b is forgotten: −40.0 F1 on 100 rows, limit −5.0",)
+        assert verdict.reasons == (
+            "b is forgotten: −40.0 F1 on 100 rows, limit −5.0; p <.001 against no change",
+        )
 
     def test_a_learning_unit_that_is_not_known_is_not_checked_for_harm(self) -> None:
         assert [c.kind for c in judged(evidence(GAINED)).checks] == ["gain"]
@@ -125,7 +138,8 @@ class TestGain:
         verdict = judged(evidence(learning(HALF, HALF)))
         assert verdict.outcome == "refused"
         assert verdict.reasons == (
-            "learning new gains too little: +0.0 F1 on 100 rows, limit +1.0",
+            "learning new gains too little: +0.0 F1 on 100 rows, limit +1.0; "
+            "p >.999 against no change; every row scores as before, and a tie is not a win",
         )
 
     def test_an_unclear_gain_is_open(self) -> None:

@@ -37,7 +37,10 @@ def change(project: Project, **strategy: Any) -> None:
 
 
 def remembered(project: Project) -> list[Any]:
-    return list(memory.rows(project.made("prepare") / "memory"))
+    """What the candidate of the present turn would carry forward."""
+    prepare.run(project)
+    finetune.run(project)
+    return list(memory.rows(project.made("finetune") / "memory"))
 
 
 def trained_on(project: Project) -> list[str]:
@@ -56,7 +59,8 @@ def test_a_candidate_carries_its_memory(toy_encoder: Path, tmp_path: Path) -> No
     replayed = parquet.read_all(project.made("prepare") / "train.parquet")[48:]
     held = [{**row, "episode": episode} for episode, row in memory.rows(carried)]
     assert all(row in held for row in replayed)
-    about = memory.read(project.made("prepare") / "memory")
+    finetune.run(project)
+    about = memory.read(project.made("finetune") / "memory")
     assert about["rows"] == 20 and set(about["episodes"]) == {"0001-one", "0002-two"}
 
 
@@ -79,11 +83,9 @@ def test_the_base_is_read_and_not_the_past(
 
 def test_memory_grown_equals_memory_rebuilt(toy_encoder: Path, tmp_path: Path) -> None:
     project = start(tmp_path / "grown", toy_encoder, **REPLAY)
-    prepare.run(project)
     grown = remembered(project)
     from_joint = start(tmp_path / "rebuilt", toy_encoder, rows="joint")
     change(from_joint, **REPLAY)
-    prepare.run(from_joint)
     assert remembered(from_joint) == grown
     assert trained_on(from_joint) == trained_on(project)
 
@@ -108,17 +110,14 @@ def test_another_budget_gives_the_sample_of_that_size(
     """A smaller one is cut from memory, a larger one drawn anew: the same as from the start."""
     project = start(tmp_path / "changed", toy_encoder, **REPLAY)
     change(project, **{**REPLAY, "replay_rows": budget})
-    prepare.run(project)
     always = start(tmp_path / "always", toy_encoder, **{**REPLAY, "replay_rows": budget})
-    prepare.run(always)
-    assert remembered(project) == remembered(always)
-    assert len(remembered(project)) == budget
+    found = remembered(project)
+    assert found == remembered(always) and len(found) == budget
 
 
 def test_a_withdrawn_episode_leaves_memory(toy_encoder: Path, tmp_path: Path) -> None:
     project = start(tmp_path, toy_encoder, **REPLAY)
     toys.toy_turn(project, toy_encoder, learning=["0002-two"], version="v1")
-    prepare.run(project)
     assert {episode for episode, _ in remembered(project)} == {"0002-two"}
     assert set(trained_on(project)) == {"0002-two"}
 
@@ -136,7 +135,6 @@ def test_a_corrected_row_leaves_memory(toy_encoder: Path, tmp_path: Path) -> Non
         parquet.write(at / "heldout.parquet", [], extractive.SCHEMA)
     turn = {"learning": ["0003-mended"], "known": ["0001-one"], "version": "v1"}
     toys.toy_turn(project, toy_encoder, **turn)  # type: ignore[arg-type]
-    prepare.run(project)
     held = [row for _, row in remembered(project)]
     assert len(held) == 48 and not [row for row in held if row in wrong[:30]]
 
@@ -154,7 +152,6 @@ def test_D09_memory_never_holds_a_held_out_question(toy_encoder: Path, tmp_path:
         parquet.write(at / "heldout.parquet", [same], extractive.SCHEMA)
     turn = {"learning": ["0003-three"], "known": ["0001-one"], "version": "v1"}
     toys.toy_turn(project, toy_encoder, **turn)  # type: ignore[arg-type]
-    prepare.run(project)
     assert carried[0] not in [row for _, row in remembered(project)]
     trained = parquet.read_all(project.made("prepare") / "train.parquet")
     assert carried[0]["id"] not in [row["id"] for row in trained]

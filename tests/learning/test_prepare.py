@@ -66,7 +66,7 @@ def test_windows_hold_what_the_recipe_encodes(project: Project, toy_encoder: Pat
     ]
     settings = Prepare(max_length=64, stride=16)
     tokenizer = encoder.tokenizer(toy_encoder)
-    expected = extractive.encode(rows, tokenizer, settings, labels=True)
+    expected = extractive.encode(rows, tokenizer, settings, labels=())
     found = Features.load(folder / "features.parquet")
     assert len(found) == len(expected)
     for at, window in enumerate(expected):

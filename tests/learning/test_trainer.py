@@ -20,6 +20,7 @@ from onward.learning.trainer import Task, fit
 from onward.recipes import extractive
 from tests import toys
 
+COLLATE = features.Collate(0, extractive.TARGETS)
 QUICK = Finetune(threads=1, precision="fp32", save_every=4)
 
 
@@ -48,7 +49,7 @@ def task(toy_encoder: Path, tmp_path: Path) -> Task:
         stopping=None,
         rate=0.005,
         epochs=1,
-        pad=0,
+        collate=COLLATE,
         work=work,
         name_rows=lambda numbers: [rows[number]["id"] for number in numbers],
     )
@@ -216,7 +217,7 @@ def test_stopping_loss_is_the_mean_over_windows(
     trained = fit(replace(task, stopping=aside), QUICK)
     alone = []
     for at in range(13):
-        batch = features.collate([aside[at]], 0)
+        batch = COLLATE([aside[at]])
         batch.pop("rows")
         with torch.no_grad():
             alone.append(float(trained.model(**batch).loss))

@@ -15,7 +15,7 @@ from onward.episodes.turn import Turn
 from onward.errors import IntegrityError, MissingFiles, SettingsError, UsageError
 from onward.learning import base, finetune, prepare
 from onward.project import Project
-from onward.recipes import extractive
+from onward.recipes import classification, extractive
 from onward.registry import journal
 from onward.registry.adopt import adopt
 from tests import toys
@@ -109,6 +109,60 @@ def test_an_encoder_without_a_trained_head_is_refused(toy: Project, toy_encoder:
     with pytest.raises(IntegrityError):
         adopt(toy, toy_encoder)
     assert toy.turn.read_bytes() == before and not (toy.root / "models" / "adopted").exists()
+
+
+@pytest.fixture(scope="module")
+def classifier(toy_encoder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A classifier of named labels, as `save_pretrained` leaves it."""
+    folder = tmp_path_factory.mktemp("adopted") / "classifier"
+    spec = {"labels": ["city", "animal", "colour"]}
+    classification.build(toy_encoder, spec).save_pretrained(folder)
+    for name in ("tokenizer.json", "tokenizer_config.json"):
+        shutil.copyfile(toy_encoder / name, folder / name)
+    return folder
+
+
+@pytest.fixture
+def labelled(tmp_path: Path, toy_encoder: Path) -> Project:
+    """A classification project with one episode and no champion."""
+    rows = {"first": toys.toy_texts(60, seed=1)}
+    made: Project = toys.toy_project(tmp_path / "toy", toy_encoder, rows, "classification")
+    return made
+
+
+def test_an_adopted_classifier_keeps_its_labels_in_their_order(
+    labelled: Project, classifier: Path
+) -> None:
+    turn = adopt(labelled, classifier)
+    copied = labelled.root / "models" / "adopted" / turn.base.name
+    assert classification.labels_of(copied) == ("city", "animal", "colour")
+    prepare.run(labelled)
+    finetune.run(labelled)
+    made = labelled.made("finetune")
+    assert files.read_json(made / "spec.json")["labels"] == ["city", "animal", "colour"]
+    assert classification.labels_of(made / "model") == ("city", "animal", "colour")
+
+
+@pytest.mark.parametrize(
+    ("names", "wrong"),
+    [
+        (["LABEL_0", "LABEL_1", "LABEL_2"], "LABEL_0"),
+        (["city", "LABEL_1", "colour"], "LABEL_1"),
+        (["city", "animal", " "], " "),
+        (["city", "animal", "city"], "city"),
+    ],
+)
+def test_labels_without_names_are_refused_with_what_to_do(
+    labelled: Project, classifier: Path, tmp_path: Path, names: list[str], wrong: str
+) -> None:
+    folder = shutil.copytree(classifier, tmp_path / "nameless")
+    config = files.read_json(folder / "config.json")
+    files.write_json(folder / "config.json", {**config, "id2label": dict(enumerate(names))})
+    before = labelled.turn.read_bytes()
+    with pytest.raises(SettingsError, match=f"label '{wrong}' is not the name") as caught:
+        adopt(labelled, folder)
+    assert "id2label and label2id" in caught.value.fix
+    assert labelled.turn.read_bytes() == before
 
 
 def test_s01_a_pickle_is_never_opened(toy: Project, reader: Path, tmp_path: Path) -> None:

@@ -18,9 +18,11 @@ from onward.registry import journal, promote, versions
 from tests.registry import turns
 
 
-def ready(project: Project, content: str = "first", **changes: Any) -> Any:
+def ready(
+    project: Project, content: str = "first", labels: tuple[str, ...] = (), **changes: Any
+) -> Any:
     """A kept verdict that is about to be promoted."""
-    turns.candidate(project, content)
+    turns.candidate(project, content, labels)
     at = versions.pointer(project)
     judged = dataclasses.replace(
         turns.verdict(project, "promoted", at.version if at else None), **changes
@@ -388,3 +390,25 @@ def test_a_refusal_with_a_number_taken_by_another_is_a_conflict(project: Project
     journal.append(project, "withdrawn", episode="0009-x", reason="x")
     with pytest.raises(Conflict):
         promote.record(project, judged, 1, keep=turns.kept)
+
+
+def test_a_package_without_a_label_of_the_champion_is_refused(project: Project) -> None:
+    """A second look: whatever judged it, what asks for a label must not find it gone."""
+    promoting(project, ready(project, labels=("ham", "spam")))
+    judged = ready(project, "second", labels=("spam", "offer"))
+    before = project.champion.read_bytes()
+    with pytest.raises(Conflict, match="lacks 1 of v1's labels, first 'ham'"):
+        promoting(project, judged, 2)
+    assert project.champion.read_bytes() == before and not project.version("v2").exists()
+
+
+def test_labels_may_grow_and_move(project: Project) -> None:
+    promoting(project, ready(project, labels=("ham", "spam")))
+    judged = ready(project, "second", labels=("offer", "spam", "ham"))
+    assert promoting(project, judged, 2).version == "v2"
+
+
+def test_a_label_is_dropped_only_by_force(project: Project) -> None:
+    promoting(project, ready(project, labels=("ham", "spam")))
+    judged = ready(project, "second", labels=("spam",), outcome="forced")
+    assert promoting(project, judged, 2, reason="ham has left the menu").version == "v2"

@@ -61,8 +61,8 @@ def test_promote_ask_roll_back_and_everything_is_as_recorded(project: Project) -
     probes = json.loads((champion.package / "package.json").read_text())["probes"]
     session = Session(champion.package, threads=1)
     for probe in probes:
-        answer = session.answer(probe["question"], probe["context"])["text"]
-        assert answer == probe["answers"]["fp32"]
+        asked = {name: probe[name] for name in ("question", "context")}
+        assert session.answer(asked)["text"] == probe["answers"]["fp32"]
     another(project)
     assert promoting(project).version == "v2"
     assert [target.problem for target in targets(project)] == [None]

@@ -57,7 +57,7 @@ def turn(made: Project, *, learning: tuple[str, ...], base: str = "") -> Turn:
     return written
 
 
-def candidate(made: Project, content: str) -> str:
+def candidate(made: Project, content: str, labels: tuple[str, ...] = ()) -> str:
     """Write the outputs of finetune, evaluate, export and benchmark. Returns the candidate's id."""
     with files.building(made.made("finetune"), replace=True) as folder:
         for name in ("config.json", "model.safetensors", "tokenizer.json"):
@@ -68,7 +68,7 @@ def candidate(made: Project, content: str) -> str:
     with files.building(made.made("evaluate"), replace=True) as folder:
         ledger.write_parts(folder / "ledger.parquet", [part(made_id, "torch"), part("0", "torch")])
     with files.building(made.made("export"), replace=True) as folder:
-        _package(folder / "package", content)
+        _package(folder / "package", content, labels)
         parts = [part(f"{kind} of {content}", "onnx-cpu") for kind in ("fp32", "int8")]
         ledger.write_parts(folder / "ledger.parquet", parts)
     with files.building(made.made("benchmark"), replace=True) as folder:
@@ -77,12 +77,13 @@ def candidate(made: Project, content: str) -> str:
     return made_id
 
 
-def _package(folder: Path, content: str) -> None:
+def _package(folder: Path, content: str, labels: tuple[str, ...]) -> None:
     models = {"fp32": "model.onnx", "int8": "model.int8.onnx"}
     for name in ("tokenizer.json", "tokenizer_config.json", *models.values()):
         files.write_text(folder / name, f"{name} of {content}")
     variants = {kind: {"file": f, "artifact": f"{kind} of {content}"} for kind, f in models.items()}
-    files.write_json(folder / "package.json", {"schema": 1, "variants": variants})
+    spec = {"schema": 1, "variants": variants, **({"labels": list(labels)} if labels else {})}
+    files.write_json(folder / "package.json", spec)
     files.seal(folder)
 
 

@@ -12,7 +12,7 @@ import pytest
 
 from onward.project import Project
 from onward.runtime.graph import Graph
-from tests.runtime import projects
+from tests.runtime import labelled, projects
 
 
 @pytest.fixture(scope="session")
@@ -30,6 +30,16 @@ def exported(evaluated: Project, tmp_path_factory: pytest.TempPathFactory) -> Pr
     shutil.copytree(evaluated.root, root)
     export.run(Project(root))
     return Project(root)
+
+
+@pytest.fixture(scope="session")
+def classified(toy_encoder: Path, tmp_path_factory: pytest.TempPathFactory) -> Project:
+    """A classification project after the stage export; read only."""
+    from onward.runtime import export
+
+    project = labelled.make(tmp_path_factory.mktemp("c") / "p", toy_encoder, "classification")
+    export.run(project)
+    return project
 
 
 @pytest.fixture(scope="session")

@@ -41,7 +41,7 @@ def train(encoder: Path, rows: list[dict[str, Any]], steps: int = 60) -> Any:
     torch.manual_seed(0)
     model = extractive.build(encoder, {"dropout": 0.0})
     tokenizer = _tokenizer(encoder)
-    features = extractive.encode(rows, tokenizer, Prepare(**WINDOW), labels=True)
+    features = extractive.encode(rows, tokenizer, Prepare(**WINDOW), labels=())
     optimizer = torch.optim.AdamW(model.parameters(), lr=3e-3)
     model.train()
     for step in range(steps):

@@ -163,10 +163,18 @@ def test_inputs_are_real_tokens_of_exactly_the_length(
     assert {len(one) for one in made} == {batch}
 
 
+def test_inputs_of_one_text_are_the_texts_one_after_another(packed: Path) -> None:
+    tokenizer = Session(packed, "fp32", "cpu", 1).tokenizer
+    made = inputs.batches(tokenizer, [["red fox"], ["seen near oslo"]], 2, 7)
+    first, second = (tokenizer.decode(feature["input_ids"]) for feature in made[0])
+    assert first == "[CLS] red fox seen near oslo [SEP]"
+    assert second == "[CLS] seen near oslo red fox [SEP]"
+
+
 def test_too_little_text_is_named(packed: Path) -> None:
     tokenizer = Session(packed, "fp32", "cpu", 1).tokenizer
     with pytest.raises(DataError, match="the benchmark needs 64"):
-        inputs.batches(tokenizer, [{"question": "?", "context": "red fox"}], 1, 64)
+        inputs.batches(tokenizer, [["?", "red fox"]], 1, 64)
     with pytest.raises(DataError):
         inputs.batches(tokenizer, [], 1, 16)
 

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
 from typing import Any
 
 from onward.runtime import probes
+
+RECIPE: Any = SimpleNamespace(
+    inputs=lambda row: {"question": row["question"], "context": row["context"]}
+)
 
 ROWS = {
     unit: [
@@ -17,31 +22,38 @@ ROWS = {
 class Sure:
     """A session that is surer the higher the number of the row."""
 
-    def answer(self, question: str, context: str) -> dict[str, Any]:
+    def answer(self, inputs: dict[str, str]) -> dict[str, Any]:
+        context = inputs["context"]
         return {"text": context, "probability": float(context.split()[-1])}
 
 
 def test_rows_are_taken_from_every_unit_in_turn() -> None:
-    taken = probes.spread(ROWS, 6)
+    taken = probes.spread(RECIPE, ROWS, 6)
     assert [unit for unit, _ in taken] == ["0001-a", "0002-b"] * 3
-    assert len(probes.spread(ROWS, 1000)) == 43
-    assert probes.spread({}, 5) == [] and probes.spread({"0001-a": []}, 5) == []
+    assert len(probes.spread(RECIPE, ROWS, 1000)) == 43
+    assert probes.spread(RECIPE, {}, 5) == [] and probes.spread(RECIPE, {"0001-a": []}, 5) == []
 
 
 def test_the_order_of_the_rows_does_not_matter() -> None:
     turned = {unit: rows[::-1] for unit, rows in reversed(ROWS.items())}
-    assert probes.spread(turned, 9) == probes.spread(ROWS, 9)
+    assert probes.spread(RECIPE, turned, 9) == probes.spread(RECIPE, ROWS, 9)
 
 
 def test_the_surest_are_kept_with_each_variants_answer() -> None:
     sessions: Any = {"fp32": Sure(), "int8": Sure()}
-    found = probes.probes(None, ROWS, sessions)  # type: ignore[arg-type]
+    found = probes.probes(RECIPE, ROWS, sessions)
     numbers = [int(item["context"].split()[-1]) for item in found]
-    tried = sorted(int(row["context"].split()[-1]) for _, row in probes.spread(ROWS, probes.TRIED))
+    taken = probes.spread(RECIPE, ROWS, probes.TRIED)
+    tried = sorted(int(row["context"].split()[-1]) for _, row in taken)
     assert sorted(numbers) == tried[-probes.PROBES :]
     assert found[0]["answers"] == {"fp32": found[0]["context"], "int8": found[0]["context"]}
 
 
-def test_long_contexts_are_no_probes() -> None:
-    rows = {"0001-a": [{"id": "x", "question": "?", "context": "x" * (probes.MAX_CONTEXT + 1)}]}
-    assert probes.probes(None, rows, {}) == []  # type: ignore[arg-type]
+def test_long_texts_are_no_probes() -> None:
+    rows = {"0001-a": [{"id": "x", "question": "?", "context": "x" * probes.MAX_CHARACTERS}]}
+    assert probes.probes(RECIPE, rows, {}) == []
+
+
+def test_texts_are_a_rows_inputs_in_their_order() -> None:
+    texts = probes.texts(RECIPE, ROWS)
+    assert len(texts) == 43 and all(text[0][0] == "q" and text[1][0] == "c" for text in texts)

@@ -41,7 +41,7 @@ def test_its_logits_resemble_those_of_fp32(graph: Graph, scheme: Scheme, packed:
     fp32 = package.read(packed, "fp32")
     exact = Session(fp32, provider="cpu", threads=1)
     rows = toys.toy_rows(6, seed=5)
-    batch = extractive.encode(rows, exact.tokenizer, exact.prepare, labels=False)
+    batch = extractive.encode(rows, exact.tokenizer, exact.prepare, labels=None)
     made = Session(replace(fp32, model=scheme.make(graph)), provider="cpu", threads=1)
     for ours, theirs in zip(made.predict(batch), exact.predict(batch), strict=True):
         gap = ours["start_logits"] - theirs["start_logits"]

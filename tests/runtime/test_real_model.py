@@ -52,7 +52,7 @@ def test_the_packaged_encoder_is_fused_and_answers_as_torch_does() -> None:
     session = Session(Package("fp32", graph.model, tokenizer, spec), provider="cpu")
     rows = toys.toy_rows(16, seed=3)
     rows[0]["context"] *= 9
-    features = extractive.encode(rows, session.tokenizer, Prepare(**window), labels=False)
+    features = extractive.encode(rows, session.tokenizer, Prepare(**window), labels=None)
     batches = parity.sample(features, 12)
     assert parity.logits(session, Torch(model), batches, 1e-4) < 1e-4
     sizes = [len(scheme.make(graph)) for scheme in SCHEMES]

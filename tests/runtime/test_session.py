@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import subprocess
@@ -39,10 +40,10 @@ def test_it_answers_as_the_ledger_says(session: Session, exported: Project) -> N
     told = next(p for p in parts if p.artifact == session.artifact).predictions(UNIT)
     rows = parquet.read_all(exported.episode(UNIT) / "heldout.parquet")
     longest = max(rows, key=lambda row: len(row["context"]))
-    assert len(extractive.encode([longest], session.tokenizer, session.prepare, labels=False)) > 1
+    assert len(extractive.encode([longest], session.tokenizer, session.prepare, labels=None)) > 1
     for row in [longest, *rows[:20]]:
         got, expected = (
-            session.answer(row["question"], row["context"]),
+            session.answer({"question": row["question"], "context": row["context"]}),
             told[row_hash(extractive, row)],
         )
         assert (got["text"], got["start"], got["end"]) == (
@@ -92,6 +93,21 @@ def test_the_artifact_changes_with_whatever_can_change_an_output(packed: Path, p
 def test_probes_and_limits_do_not_change_the_artifact(packed: Path) -> None:
     package = packages.read(packed)
     assert replace(package, spec={**package.spec, "probes": []}).artifact == package.artifact
+
+
+def test_a_package_without_labels_keeps_the_name_it_always_had(packed: Path) -> None:
+    """Ledgers and versions made before there were labels stay comparable."""
+    package = packages.read(packed)
+    assert "labels" not in package.spec
+    hashed = {name: hashlib.sha256(data).hexdigest() for name, data in package.tokenizer.items()}
+    before = {
+        "model": hashlib.sha256(package.model).hexdigest(),
+        "tokenizer": hashed,
+        "recipe": "extractive",
+        "encoding": {"max_length": 48, "stride": 16},
+        "inputs": ["input_ids", "token_type_ids", "attention_mask"],
+    }
+    assert package.artifact == files.digest(before)
 
 
 def test_a_serving_session_keeps_no_second_copy_of_the_weights(packed: Path) -> None:
@@ -162,8 +178,8 @@ def test_answering_imports_no_torch(packed: Path) -> None:
     code = (
         "import sys, json; from pathlib import Path\n"
         "from onward.runtime.session import Session\n"
-        "got = Session(Path(sys.argv[1]), provider='cpu').answer('which city is named?',"
-        " 'it was seen near oslo .')\n"
+        "asked = {'question': 'which city is named?', 'context': 'it was seen near oslo .'}\n"
+        "got = Session(Path(sys.argv[1]), provider='cpu').answer(asked)\n"
         "print(json.dumps({'text': got['text'], 'torch': 'torch' in sys.modules}))"
     )
     root = str(Path(__file__).parents[2])

@@ -113,8 +113,8 @@ def test_s12_a_swap_between_check_and_load_changes_nothing(
     name: str,
 ) -> None:
     """The bytes that were hashed are the bytes that are loaded: the path is not opened again."""
-    question, context = "which city is named?", "it was seen near oslo ."
-    expected = Session(package, "fp32", threads=1).answer(question, context)["text"]
+    asked = {"question": "which city is named?", "context": "it was seen near oslo ."}
+    expected = Session(package, "fp32", threads=1).answer(asked)["text"]
     checked = packages.read
 
     def swap_after(*args: Any, **kwargs: Any) -> Any:
@@ -123,7 +123,7 @@ def test_s12_a_swap_between_check_and_load_changes_nothing(
         return found
 
     monkeypatch.setattr(session.packages, "read", swap_after)
-    assert Session(package, "fp32", threads=1).answer(question, context)["text"] == expected
+    assert Session(package, "fp32", threads=1).answer(asked)["text"] == expected
     assert (package / name).read_bytes() == b"swapped"
 
 

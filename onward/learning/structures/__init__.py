@@ -3,15 +3,3 @@
 A structure is a module with two functions: `fit(job) -> Trained` makes the candidate, and
 `remember(job, trained, folder)` writes what it carries forward into an empty folder.
 """
-
-from __future__ import annotations
-
-from types import ModuleType
-
-from onward.learning.structures import adapters, analytic, single
-
-STRUCTURES: dict[str, ModuleType] = {
-    "single": single,
-    "adapters": adapters,
-    "analytic": analytic,
-}

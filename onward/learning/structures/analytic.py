@@ -6,11 +6,12 @@ h h^T and C of h y^T, h its features and y its label. Learning episode by episod
 learning all of them at once, up to rounding, in whatever order they come, and the tenth turn reads
 its own rows alone, as the second did. The stopping part is learned, too: nothing is stopped.
 
-The memory is statistics.safetensors. With M features, D the encoder's width and C labels it takes
-4 M (M + 1) bytes for the lower half of G, 8 M C for C, both in fp64, and about 2,000 D for a
-sample of SAMPLE embeddings that the temperature is fitted to: 67 MB, 2.5 MB and 0.8 MB for 4,096
-features of MiniLM and 77 labels. The sample is the rows with the smallest hashes, which does not
-depend on the order either. Everything else that the next turn needs, the projection and the
+The memory is statistics.safetensors: the lower half of G and all of C, summed and solved in fp64
+and stored in fp32, and a sample of SAMPLE embeddings that the temperature is fitted to. With M
+features, D the encoder's width and C labels that is 2 M (M + 1) + 4 M C + 2,048 D bytes, 36 MB for
+4,096 features of MiniLM and 77 labels, however many rows there were. Rounding to fp32 moves an
+eigenvalue of G by far less than the ridge. The sample is the rows with the smallest hashes, which
+does not depend on the order either. All else that the next turn needs, the projection and the
 encoder, lies in the model.
 
 What this does not cover: who may see the sample. An embedding says a good deal about its text.
@@ -92,7 +93,8 @@ class Statistics:
             part = slice(first, first + _ROWS_AT_ONCE)
             rows = closed_form.features(embedded[part], projection).double()
             self.gram.addmm_(rows.T, rows)
-            self.cross.index_add_(1, classes[part], rows.T)
+            right = torch.nn.functional.one_hot(classes[part], self.cross.shape[1])
+            self.cross.addmm_(rows.T, right.double())
         self.ranks = torch.cat([self.ranks, ranks])
         self.embedded = torch.cat([self.embedded, embedded])
         self.classes = torch.cat([self.classes, classes])
@@ -115,8 +117,8 @@ class Statistics:
         models.write_tensors(
             path,
             {
-                "gram": self.gram[below[0], below[1]],
-                "cross": self.cross,
+                "gram": self.gram[below[0], below[1]].float(),
+                "cross": self.cross.float(),
                 "sample.ranks": self.ranks,
                 "sample.embedded": self.embedded,
                 "sample.classes": self.classes,
@@ -132,10 +134,10 @@ class Statistics:
         size = found["cross"].shape[0]
         gram = torch.zeros(size, size, dtype=torch.float64)
         below = torch.tril_indices(size, size)
-        gram[below[0], below[1]] = found["gram"]
-        gram.T[below[0], below[1]] = found["gram"]
+        gram[below[0], below[1]] = found["gram"].double()
+        gram.T[below[0], below[1]] = found["gram"].double()
         sample = (found[f"sample.{name}"] for name in ("ranks", "embedded", "classes"))
-        return Statistics(gram, found["cross"], *sample)
+        return Statistics(gram, found["cross"].double(), *sample)
 
 
 @dataclass(frozen=True)

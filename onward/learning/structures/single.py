@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-import shutil
-from pathlib import Path
+from functools import partial
 
 from onward.learning import trainer
 from onward.learning.job import Job
+from onward.learning.remember import remember
+from onward.learning.terms.named import TERMS
 from onward.learning.trainer import Task, Trained
+
+__all__ = ["fit", "remember", "task"]
 
 
 def fit(job: Job) -> Trained:
@@ -17,19 +20,17 @@ def fit(job: Job) -> Trained:
 
 def task(job: Job) -> Task:
     """What the trainer is to do for a job."""
+    term = TERMS[job.strategy.term]
     return Task(
         build=job.build,
         data=job.features(),
         stopping=job.stopping(),
         rate=job.rate,
         epochs=job.epochs,
-        pad=job.tokenizer().pad_token_id or 0,
+        collate=job.collate(),
         work=job.work,
         name_rows=job.ids,
-        term=job.strategy.term,
+        recalled=job.recalled(),
+        term=term,
+        past=partial(term.past, job),
     )
-
-
-def remember(job: Job, trained: Trained, folder: Path) -> None:
-    """Write the memory beside the weights."""
-    shutil.copytree(job.prepared.folder / "memory", folder, dirs_exist_ok=True)

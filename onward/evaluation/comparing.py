@@ -1,0 +1,122 @@
+"""One side against the other on the rows of some units: the change, its bounds and its p values.
+
+    rows = Rows(evidence, settings, level, score)
+    found = rows.change([(unit, None)])     # or some of a unit's rows, by a mask
+    found.interval.low, found.p_change, found.test
+
+Where every row is right or wrong, counts say all (`proportions`); else rows are resampled
+(`statistics`). Both allow for what no row of the sample happened to show.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from onward.config import Gate
+from onward.evaluation import proportions, statistics
+from onward.evaluation.evidence import Evidence, Unit, Which
+from onward.evaluation.statistics import Array, Draws, Interval, Paired, Score
+
+Chosen = tuple[Unit, NDArray[np.bool_] | None]
+"""A unit, and which of its rows (sorted by hash); None: all."""
+
+BOOTSTRAP, FLIPS = "paired bootstrap", "sign flips"
+TANGO, MCNEMAR = "Tango's score", "exact McNemar"
+ONE_SIDE, WILSON = "bootstrap", "Wilson's score"
+
+
+@dataclass(frozen=True)
+class Change:
+    """What was found on some rows."""
+
+    rows: int
+    interval: Interval
+    test: str
+    """What gave the bounds and what gave `p_change`."""
+    new: float | None
+    old: float | None = None
+    p_change: float | None = None
+    """Two-sided, against no change at all; None where one side stands alone."""
+    moved: int = 0
+    """Rows whose statistics differ between the sides."""
+
+
+class Rows:
+    """The rows of one decision and how they are compared."""
+
+    def __init__(self, evidence: Evidence, settings: Gate, level: float, score: Score) -> None:
+        self.evidence, self.score = evidence, score
+        self.draws = Draws(settings.resamples, level, settings.seed)
+        self._kept: dict[tuple[int, Which | int], Array] = {}
+
+    def table(self, unit: Unit, side: Which | int) -> Array:
+        """Statistics [n, k] of "new", "old" or a challenger's place, by row hash."""
+        key = (id(unit), side)
+        if key not in self._kept:
+            found = unit.seeds[side] if isinstance(side, int) else unit.side(side)
+            assert found is not None  # noqa: S101 - the problems were asked for before
+            self._kept[key] = found.aligned()
+        return self._kept[key]
+
+    def change(self, chosen: Sequence[Chosen]) -> Change:
+        """The change, new minus old, on the rows of several units."""
+        pairs = [(self._some(one, "new"), self._some(one, "old")) for one in chosen]
+        found = Paired.of(pairs, self.score, self.draws)
+        new, old = found.scores()
+        interval, p_change, test = self._tested(pairs, found)
+        return Change(found.strata.n, interval, test, new, old, p_change, found.strata.moved)
+
+    def alone(self, units: Sequence[Unit]) -> Change:
+        """The new side's score on the rows of several units."""
+        tables = [self.table(unit, "new") for unit in units]
+        rows = sum(len(table) for table in tables)
+        right = self._right(tables)
+        found: Interval
+        if right is None:
+            found = statistics.single(tables, self.score, self.draws, unseen=True)
+        else:
+            found = proportions.share(int(right.sum()), rows, self.draws.level)
+        test = ONE_SIDE if right is None else WILSON
+        return Change(rows, found, test, statistics.pooled(tables, self.score))
+
+    def seeds(self, units: Sequence[Unit], value: float) -> tuple[float, ...]:
+        """`value`, the candidate's, as each challenger has it.
+
+        What the other seeds differ by is measured between checkpoints on the same rows, so that it
+        also serves where the candidate was judged as a package.
+        """
+        scores = [
+            statistics.pooled([self.table(unit, at) for unit in units], self.score) or 0.0
+            for at in range(len(self.evidence.challengers))
+        ]
+        return tuple(round(value + score - scores[0], statistics.DECIMALS) for score in scores)
+
+    def _some(self, chosen: Chosen, side: Which) -> Array:
+        unit, mask = chosen
+        table = self.table(unit, side)
+        return table if mask is None else table[mask]
+
+    def _tested(
+        self, pairs: list[tuple[Array, Array]], found: Paired
+    ) -> tuple[Interval, float | None, str]:
+        new, old = (self._right([pair[side] for pair in pairs]) for side in (0, 1))
+        if new is not None and old is not None:
+            gained, lost = int((new & ~old).sum()), int((old & ~new).sum())
+            counted = proportions.change(gained, lost, len(new), self.draws.level)
+            return counted, proportions.mcnemar(gained, lost), f"{TANGO}, {MCNEMAR}"
+        change = found.change(unseen=True)
+        if change.flag in (statistics.NO_ROWS, statistics.NOT_FINITE):
+            return change, None, ""
+        return change, found.no_change(), f"{BOOTSTRAP}, {FLIPS}"
+
+    def _right(self, tables: list[Array]) -> NDArray[np.bool_] | None:
+        """Which rows are right; None where the recipe's rows are more than right or wrong."""
+        if not self.evidence.right_or_wrong or not tables:
+            return None
+        with np.errstate(all="ignore"):
+            scores = np.asarray(self.score(np.concatenate(tables)))
+        return scores == 100 if np.isin(scores, (0, 100)).all() else None

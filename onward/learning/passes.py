@@ -1,0 +1,125 @@
+"""What a trained model says of rows: losses, embeddings and logits, row by row.
+
+Rows are encoded as for training, in parts, alike lengths side by side; nothing is trained. Equal
+rows and weights give equal numbers on one kind of machine.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from itertools import groupby
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from onward.config import Prepare
+from onward.learning import features, outputs, pooled
+from onward.learning.features import Features
+from onward.learning.job import Job
+from onward.recipes.shapes import INPUTS, Row
+
+BATCH = 32
+"""Windows looked at together."""
+
+
+def losses(job: Job, model: Any, rows: Iterable[Row]) -> NDArray[np.float64]:
+    """The loss on each row, the mean over its windows, [n]."""
+    kind = outputs.kind(job.recipe)
+
+    def look(found: Any, batch: Any) -> list[float]:
+        return [float(each) for each in outputs.losses(kind, found, batch)]
+
+    return np.array([np.mean(each) for each in over(job, model, rows, look)], dtype=np.float64)
+
+
+def embeddings(job: Job, model: Any, rows: Iterable[Row]) -> NDArray[np.float64]:
+    """The encoder's mean-pooled embedding of each row, of length one, [n, d]."""
+
+    def look(found: Any, batch: Any) -> list[Any]:
+        means = pooled.mean(found.last_hidden_state.float(), batch["attention_mask"])
+        return list(means.double().cpu().numpy())
+
+    # Summed over windows, then scaled: the mean's direction.
+    sums = [np.sum(each, axis=0) for each in over(job, model.base_model, rows, look)]
+    table = np.array(sums, dtype=np.float64).reshape(len(sums), -1)
+    return table / np.maximum(np.linalg.norm(table, axis=1, keepdims=True), 1e-12)
+
+
+def logits(job: Job, model: Any, rows: Iterable[Row]) -> Iterator[list[dict[str, list[float]]]]:
+    """The outputs for each window of each row, by name, without those of padding."""
+    kind = outputs.kind(job.recipe)
+
+    def look(found: Any, batch: Any) -> list[dict[str, list[float]]]:
+        widths = batch["attention_mask"].sum(dim=1).tolist()
+        return [
+            {
+                name: found[name][at][: width if kind == "position" else None].tolist()
+                for name in outputs.NAMES[kind]
+            }
+            for at, width in enumerate(widths)
+        ]
+
+    return over(job, model, rows, look)
+
+
+def over(
+    job: Job, model: Any, rows: Iterable[Row], look: Callable[[Any, Any], list[Any]]
+) -> Iterator[list[Any]]:
+    """For each row the list of what `look` gives for its windows, in their order.
+
+    Args:
+        job: how rows are encoded.
+        model: a module in evaluation mode.
+        rows: any number; as many as are encoded together are held.
+        look: outputs and batch [B, ...] -> B values.
+    """
+    import torch
+
+    collate = job.collate()
+    device = next(model.parameters()).device
+    for windows in encoded(job, rows):
+        found: list[Any] = [None] * len(windows)
+        order = windows.lengths.argsort(kind="stable")
+        for first in range(0, len(order), BATCH):
+            part = [int(at) for at in order[first : first + BATCH]]
+            batch = collate([windows[at] for at in part])
+            batch = {name: value.to(device) for name, value in batch.items()}
+            with torch.inference_mode():
+                inputs = {name: batch[name] for name in INPUTS if name in batch}
+                values = look(model(**inputs), batch)
+            for at, value in zip(part, values, strict=True):
+                found[at] = value
+        for group in by_row(windows):
+            yield [found[at] for at in group]
+
+
+def encoded(job: Job, rows: Iterable[Row]) -> Iterator[Features]:
+    """The windows of rows with their targets, in parts of whole rows."""
+    settings = Prepare(**job.prepared.manifest["window"])
+    parts = features.encode(rows, job.recipe, job.tokenizer(), settings, job.labels)
+    for part in parts:
+        yield Features.of(pa.Table.from_pylist(part, schema=features.schema(part[0])))
+
+
+def by_row(windows: Features) -> Iterator[list[int]]:
+    """The numbers of each row's windows, in their order."""
+    rows = windows.single["row"].tolist()
+    for _, group in groupby(range(len(rows)), key=rows.__getitem__):
+        yield list(group)
+
+
+@contextmanager
+def at_work(model: Any) -> Iterator[Any]:
+    """The model on the accelerator, where there is one, and back on the CPU afterwards."""
+    import torch
+
+    if not torch.cuda.is_available():
+        yield model
+        return
+    try:
+        yield model.to("cuda")
+    finally:
+        model.cpu()

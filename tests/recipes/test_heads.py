@@ -1,0 +1,172 @@
+"""Heads: drawn anew, loaded, refused, and grown without moving an old weight."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from onward import recipes
+from onward.config import Evaluate, Prepare
+from onward.errors import IntegrityError
+from onward.learning import encoder
+from onward.learning.features import Collate
+from onward.recipes import classification, extractive, multilabel, regression
+from tests import toys
+
+WINDOW = Prepare(max_length=64, stride=16)
+
+
+def saved(source: Path, folder: Path, recipe: Any, labels: list[str]) -> Path:
+    import torch
+
+    torch.manual_seed(1)
+    recipe.build(source, {"labels": labels}).save_pretrained(folder)
+    for name in encoder.TOKENIZER_FILES:
+        if (source / name).is_file():
+            shutil.copyfile(source / name, folder / name)
+    return folder
+
+
+def batch(source: Path, recipe: Any, rows: list[Any], labels: Any = None) -> dict[str, Any]:
+    made = recipe.encode(rows, encoder.tokenizer(source), WINDOW, labels=labels)
+    collate = Collate(0, recipe.TARGETS, len(labels or ()))
+    found = collate([{k: v for k, v in one.items() if k != "attention_mask"} for one in made])
+    return {name: values for name, values in found.items() if name != "rows"}
+
+
+def test_a_folder_keeps_labels_and_loss(toy_encoder: Path, tmp_path: Path) -> None:
+    import torch
+
+    for recipe, problem in (
+        (classification, "single_label_classification"),
+        (multilabel, "multi_label_classification"),
+    ):
+        folder = saved(toy_encoder, tmp_path / problem, recipe, ["b", "a", "c"])
+        model = recipe.build(folder, {"new_head": False, "dropout": 0.2})
+        assert recipe.labels_of(folder) == ("b", "a", "c")
+        assert (model.config.problem_type, model.config.hidden_dropout_prob) == (problem, 0.2)
+        assert model.classifier.weight.shape == (3, 32) and model.dtype == torch.float32
+    folder = saved(toy_encoder, tmp_path / "number", regression, [])
+    assert regression.build(folder, {"new_head": False}).classifier.weight.shape == (1, 32)
+    assert regression.graphs(model)[0].per_token is False
+    assert extractive.graphs(model)[0].per_token is True
+
+
+def test_a_single_label_is_a_set_of_labels(toy_encoder: Path, tmp_path: Path) -> None:
+    folder = saved(toy_encoder, tmp_path / "one", classification, ["only"])
+    model = classification.build(folder, {"new_head": False, "labels": ["only", "second"]})
+    assert classification.labels_of(folder) == ("only",)
+    assert model.classifier.weight.shape == (2, 32)
+
+
+def _tiny(kind: str, folder: Path) -> Any:
+    """A random classifier of three labels of another architecture."""
+    import torch
+    import transformers
+
+    made = {
+        "bert": (transformers.BertConfig, {}),
+        "roberta": (transformers.RobertaConfig, {"max_position_embeddings": 80}),
+        "distilbert": (transformers.DistilBertConfig, {"dim": 32, "hidden_dim": 64, "n_heads": 2,
+                                                       "n_layers": 2}),
+    }  # fmt: skip
+    form, own = made[kind]
+    sizes = {"hidden_size": 32, "intermediate_size": 64, "num_attention_heads": 2,
+             "num_hidden_layers": 2}  # fmt: skip
+    config = form(vocab_size=99, **(own if kind == "distilbert" else {**sizes, **own}))
+    config.id2label = dict(enumerate("abc"))
+    torch.manual_seed(0)
+    model = transformers.AutoModelForSequenceClassification.from_config(config)
+    model.save_pretrained(folder)
+    return model.eval()
+
+
+@pytest.mark.parametrize("kind", ["bert", "roberta", "distilbert"])
+@pytest.mark.parametrize("recipe", [classification, multilabel])
+def test_a_grown_head_answers_the_old_labels_as_before(
+    kind: str, recipe: Any, tmp_path: Path
+) -> None:
+    """Every old weight to the bit, and the logits of old labels with them."""
+    import torch
+
+    old = _tiny(kind, tmp_path)
+    torch.manual_seed(5)
+    new = recipe.build(tmp_path, {"new_head": False, "labels": [*"abc", "d", "e"]}).eval()
+    assert [new.config.id2label[n] for n in range(5)] == [*"abc", "d", "e"]
+    before, after = old.state_dict(), new.state_dict()
+    assert before.keys() == after.keys()
+    larger = [name for name in before if before[name].shape != after[name].shape]
+    assert len(larger) == 2
+    for name, weight in before.items():
+        assert torch.equal(after[name][: len(weight)] if weight.dim() else after[name], weight)
+    weights = [after[name][3:] for name in larger if after[name].dim() == 2]
+    assert all(weight.abs().sum() > 0 and weight.isfinite().all() for weight in weights)
+    tokens = torch.randint(0, 99, (9, 17), generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        assert torch.equal(new(tokens).logits[:, :3], old(tokens).logits)
+    torch.manual_seed(5)
+    again = recipe.build(tmp_path, {"new_head": False, "labels": [*"abc", "d", "e"]})
+    assert all(torch.equal(again.state_dict()[name], after[name]) for name in after)
+
+
+@pytest.mark.parametrize("labels", [["a", "c", "b"], ["a", "b"], ["x", "a", "b", "c"]])
+def test_a_base_whose_labels_are_no_beginning_is_refused(labels: list[str], tmp_path: Path) -> None:
+    _tiny("bert", tmp_path)
+    with pytest.raises(IntegrityError, match="do not begin"):
+        classification.build(tmp_path, {"new_head": False, "labels": labels})
+
+
+@pytest.mark.parametrize("name", ["classification", "multilabel", "regression"])
+def test_an_encoder_without_a_head_is_refused(name: str, toy_encoder: Path) -> None:
+    with pytest.raises(IntegrityError, match="lacks 2 weights"):
+        recipes.get(name).build(toy_encoder, {"new_head": False})
+
+
+def test_a_head_of_another_form_is_drawn_anew_or_refused(tmp_path: Path) -> None:
+    import torch
+
+    _tiny("bert", tmp_path)
+    with pytest.raises(IntegrityError, match="lacks 2 weights"):
+        regression.build(tmp_path, {"new_head": False})
+    torch.manual_seed(0)
+    made = regression.build(tmp_path, {"new_head": True})
+    assert made.classifier.weight.shape == (1, 32) and made.classifier.weight.isfinite().all()
+
+
+@pytest.mark.parametrize("name", ["classification", "multilabel", "regression"])
+def test_a_toy_model_learns_toy_texts(name: str, toy_encoder: Path) -> None:
+    import torch
+
+    torch.set_num_threads(1)
+    recipe, rows = recipes.get(name), toys.toy_texts(160, 1, name)
+    labels = recipe.vocabulary(rows, [])
+    torch.manual_seed(0)
+    model = recipe.build(toy_encoder, {"dropout": 0.0, "labels": labels}).train()
+    optimizer = torch.optim.AdamW(model.parameters(), lr=0.005)
+    for _ in range(6):
+        for first in range(0, len(rows), 8):
+            part = batch(toy_encoder, recipe, rows[first : first + 8], labels)
+            model(**part).loss.backward()
+            optimizer.step()
+            optimizer.zero_grad()
+    test = toys.toy_texts(60, 2, name)
+    with torch.no_grad():
+        logits = model.eval()(**batch(toy_encoder, recipe, test)).logits.numpy()
+    told = recipe.decode(
+        test,
+        [{"row": at} for at in range(60)],
+        [{"logits": one} for one in logits],
+        Evaluate(),
+        labels,
+    )
+    learned = recipe.common(rows)
+
+    def score(predictions: Any) -> float:
+        made = [recipe.statistics(row, one) for row, one in zip(test, predictions, strict=True)]
+        return float(recipe.metrics(np.sum(made, axis=0))[recipe.PRIMARY])
+
+    assert score(told) > 80 > score(recipe.baseline(row, learned) for row in test)
