@@ -35,6 +35,7 @@ def by_class(gold: Sequence[Set[str]], told: Sequence[Set[str]]) -> dict[str, An
         right.update(wanted)
         given.update(got)
         found.update(wanted & got)
+    every = sorted({*right, *given})
     classes = [
         {
             "label": label,
@@ -43,9 +44,9 @@ def by_class(gold: Sequence[Set[str]], told: Sequence[Set[str]]) -> dict[str, An
             "recall": _percent(found[label], right[label]),
             "f1": _percent(2 * found[label], given[label] + right[label]),
         }
-        for label in sorted({*right, *given})
+        for label in every
     ]
-    exact = [200.0 * found[c["label"]] / (given[c["label"]] + right[c["label"]]) for c in classes]
+    exact = [200.0 * found[one] / (given[one] + right[one]) for one in every]
     return {"classes": classes, "macro_f1": round(float(np.mean(exact or [0.0])), _DECIMALS)}
 
 

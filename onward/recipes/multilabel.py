@@ -128,7 +128,7 @@ def decode(
     for at in range(len(rows)):
         logits = placed[at].astype(np.float64)
         shares = np.exp(-np.logaddexp(0.0, -logits))
-        chosen = [labels[n] for n in np.flatnonzero(logits > 0)]
+        chosen = [labels[n] for n in np.flatnonzero(logits > 0).tolist()]
         yield {
             "text": ", ".join(chosen),
             "labels": chosen,

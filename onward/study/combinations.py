@@ -160,7 +160,8 @@ def every(recipe: str, tunings: Sequence[str] = ("full",)) -> list[Combination]:
         if tuning not in tunings and tuning != _TUNING.get(structure):
             continue
         try:
-            table.check(recipe, tuning, Strategy(rows=rows, term=term, structure=structure))  # type: ignore[arg-type]
+            chosen = {"rows": rows, "term": term, "structure": structure}
+            table.check(recipe, tuning, Strategy.model_validate(chosen))
         except SettingsError:
             continue
         for policy in PARTS["policy"] if rows == "replay" else ("",):

@@ -30,6 +30,8 @@ from onward.study import trial
 from onward.study.plan import Plan
 from onward.study.trial import Trial
 
+Indices = np.ndarray[Any, np.dtype[np.int64]]
+
 RESAMPLES, LEVEL, DRAWN_WITH = 1_000, 0.05, 0
 _AT_ONCE = 8_000_000
 """Counts drawn at once."""
@@ -196,20 +198,20 @@ def _result(
     )
 
 
-def _seeds(many: int) -> Array:
+def _seeds(many: int) -> Indices:
     """Which seeds each resample draws: [R, S]; the same for all with as many seeds."""
     draw = np.random.Generator(np.random.PCG64(DRAWN_WITH + 1))
     return draw.integers(0, many, size=(RESAMPLES, many))
 
 
-def _value(of_seeds: Sequence[Array], drawn: Array) -> Value:
+def _value(of_seeds: Sequence[Array], drawn: Indices) -> Value:
     """The mean over seeds with its bounds. of_seeds: S arrays [1 + R], the true value first."""
     stacked = np.stack(of_seeds)
     sampled = stacked[drawn, np.arange(1, RESAMPLES + 1)[:, None]].mean(axis=1)
     return _bounds(float(stacked[:, 0].mean()), sampled)
 
 
-def _share(pairs: Sequence[tuple[Array, Array]], drawn: Array) -> Value:
+def _share(pairs: Sequence[tuple[Array, Array]], drawn: Indices) -> Value:
     """100 times the ratio of two means over seeds."""
     mine, other = (np.stack(side) for side in zip(*pairs, strict=True))
     at = np.arange(1, RESAMPLES + 1)[:, None]

@@ -86,7 +86,7 @@ def store(data: Path, recipe_name: str, delivered: Iterable[Delivered]) -> Episo
         folder = f"{number:04d}-{one.name}"
         if not (place / folder / files.MANIFEST).is_file():
             kept = [row for row in one.train if _compared(recipe, row) not in tested]
-            about = {"number": number, "name": one.name, "recipe": recipe_name}
+            about: dict[str, Any] = {"number": number, "name": one.name, "recipe": recipe_name}
             leaked = len(one.train) - len(kept)
             with files.building(place / folder, **about, leaked=leaked) as at:
                 parquet.write(at / "train.parquet", kept, recipe.SCHEMA)
@@ -128,7 +128,11 @@ def carved(
             rows = parquet.read_all(sequence.data / one.episode / "train.parquet")
             aside = carve(Counter(recipe.split_key(row) for row in rows), percent, seed)
             number = int(one.episode.partition("-")[0])
-            about = {"number": number, "name": one.episode[5:], "recipe": recipe_name}
+            about: dict[str, Any] = {
+                "number": number,
+                "name": one.episode[5:],
+                "recipe": recipe_name,
+            }
             with files.building(place / one.episode, **about) as at:
                 for side, inside in (("heldout", True), ("train", False)):
                     found = [row for row in rows if (recipe.split_key(row) in aside) is inside]
