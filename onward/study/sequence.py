@@ -11,12 +11,13 @@ settings are chosen.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from onward import files, recipes
+from onward.episodes import near, signatures, split
 from onward.episodes import rows as parquet
 from onward.episodes import turn as turns
 from onward.episodes.turn import Named, Turn
@@ -87,12 +88,37 @@ def store(data: Path, recipe_name: str, delivered: Iterable[Delivered]) -> Episo
         if not (place / folder / files.MANIFEST).is_file():
             kept = [row for row in one.train if _compared(recipe, row) not in tested]
             about: dict[str, Any] = {"number": number, "name": one.name, "recipe": recipe_name}
-            leaked = len(one.train) - len(kept)
-            with files.building(place / folder, **about, leaked=leaked) as at:
-                parquet.write(at / "train.parquet", kept, recipe.SCHEMA)
-                parquet.write(at / "heldout.parquet", one.heldout, recipe.SCHEMA)
+            about["leaked"] = len(one.train) - len(kept)
+            _seal(place / folder, {"train": kept, "heldout": one.heldout}, recipe, about)
         named.append(_named(place, folder))
     return Episodes(place, tuple(named))
+
+
+def _seal(
+    folder: Path, sides: Mapping[str, Sequence[Row]], recipe: Any, about: Mapping[str, Any]
+) -> None:
+    """Write an episode with the keys and signatures by which memories are guarded from leaks."""
+    keys = [
+        {"kind": "context", "key": key, "side": side}
+        for side, rows in sides.items()
+        for key in sorted({parquet.side_key(parquet.split_text(row)).hex() for row in rows})
+    ]
+    with files.building(folder, **about) as at:
+        for side, rows in sides.items():
+            parquet.write(at / f"{side}.parquet", rows, recipe.SCHEMA)
+        parquet.write(at / "sides.parquet", keys, split.SCHEMA)
+        parquet.write(at / signatures.NAME, _signed(sides), signatures.SCHEMA)
+
+
+def _signed(sides: Mapping[str, Sequence[Row]]) -> Iterator[dict[str, Any]]:
+    """A line for each different text of a side and kind of shingle."""
+    for side, rows in sides.items():
+        first: dict[str, int] = {}
+        for number, row in enumerate(rows):
+            first.setdefault(parquet.split_text(row), number)
+        for text, number in first.items():
+            for kind, signature in near.signed(text):
+                yield {"side": side, "kind": kind, "row": number, "signature": signature}
 
 
 def _named(place: Path, folder: str) -> Named:
@@ -133,9 +159,10 @@ def carved(
                 "name": one.episode[5:],
                 "recipe": recipe_name,
             }
-            with files.building(place / one.episode, **about) as at:
-                for side, inside in (("heldout", True), ("train", False)):
-                    found = [row for row in rows if (recipe.split_key(row) in aside) is inside]
-                    parquet.write(at / f"{side}.parquet", found, recipe.SCHEMA)
+            sides = {
+                side: [row for row in rows if (recipe.split_key(row) in aside) is inside]
+                for side, inside in (("train", False), ("heldout", True))
+            }
+            _seal(place / one.episode, sides, recipe, about)
         named.append(_named(place, one.episode))
     return Episodes(place, tuple(named))

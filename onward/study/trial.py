@@ -126,14 +126,12 @@ def run(folder: Path, trial: Trial, told: Callable[[str], None] = lambda _: None
 
 
 def _project(root: Path, trial: Trial) -> Project:
-    """A project over the sequence's episodes; the link saves a copy of the rows for each trial."""
+    """A project for the trial, without an episode yet."""
     project = Project(root)
     root.mkdir(parents=True, exist_ok=True)
     files.sweep(root)
     files.write_json(project.params, trial.blocks)
     files.write_text(project.pipeline, "stages: {}\n")
-    if not project.data.is_symlink():
-        project.data.symlink_to(trial.sequence.data.resolve(), target_is_directory=True)
     # Whether the rows are right was settled when they were opened.
     files.write_json(project.made("validate") / "report.json", {"schema": 1, "passed": True})
     return project
@@ -184,7 +182,13 @@ def _turn(folder: Path, project: Project, trial: Trial, number: int, key: str) -
 
 
 def _compose(project: Project, trial: Trial, number: int) -> Turn:
+    """The turn, and a link to each episode so far: later ones have not been delivered yet."""
     named = trial.sequence.named
+    project.data.mkdir(exist_ok=True)
+    for one in named[:number]:
+        link = project.episode(one.episode)
+        if not link.is_symlink():
+            link.symlink_to((trial.sequence.data / one.episode).resolve(), target_is_directory=True)
     name = str(trial.blocks["project"]["encoder"])
     base = Base(kind="pretrained", name=name, sha256=trial.encoder)
     if number > 1:
