@@ -28,13 +28,14 @@ from onward.evaluation.checks import (
     Verdict,
     episode_name,
     listed,
+    probability,
     signed,
 )
 
 STYLES = {PASSED: "green", FAILED: "red", OPEN: "yellow"}
 OUTCOMES = {"refused": "bold red", "undecided": "bold yellow", "forced": "bold magenta"}
 NOTHING = "—"
-_NUMBERS = ("rows", "old", "new", "limit", "p")
+_NUMBERS = ("rows", "old", "new", "limit", "p", "same")
 
 
 @dataclass(frozen=True)
@@ -62,20 +63,28 @@ def verdict_table(
         seq: the number it is kept under, where it is.
         version: the version that it became, where it was promoted.
     """
-    full = ["mark", "name", "rows", "old", "new", "change", "limit", "p"]
+    full = ["mark", "name", "rows", "old", "new", "change", "limit", "p", "same"]
     if verdict.champion is None:
         full.remove("old")
+    checks = [check for check in verdict.checks if _shown(check)]
+    if all(check.p_change is None for check in checks):
+        full.remove("same")
     narrower = [
         full,
-        [c for c in full if c != "p"],
-        [c for c in full if c not in ("p", "rows")],
-        [c for c in full if c not in ("p", "rows", "old", "new")],
+        [c for c in full if c != "same"],
+        [c for c in full if c not in ("same", "p")],
+        [c for c in full if c not in ("same", "p", "rows")],
+        [c for c in full if c not in ("same", "p", "rows", "old", "new")],
     ]
-    checks = [check for check in verdict.checks if check.kind != "evidence"]
     tables = [_checks(verdict, checks, columns) for columns in narrower]
     tables.append(_checks(verdict, checks, narrower[-1], name_width=9))
     table = [Fitting(tables)] if checks else []
     return Group(_headline(verdict, seq), *table, _lines(verdict, seq, version))
+
+
+def _shown(check: Check) -> bool:
+    """Whether it has a line of its own: slices that were kept share one below the table."""
+    return check.kind != "evidence" and not (check.kind == "slice" and check.mark == PASSED)
 
 
 def _headline(verdict: Verdict, seq: int | None) -> Text:
@@ -102,6 +111,7 @@ def _checks(
         "name": "",
         "old": verdict.champion or "",
         "change": f"{what} [{100 * (1 - 2 * verdict.level):.4g}%]",
+        "same": "p same",
     }
     for column in columns:
         table.add_column(
@@ -129,6 +139,7 @@ def _cells(check: Check, name_width: int) -> dict[str, str]:
         "change": _change(check),
         "limit": _limit(check),
         "p": _p(check.p),
+        "same": _p(check.p_change),
     }
 
 
@@ -171,9 +182,7 @@ def _limit(check: Check) -> str:
 def _p(value: float | None) -> str:
     if value is None:
         return ""
-    if value < 0.001:
-        return "<.001"
-    return ">.999" if value > 0.999 else f"{value:.3f}".lstrip("0")
+    return probability(value)
 
 
 def _lines(verdict: Verdict, seq: int | None, version: str | None) -> Table:
@@ -184,10 +193,40 @@ def _lines(verdict: Verdict, seq: int | None, version: str | None) -> Table:
         ["Why", *["And"] * len(verdict.reasons)], verdict.reasons, strict=False
     ):
         grid.add_row(word, _text(reason))
+    for word, told in (("Kinds", _slices(verdict)), ("Seeds", _seeds(verdict))):
+        if told:
+            grid.add_row(word, _text(told))
     grid.add_row("Now", _text(_now(verdict, version)))
     if seq:
         grid.add_row("See", Text(f"onward gate --examples {seq} · --replay {seq}"))
     return grid
+
+
+def _slices(verdict: Verdict) -> str:
+    """What became of the slices, and which one changed worst."""
+    slices = [check for check in verdict.checks if check.kind == "slice"]
+    if not slices:
+        return ""
+    lost = sum(check.mark == FAILED for check in slices)
+    worst = min(slices, key=lambda check: (check.change or 0.0, check.unit))
+    return (
+        f"{lost or 'none'} of {len(slices)} slices of the known rows is shown to have lost; "
+        f"worst: {worst.unit} {signed(worst.change or 0.0)} on {worst.rows:,} rows"
+    )
+
+
+def _seeds(verdict: Verdict) -> str:
+    """The spread over all seeds, of the gain and of the episode that they harm most."""
+    every = [check for check in verdict.checks if check.spread and check.kind != "slice"]
+    if not every:
+        return ""
+    harmed = sorted((c for c in every if c.kind != "gain"), key=lambda c: c.spread or (0.0, 0.0))
+    told = [
+        f"{episode_name(c.unit)} {signed(c.spread[0])} to {signed(c.spread[1])}"
+        for c in [*(c for c in every if c.kind == "gain"), *harmed[:1]]
+        if c.spread
+    ]
+    return f"{', '.join(map(str, verdict.challengers))}: {'; '.join(told)}"
 
 
 def _now(verdict: Verdict, version: str | None) -> str:

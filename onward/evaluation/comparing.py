@@ -10,8 +10,9 @@ Where every row is right or wrong, counts say all (`proportions`); else rows are
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,6 +28,8 @@ Chosen = tuple[Unit, NDArray[np.bool_] | None]
 BOOTSTRAP, FLIPS = "paired bootstrap", "sign flips"
 TANGO, MCNEMAR = "Tango's score", "exact McNemar"
 ONE_SIDE, WILSON = "bootstrap", "Wilson's score"
+MOST_RESAMPLES = 100_000
+"""However many slices there are: 16 MB for each of two statistics."""
 
 
 @dataclass(frozen=True)
@@ -62,13 +65,23 @@ class Rows:
             self._kept[key] = found.aligned()
         return self._kept[key]
 
-    def change(self, chosen: Sequence[Chosen]) -> Change:
-        """The change, new minus old, on the rows of several units."""
+    def change(self, chosen: Sequence[Chosen], draws: Draws | None = None) -> Change:
+        """The change, new minus old, on the rows of several units.
+
+        `draws`: default those of the settings.
+        """
         pairs = [(self._some(one, "new"), self._some(one, "old")) for one in chosen]
-        found = Paired.of(pairs, self.score, self.draws)
+        found = Paired.of(pairs, self.score, draws or self.draws)
         new, old = found.scores()
         interval, p_change, test = self._tested(pairs, found)
         return Change(found.strata.n, interval, test, new, old, p_change, found.strata.moved)
+
+    def among(self, hypotheses: int) -> Draws:
+        """Draws that can show the finest level that Holm asks of one among so many."""
+        wanted = MOST_RESAMPLES
+        if hypotheses < MOST_RESAMPLES * self.draws.level:
+            wanted = math.ceil(hypotheses / self.draws.level)
+        return replace(self.draws, resamples=max(self.draws.resamples, wanted))
 
     def alone(self, units: Sequence[Unit]) -> Change:
         """The new side's score on the rows of several units."""

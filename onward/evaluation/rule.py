@@ -44,7 +44,7 @@ from onward.evaluation.checks import (
     too_fine,
     unusable,
 )
-from onward.evaluation.comparing import TANGO, WILSON, Change, Rows
+from onward.evaluation.comparing import TANGO, WILSON, Change, Chosen, Rows
 from onward.evaluation.evidence import Evidence, Unit, Which
 from onward.evaluation.statistics import Interval, Score
 
@@ -128,6 +128,10 @@ class _Rule:
         if len({unit.name for unit in units}) != len(units) or not units:
             note = "one episode twice" if units else "no episode to judge it on"
             yield Check("evidence", "evidence", FAILED, note=note)
+        for unit in units:
+            if not (unit.known or unit.learning or self.evidence.champion is None):
+                note = "is neither known nor learned, so nothing would judge it"
+                yield Check("evidence", unit.name, FAILED, note=note)
         if self.evidence.vanished:
             had = ", ".join(repr(label) for label in self.evidence.vanished)
             note = f"vanished: {self.evidence.champion} has {had}, the candidate does not"
@@ -177,15 +181,19 @@ class _Rule:
         known = [unit for unit in self.evidence.units if unit.known]
         if self._problems(known):
             return
-        found = list(self._slices(known))
+        chosen = dict(self._slices(known))
+        draws = self.rows.among(len(chosen))
+        every = [(name, self.rows.change(rows, draws)) for name, rows in chosen.items()]
+        found = [(name, change) for name, change in every if change.interval.flag == ""]
         harmed = [change.interval.p_above(-self.settings.margin) for _, change in found]
         for (name, change), bad in zip(found, statistics.holm(harmed, self.level), strict=True):
             check, interval = self._check("slice", name, change), change.interval
             p = interval.p_below(-self.settings.margin)
             check = replace(check, low=interval.low, high=interval.high, p=p)
-            yield replace(check, mark=FAILED if bad else PASSED)
+            note = "" if bad or interval.high >= -self.settings.margin else _among(len(found))
+            yield replace(check, mark=FAILED if bad else PASSED, note=note)
 
-    def _slices(self, known: list[Unit]) -> Iterator[tuple[str, Change]]:
+    def _slices(self, known: list[Unit]) -> Iterator[tuple[str, list[Chosen]]]:
         """Slices with rows enough to be judged, and not all of them."""
         every = sum(len(unit.rows) for unit in known)
         for name in sorted({name for unit in known for name in unit.slices}):
@@ -193,9 +201,7 @@ class _Rule:
             for value in sorted({str(v) for found in members for v in np.unique(found)} - {""}):
                 masks = [found == value for found in members]
                 if self.settings.min_rows <= sum(int(mask.sum()) for mask in masks) < every:
-                    change = self.rows.change(list(zip(known, masks, strict=True)))
-                    if change.interval.flag == "":
-                        yield f"{name}: {value}", change
+                    yield f"{name}: {value}", list(zip(known, masks, strict=True))
 
     def _grouped(self, *, known: bool) -> list[tuple[str, list[Unit]]]:
         """Units, those of one group together; only known ones where asked for."""
@@ -291,6 +297,10 @@ class _Rule:
 def _counted(check: Check) -> bool:
     """Whether its bounds come from counts, which need no row more than there are."""
     return check.test.startswith((TANGO, WILSON))
+
+
+def _among(slices: int) -> str:
+    return f"below the limit alone, but not among {slices} slices (Holm)"
 
 
 def _floor_problem(floor: float, baseline: float | None) -> str:

@@ -56,7 +56,8 @@ class Replay:
     seq: int
     kept: Verdict
     again: Verdict | None
-    """None: it was given without evidence, because the candidate had been withdrawn."""
+    """None: the candidate had been withdrawn, so there is no evidence, or the rows hold other
+    statistics than this release computes with."""
     differences: tuple[str, ...] = ()
     """What differs, a sentence each; empty: every number is bit-identical."""
     notes: tuple[str, ...] = ()
@@ -120,6 +121,9 @@ def replay(project: Project, seq: int) -> Replay:
     notes = tuple(_changed(settings, kept))
     if kept.evidence is None:
         return Replay(seq, kept, None, (), notes)
+    other = _other_statistics(kept.evidence)
+    if other:
+        return Replay(seq, kept, None, other, notes)
     limits = config.parse(settings["gate"], Gate, where=str(project.verdict(seq)))
     score = gate.score_of(kept.evidence.recipe)
     again = decide(kept.evidence, limits, settings["level"], score)
@@ -151,6 +155,18 @@ def _changed(settings: dict[str, Any], kept: Verdict) -> list[str]:
     if settings["numpy"] != np.__version__:
         notes.append(f"numpy was {settings['numpy']}, is {np.__version__}")
     return notes
+
+
+def _other_statistics(evidence: Evidence) -> tuple[str, ...]:
+    """Why this release cannot decide on these rows; empty: it can."""
+    now = recipes.get(evidence.recipe).STATISTICS
+    if not any(unit.new or unit.old for unit in evidence.units) or evidence.statistics == now:
+        return ()
+    names = ", ".join(evidence.statistics), ", ".join(now)
+    return (
+        f"the recipe's statistics of a row were {names[0]}, are {names[1]}: "
+        "only the release that scored them can decide again",
+    )
 
 
 def _differences(kept: Verdict, again: Verdict) -> list[str]:

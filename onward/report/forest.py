@@ -11,13 +11,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-
-from onward import recipes
-from onward.evaluation import statistics
 from onward.evaluation.checks import (
     FAILED,
     LEARNING,
@@ -34,9 +30,9 @@ from onward.evaluation.checks import (
     signed,
 )
 
+_KINDS = ("slice", "floor", "budget")
+_CHANGES = ("gain", "harm", "slice")
 TONES = {PASSED: "good", FAILED: "bad", OPEN: "open"}
-RESAMPLES = 2_000
-"""For the two lines that no check covers: rows with and without an answer."""
 
 
 @dataclass(frozen=True)
@@ -107,13 +103,14 @@ class Panel:
 
 def panels(verdict: Verdict) -> list[Panel]:
     """The verdict's checks as panels; what could not be measured has a note instead of a bar."""
-    of = {kind: [c for c in verdict.checks if c.kind == kind] for kind in ("floor", "budget")}
+    of = {kind: [c for c in verdict.checks if c.kind == kind] for kind in _KINDS}
     changes = [c for c in verdict.checks if c.kind in ("gain", "harm")]
     found = []
     if changes:
-        extra = by_answer(verdict)
         title = f"Change in {verdict.metric}, new minus {verdict.champion}"
-        found.append(_panel(title, [*changes, *extra], verdict))
+        found.append(_panel(title, changes, verdict))
+    if of["slice"]:
+        found.append(_panel("The same by kind of row, known episodes", of["slice"], verdict))
     if of["floor"]:
         found.append(_panel(f"{verdict.metric} of the first champion", of["floor"], verdict))
     found += [_panel(_BUDGETS.get(c.unit, c.unit), [c], verdict) for c in of["budget"]]
@@ -129,49 +126,10 @@ _BUDGETS = {
 }
 
 
-def by_answer(verdict: Verdict) -> list[Check]:
-    """Rows with and without an answer, pooled over the units: shown, not judged.
-
-    Empty unless both kinds are there and both sides were scored.
-    """
-    evidence = verdict.evidence
-    if evidence is None or verdict.champion is None:
-        return []
-    recipe = recipes.get(evidence.recipe)
-    pairs = [
-        (unit.new.aligned(), unit.old.aligned())
-        for unit in evidence.units
-        if unit.new is not None and unit.old is not None and len(unit.new.rows)
-    ]
-    counted = [recipe.metrics(new) for new, _ in pairs]
-    if not pairs or not sum(float(np.sum(c.get("no_n", 0))) for c in counted):
-        return []
-    return [
-        _pooled(name, pairs, [np.asarray(c[count]) > 0 for c in counted], recipe, verdict.level)
-        for name, count in (("with an answer", "has_n"), ("without an answer", "no_n"))
-    ]
-
-
-def _pooled(name: str, pairs: Any, chosen: Any, recipe: Any, level: float) -> Check:
-    strata = [
-        (new[rows], old[rows]) for (new, old), rows in zip(pairs, chosen, strict=True) if rows.any()
-    ]
-
-    def score(totals: Any) -> Any:
-        return recipe.metrics(totals)[recipe.PRIMARY]
-
-    found = statistics.paired(strata, score, statistics.Draws(RESAMPLES, level))
-    check = Check("harm", name, OPEN, rows=sum(len(new) for new, _ in strata))
-    if found.flag:
-        return replace(check, note=found.flag)
-    new, old = (statistics.pooled([pair[side] for pair in strata], score) for side in (0, 1))
-    return replace(check, change=found.value, low=found.low, high=found.high, new=new, old=old)
-
-
 def _panel(title: str, checks: list[Check], verdict: Verdict) -> Panel:
     compared = {id(c): _compared(c) for c in checks}
     values = [v for c in checks for v in (compared[id(c)], c.low, c.high, c.limit)]
-    changing = any(c.kind in ("gain", "harm") or c.unit == P95_CHANGE for c in checks)
+    changing = any(c.kind in _CHANGES or c.unit == P95_CHANGE for c in checks)
     scale = Scale.over([*values, 0.0] if changing or checks[0].kind == "budget" else values)
     bars = tuple(_bar(c, compared[id(c)], scale, verdict, changing) for c in checks)
     return Panel(title, bars, tuple(scale.ticks()))
@@ -179,7 +137,7 @@ def _panel(title: str, checks: list[Check], verdict: Verdict) -> Panel:
 
 def _compared(check: Check) -> float | None:
     """The number that is held against the limit."""
-    if check.kind in ("gain", "harm") or check.unit == P95_CHANGE:
+    if check.kind in _CHANGES or check.unit == P95_CHANGE:
         return check.change
     return check.new
 
@@ -197,7 +155,7 @@ def _bar(check: Check, value: float | None, scale: Scale, verdict: Verdict, zero
         values=f"{check.old:.1f} → {check.new:.1f}" if _both(check) else "",
         change=_change(check, value, show),
         limit=f"limit {sign} {show(check.limit)}" if check.limit is not None else "",
-        note="; ".join(part for part in (check.note, _needed(check)) if part),
+        note="; ".join(part for part in (_seeds(check, show), check.note, _needed(check)) if part),
         point=at[0],
         low=at[1] if value is not None else None,
         high=at[2] if value is not None else None,
@@ -233,6 +191,13 @@ def _change(check: Check, value: float | None, show: Any) -> str:
     if check.low is None or check.high is None:
         return str(show(value))
     return f"{show(value)} [{show(check.low)}, {show(check.high)}]"
+
+
+def _seeds(check: Check, show: Any) -> str:
+    if check.spread is None:
+        return ""
+    low, high = check.spread
+    return f"all seeds: {show(low)} to {show(high)}"
 
 
 def _needed(check: Check) -> str:

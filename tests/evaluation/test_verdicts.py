@@ -84,6 +84,7 @@ def test_the_folder_holds_exactly_these_files(kept: Project) -> None:
         "manifest.json",
         "rows.parquet",
         "settings.json",
+        "slices.parquet",
         "verdict.json",
     ]
 
@@ -245,7 +246,7 @@ class TestTampered:
         assert any("limit was" in line for line in replay(kept, 1).differences)
 
     def test_another_schema_is_refused(self, kept: Project) -> None:
-        self.edit(kept, "verdict.json", lambda value: value.update(schema=2))
+        self.edit(kept, "verdict.json", lambda value: value.update(schema=99))
         with pytest.raises(IntegrityError, match="does not know"):
             read(kept, 1)
 

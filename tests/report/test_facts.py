@@ -168,19 +168,15 @@ def test_rows_needed_are_told_against_the_rows_there_are(needed: int | None, not
     assert panel.bars[0].note == note
 
 
-def test_with_and_without_an_answer_are_told_apart() -> None:
-    units = [projects.scored("0001-a", 300, -9, known=True, seed=1),
-             projects.scored("0002-b", 300, 9, known=False, seed=2)]  # fmt: skip
-    has, no = forest.by_answer(projects.judged(units, champion="v1"))
-    assert has.rows + no.rows == 600
-    assert 60 < no.rows < 180
-    assert has.low < has.change < has.high  # type: ignore[operator]
-
-
-def test_without_questions_of_no_answer_nothing_is_added() -> None:
-    unit = projects.scored("0002-b", 300, 9, known=False, seed=2, no=0.0)
-    assert forest.by_answer(projects.judged([unit], champion="v1")) == []
-    assert forest.by_answer(projects.judged([unit], champion=None)) == []
+def test_slices_have_a_panel_of_their_own_and_seeds_are_told() -> None:
+    harm = Check("harm", "0001-a", PASSED, 353, 48.9, 49.0, 0.1, -1.0, 1.2, -5.0, 0.01,
+                 spread=(-0.4, 0.1))  # fmt: skip
+    lost = Check("slice", "answer: none", FAILED, 120, 80.0, 60.0, -20.0, -26.0, -14.0, -5.0, 0.9)
+    whole, kinds = forest.panels(_verdict(harm, lost))
+    assert [bar.name for bar in whole.bars] == ["a"]
+    assert whole.bars[0].note == "all seeds: −0.4 to +0.1"
+    assert [(bar.name, bar.tone, bar.mark) for bar in kinds.bars] == [("answer: none", "bad", "✗")]
+    assert kinds.bars[0].point < kinds.bars[0].bound < kinds.bars[0].zero  # type: ignore[operator]
 
 
 def test_the_timeline_steps_with_the_champion() -> None:
