@@ -32,6 +32,7 @@ from cli import (
     status,
     study,
     versions,
+    watch,
 )
 from onward.errors import InternalError, OnwardError
 
@@ -46,7 +47,7 @@ app = typer.Typer(
 )
 app.add_typer(episode.app, name="episode")
 app.add_typer(server.app, name="server")
-for group in (new, run, gate, matrix, versions, status, ask, study, doctor):
+for group in (new, run, watch, gate, matrix, versions, status, ask, study, doctor):
     for command in group.COMMANDS:
         app.command(command.__name__)(command)
 

@@ -39,7 +39,7 @@ def matrix(
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Every version's score on every episode, with forgetting and transfer.
+    """Every version's scores, with forgetting and transfer.
 
     Scores are those of the packages, on held-out rows, when each was judged. Brackets hold
     90% intervals from rows drawn together for all versions.

@@ -30,8 +30,8 @@ Pieces = list[tuple[str, str]]
 class Example:
     """One row whose score changed.
 
-    Of its inputs the last one is `text`, split around the right answer where that has a place in
-    it; those before it are `heading`.
+    `text` is the input in which answers have a place, split around the right one, or else the one
+    that is called so; the other inputs are `heading`.
     """
 
     unit: str
@@ -70,21 +70,22 @@ def read(project: Project, candidate: str) -> Examples | None:
         return None
     if found.get("schema") != SCHEMA:
         return None
-    placed = found["placed"] is not None
     lost, won = (
-        tuple(_example(row, placed) for row in found[kind][:SHOWN]) for kind in ("lost", "won")
+        tuple(_example(row, found["placed"]) for row in found[kind][:SHOWN])
+        for kind in ("lost", "won")
     )
     before = "the trivial baseline" if found["before"] == "baseline" else found["before"]
     return Examples(before, lost, won)
 
 
-def _example(found: dict[str, Any], placed: bool) -> Example:
+def _example(found: dict[str, Any], placed: str | None) -> Example:
     before, after = found["before"], found["after"]
-    *heading, text = found["inputs"].values()
+    heading = dict(found["inputs"])
+    text = heading.pop(placed or "text")  # by name: JSON files keep names sorted, not in order
     return Example(
         unit=episode_name(found["unit"]),
         id=found["id"],
-        heading=tuple(heading),
+        heading=tuple(heading.values()),
         text=_around(text, found["answers"] if placed else []),
         right=tuple(dict.fromkeys(found["answers"])),
         change=pieces(_told(before), _told(after)),

@@ -13,8 +13,8 @@ from cli import main, output
 from onward.errors import Busy, OnwardError, SettingsError, Withdrawn
 
 COMMANDS = [
-    "new", "run", "gate", "promote", "rollback", "reinstate", "adopt", "repair", "verify",
-    "history", "status", "ask", "report", "doctor",
+    "new", "run", "watch", "gate", "promote", "matrix", "rollback", "reinstate", "adopt",
+    "repair", "verify", "history", "status", "ask", "report", "study", "doctor",
     "episode open", "episode list", "episode show", "episode withdraw",
     "server start", "server stop", "server status",
 ]  # fmt: skip

@@ -1,0 +1,35 @@
+"""The one step of the watch: look, decide, record, and show it on the dashboard."""
+
+from __future__ import annotations
+
+from prefect.artifacts import create_table_artifact
+
+from onward import locks
+from onward.project import Project
+from onward.watch import record
+from onward.watch.record import Seen
+from tasks.steps import HOUR, step, tell
+
+
+@step(name="look", timeout_seconds=6 * HOUR)
+def look(project: Project) -> Seen:
+    """Decide whether a turn is worth its cost."""
+    seen = record.look(project)
+    create_table_artifact(
+        [
+            {"what": check.name, "found": check.found, "limit": check.limit, "says": check.says}
+            for check in seen.decision.checks
+        ],
+        key="watch",
+        description=f"{seen.decision.outcome}: {'; '.join(seen.decision.reasons)}",
+    )
+    tell(f"watch: {seen.decision.outcome}: {'; '.join(seen.decision.reasons)}")
+    return seen
+
+
+def running(project: Project) -> str:
+    """Who runs a turn of this project now; empty: nobody."""
+    if not locks.is_held(project.run_lock):
+        return ""
+    who = locks.holder(project.run_lock)
+    return f"{who['purpose']} is going on, process {who['pid']} since {who['since']}"
