@@ -174,7 +174,7 @@ def baseline(row: Row, common: str) -> Prediction:
 
 def build(source: Path, spec: Mapping[str, Any]) -> Any:
     """A torch model with one output a label: see `heads.classifier` for `spec` and errors."""
-    return heads.classifier(source, spec, "single_label_classification")
+    return heads.classifier(source, spec, heads.SINGLE)
 
 
 def graphs(model: Any) -> list[ExportSpec]:

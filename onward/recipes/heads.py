@@ -11,8 +11,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from onward.errors import IntegrityError
+from onward.errors import DataError, IntegrityError
 from onward.recipes.shapes import ExportSpec
+
+SINGLE = "single_label_classification"
+"""transformers' name of the problem whose answer is one label."""
 
 _DROPOUTS = ("hidden_dropout_prob", "attention_probs_dropout_prob", "dropout", "attention_dropout")
 
@@ -75,6 +78,7 @@ def classifier(source: Path, spec: Mapping[str, Any], problem: str) -> Any:
         problem: transformers' problem_type, which chooses the loss.
 
     Raises:
+        DataError: one of several labels is to be told, and there is only one.
         IntegrityError: `new_head` is false and the folder has no head, or one for labels with
             which `labels` do not begin.
     """
@@ -84,6 +88,12 @@ def classifier(source: Path, spec: Mapping[str, Any], problem: str) -> Any:
     own.problem_type = problem
     held = [own.id2label[at] for at in sorted(own.id2label)]
     labels = list(spec.get("labels") or held)
+    if problem == SINGLE and len(labels) < 2:
+        raise DataError(
+            f"All rows have one label, {labels[0]!r:.80}: there is nothing to tell apart",
+            where=str(source),
+            fix="open an episode with rows of a second label, or use the recipe multilabel",
+        )
     new_head = bool(spec.get("new_head", True))
     if new_head:
         return load(Auto, source, _named(own, labels), new_head=True, kind="classification")

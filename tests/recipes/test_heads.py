@@ -11,7 +11,7 @@ import pytest
 
 from onward import recipes
 from onward.config import Evaluate, Prepare
-from onward.errors import IntegrityError
+from onward.errors import DataError, IntegrityError
 from onward.learning import encoder
 from onward.learning.features import Collate
 from onward.recipes import classification, extractive, multilabel, regression
@@ -56,11 +56,15 @@ def test_a_folder_keeps_labels_and_loss(toy_encoder: Path, tmp_path: Path) -> No
     assert extractive.graphs(model)[0].per_token is True
 
 
-def test_a_single_label_is_a_set_of_labels(toy_encoder: Path, tmp_path: Path) -> None:
-    folder = saved(toy_encoder, tmp_path / "one", classification, ["only"])
-    model = classification.build(folder, {"new_head": False, "labels": ["only", "second"]})
-    assert classification.labels_of(folder) == ("only",)
+def test_D14_a_single_label_can_be_tagged_and_not_told_apart(
+    toy_encoder: Path, tmp_path: Path
+) -> None:
+    folder = saved(toy_encoder, tmp_path / "one", multilabel, ["only"])
+    model = multilabel.build(folder, {"new_head": False, "labels": ["only", "second"]})
+    assert multilabel.labels_of(folder) == ("only",)
     assert model.classifier.weight.shape == (2, 32)
+    with pytest.raises(DataError, match="one label, 'only': there is nothing to tell apart"):
+        classification.build(toy_encoder, {"labels": ["only"]})
 
 
 def _tiny(kind: str, folder: Path) -> Any:
@@ -90,7 +94,10 @@ def _tiny(kind: str, folder: Path) -> Any:
 def test_a_grown_head_answers_the_old_labels_as_before(
     kind: str, recipe: Any, tmp_path: Path
 ) -> None:
-    """Every old weight to the bit, and the logits of old labels with them."""
+    """Every old weight to the bit, and with them the logits of old labels to the last ones.
+
+    A matrix product of another width may add its terms in another order.
+    """
     import torch
 
     old = _tiny(kind, tmp_path)
@@ -107,7 +114,7 @@ def test_a_grown_head_answers_the_old_labels_as_before(
     assert all(weight.abs().sum() > 0 and weight.isfinite().all() for weight in weights)
     tokens = torch.randint(0, 99, (9, 17), generator=torch.Generator().manual_seed(0))
     with torch.no_grad():
-        assert torch.equal(new(tokens).logits[:, :3], old(tokens).logits)
+        assert torch.allclose(new(tokens).logits[:, :3], old(tokens).logits, rtol=0, atol=1e-7)
     torch.manual_seed(5)
     again = recipe.build(tmp_path, {"new_head": False, "labels": [*"abc", "d", "e"]})
     assert all(torch.equal(again.state_dict()[name], after[name]) for name in after)
@@ -142,14 +149,14 @@ def test_a_toy_model_learns_toy_texts(name: str, toy_encoder: Path) -> None:
     import torch
 
     torch.set_num_threads(1)
-    recipe, rows = recipes.get(name), toys.toy_texts(160, 1, name)
+    recipe, rows = recipes.get(name), toys.toy_texts(320, 1, name)
     labels = recipe.vocabulary(rows, [])
     torch.manual_seed(0)
     model = recipe.build(toy_encoder, {"dropout": 0.0, "labels": labels}).train()
-    optimizer = torch.optim.AdamW(model.parameters(), lr=0.005)
-    for _ in range(6):
-        for first in range(0, len(rows), 8):
-            part = batch(toy_encoder, recipe, rows[first : first + 8], labels)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=0.002)
+    for _ in range(12):
+        for first in range(0, len(rows), 16):
+            part = batch(toy_encoder, recipe, rows[first : first + 16], labels)
             model(**part).loss.backward()
             optimizer.step()
             optimizer.zero_grad()
@@ -169,4 +176,4 @@ def test_a_toy_model_learns_toy_texts(name: str, toy_encoder: Path) -> None:
         made = [recipe.statistics(row, one) for row, one in zip(test, predictions, strict=True)]
         return float(recipe.metrics(np.sum(made, axis=0))[recipe.PRIMARY])
 
-    assert score(told) > 80 > score(recipe.baseline(row, learned) for row in test)
+    assert score(told) > 80 > 65 > score(recipe.baseline(row, learned) for row in test)
