@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import math
 import os
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
@@ -28,6 +29,9 @@ def parser(doc: str | None, combinations: str) -> argparse.ArgumentParser:
     made.add_argument("--threads", type=int, help="of each trial; default: the cores shared")
     made.add_argument("--select", action="store_true", help="choose settings on training rows")
     made.add_argument("--folder", type=Path, help="of the study; default .onward/bench/NAME")
+    made.add_argument("--only", nargs="+", default=[], help="NAME or NAME:SEED to run now")
+    made.add_argument("--minutes", type=float, default=math.inf, help="then begin no more trials")
+    made.add_argument("--again", action="store_true", help="read test rows for other settings, too")
     made.add_argument("--record", action="store_true", help="keep the run in results.jsonl")
     made.add_argument("--smoke", action="store_true", help="a few rows: whether it runs at all")
     return made
@@ -70,7 +74,14 @@ def run(
     cores = len(os.sched_getaffinity(0))
     print(f"{len(named)} combinations x {len(sequences)} seeds, {options.jobs} at a time, ", end="")
     print(f"{plan.threads} threads each, {cores} cores; results in {place}", flush=True)
-    table = study.study(plan, jobs=options.jobs, select=options.select)
+    table = study.study(
+        plan,
+        jobs=options.jobs,
+        select=options.select,
+        only=options.only,
+        minutes=options.minutes,
+        again=options.again,
+    )
     print(report.markdown(table), flush=True)
     return table
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -35,6 +36,15 @@ def study(
     select: Annotated[
         bool, typer.Option("--select", help="Choose settings first, on a part of training rows.")
     ] = False,
+    only: Annotated[
+        str, typer.Option(help="Run these of them now: NAME or NAME:SEED, joined by commas.")
+    ] = "",
+    minutes: Annotated[
+        float | None, typer.Option(help="Begin no further trial after these.")
+    ] = None,
+    again: Annotated[
+        bool, typer.Option("--again", help="Read the test rows for other settings, too.")
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Compare ways to learn: a table with intervals, and figures.
@@ -49,7 +59,14 @@ def study(
     folder = project.study(name)
     plan = planned(project, folder, listing, combinations, seeds, jobs, threads)
     note(f"{len(plan.combinations)} combinations x {len(plan.seeds)} seeds, {plan.threads} threads")
-    table = run(plan, jobs=jobs, select=select)
+    table = run(
+        plan,
+        jobs=jobs,
+        select=select,
+        only=[one.strip() for one in only.split(",") if one.strip()],
+        minutes=math.inf if minutes is None else minutes,
+        again=again,
+    )
     answer(as_json, table, shown(table), *report.notes(table), f"Page  {report.place(folder)}")
 
 

@@ -5,9 +5,12 @@ One trial that fails does not stop the others; its error is raised when they are
 
 from __future__ import annotations
 
+import math
 import multiprocessing
 import os
-from collections.abc import Iterable, Sequence
+import time
+from collections import deque
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import redirect_stderr, redirect_stdout
@@ -32,8 +35,21 @@ def unfinished(folder: Path, trials: Iterable[Trial]) -> list[Trial]:
     return list(found.values())
 
 
-def run_all(folder: Path, trials: Sequence[Trial], jobs: int, label: str = "study") -> None:
+def run_all(
+    folder: Path,
+    trials: Sequence[Trial],
+    jobs: int,
+    label: str = "study",
+    minutes: float = math.inf,
+) -> None:
     """Run what is unfinished, `jobs` trials at a time; logs lie in FOLDER/logs.
+
+    Args:
+        folder: the study's.
+        trials: in the order in which they are begun.
+        jobs: trials at a time.
+        label: of the progress.
+        minutes: after these no further trial is begun; those that run go on to their end.
 
     Raises:
         OnwardError: the first error of a trial, after all others were run.
@@ -50,12 +66,11 @@ def run_all(folder: Path, trials: Sequence[Trial], jobs: int, label: str = "stud
         ProcessPoolExecutor(min(jobs, len(left)), mp_context=spawn, initializer=_quiet) as pool,
     ):
         try:
-            futures = {pool.submit(_logged, folder, trial): trial for trial in left}
-            _follow(folder, set(futures), weights, progress)
+            done = _work(folder, left, jobs, minutes, pool, weights, progress)
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
             raise
-    for future, trial in futures.items():
+    for future, trial in done.items():
         _raise(future, trial, folder)
 
 
@@ -64,14 +79,30 @@ def _weights(trial: Trial) -> dict[str, int]:
     return {key: 1 if trial.equal else n for n, key in enumerate(trial.keys(), start=1)}
 
 
-def _follow(
-    folder: Path, pending: set[Future[None]], weights: dict[str, int], progress: Progress
-) -> None:
-    waiting = dict(weights)
-    while pending:
+def _work(
+    folder: Path,
+    left: Sequence[Trial],
+    jobs: int,
+    minutes: float,
+    pool: ProcessPoolExecutor,
+    weights: Mapping[str, int],
+    progress: Progress,
+) -> dict[Future[None], Trial]:
+    """Begin trials one by one as others end, and show what is sealed."""
+    begun: dict[Future[None], Trial] = {}
+    pending: set[Future[None]] = set()
+    ends = time.monotonic() + 60 * minutes
+    rest, waiting = deque(left), dict(weights)
+    while pending or (rest and time.monotonic() < ends):
+        while rest and len(pending) < jobs and time.monotonic() < ends:
+            trial = rest.popleft()
+            future = pool.submit(_logged, folder, trial)
+            begun[future] = trial
+            pending.add(future)
         _, pending = wait(pending, POLL, FIRST_COMPLETED)
         for key in [key for key in waiting if sealed(folder, key)]:
             progress.advance(waiting.pop(key))
+    return begun
 
 
 def _raise(future: Future[None], trial: Trial, folder: Path) -> None:

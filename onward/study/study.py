@@ -5,6 +5,7 @@ table = study(plan, jobs=2, select=False)
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -14,7 +15,9 @@ from typing import Any
 from onward import files, locks
 from onward.errors import UsageError
 from onward.study import choosing, readings, report, schedule
+from onward.study.combinations import parse
 from onward.study.plan import Plan
+from onward.study.trial import Trial
 
 SCHEMA = 1
 
@@ -23,19 +26,29 @@ def study(
     plan: Plan,
     *,
     jobs: int,
-    select: bool,
+    select: bool = False,
+    only: Sequence[str] = (),
+    minutes: float = math.inf,
+    again: bool = False,
     grid: Mapping[str, Sequence[Any]] | None = None,
 ) -> dict[str, Any]:
     """Run what of a plan is not sealed yet, and return its table (`report.describe`).
+
+    The table is of all that is finished, and names what is missing: the trials of a plan may be
+    run in parts.
 
     Args:
         plan: what to compare.
         jobs: trials at a time.
         select: choose settings first, on a part of the training rows.
+        only: NAME or NAME:SEED of the trials to run now; all by default.
+        minutes: after these no further trial is begun.
+        again: whether test rows may be read for a second configuration of a combination.
         grid: block.key -> values to choose from; default `choosing.GRID`.
 
     Raises:
         Busy: another process works in this study's folder.
+        UsageError: `only` names a trial that is not of the plan; as `readings.announce`.
         OnwardError: the first error of a trial, after all others were run.
     """
     with locks.held(plan.folder / "study.lock", "a study"):
@@ -44,10 +57,28 @@ def study(
         choices = choosing.choose(plan, jobs, grid) if select else {}
         if choices:
             plan = replace(plan, chosen={name: one.values for name, one in choices.items()})
-        trials = list(plan.trials().values())
-        readings.announce(plan.folder, trials)
-        schedule.run_all(plan.folder, trials, jobs)
+        trials = _asked(plan, only)
+        readings.announce(plan.folder, trials, again=again)
+        schedule.run_all(plan.folder, trials, jobs, minutes=minutes)
         return report.make(plan, choices)
+
+
+def _asked(plan: Plan, only: Sequence[str]) -> list[Trial]:
+    """The trials of the plan that are to be run now, in its order."""
+    every, wanted = plan.trials(), set[tuple[str, int]]()
+    for one in only:
+        name, _, seed = one.partition(":")
+        found = {
+            pair for pair in every if pair[0] == parse(name).name and seed in ("", str(pair[1]))
+        }
+        if not found:
+            raise UsageError(
+                f"{one!r} is no trial of this study",
+                where="--only",
+                fix=f"NAME or NAME:SEED of {', '.join(sorted({pair[0] for pair in every}))}",
+            )
+        wanted |= found
+    return [trial for pair, trial in every.items() if not only or pair in wanted]
 
 
 def threads(folder: Path, jobs: int, asked: int | None) -> int:

@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 
 from onward import files
+from onward.errors import UsageError
 from onward.evaluation import ledger
-from onward.study import figures, readings, report, results, trial
+from onward.study import figures, readings, report, results, schedule, study, trial
 from onward.study.choosing import Choice, choose, keys
 from onward.study.combinations import parse
 from tests.study import toy_study
@@ -145,7 +146,7 @@ def test_the_report_holds_table_and_figures_and_is_made_once(
     tmp_path: Path, monkeypatch: Any
 ) -> None:
     made = sealed(tmp_path, ("naive", "joint"), {"naive": 0.5, "joint": 0.9}, (0, 1))
-    readings.announce(tmp_path, made.trials().values())
+    readings.announce(tmp_path, made.trials().values(), again=False)
     table = report.make(made, {})
     assert {path.name for path in (tmp_path / "report").iterdir()} == {
         "table.json",
@@ -172,13 +173,16 @@ def test_what_is_not_finished_is_named(tmp_path: Path) -> None:
     assert "of_joint" not in table["rows"][0]["measures"], "joint lacks a seed"
 
 
-def test_a_second_configuration_on_the_test_rows_is_said_so(tmp_path: Path) -> None:
+def test_test_rows_are_read_for_one_configuration_and_a_second_is_said_so(tmp_path: Path) -> None:
     made = sealed(tmp_path, ("naive",), {"naive": 0.5}, (0, 1))
     for _ in range(2):
-        readings.announce(tmp_path, made.trials().values())
+        readings.announce(tmp_path, made.trials().values(), again=False)
     assert readings.times(tmp_path, "naive") == 1
     vars(made)["chosen"] = {"naive": {"finetune.learning_rate": 0.123}}
-    readings.announce(tmp_path, made.trials().values())
+    with pytest.raises(UsageError, match="naive"):
+        readings.announce(tmp_path, made.trials().values(), again=False)
+    assert readings.times(tmp_path, "naive") == 1
+    readings.announce(tmp_path, made.trials().values(), again=True)
     assert readings.times(tmp_path, "naive") == 2 and readings.times(tmp_path, "joint") == 0
     vars(made)["chosen"] = {}
     table = report.make(made, {})
@@ -186,11 +190,35 @@ def test_a_second_configuration_on_the_test_rows_is_said_so(tmp_path: Path) -> N
     assert "2 settings" in report.markdown(table) and "more than one" in report.markdown(table)
 
 
+def test_a_study_refuses_before_it_trains(tmp_path: Path, monkeypatch: Any) -> None:
+    made = toy_study.plan(tmp_path, ENCODER, "naive")
+    vars(made)["encoder"], vars(made)["code"] = "e", "c"
+    readings.announce(tmp_path, made.trials().values(), again=False)
+    vars(made)["code"] = "other"
+    monkeypatch.setattr(schedule, "run_all", lambda *_, **__: pytest.fail("trained"))
+    with pytest.raises(UsageError):
+        study.study(made, jobs=1)
+
+
+def test_parts_of_a_plan_are_run_and_the_table_is_of_all(tmp_path: Path, monkeypatch: Any) -> None:
+    made = sealed(tmp_path, ("naive", "joint"), {"naive": 0.5, "joint": 0.9}, (0, 1))
+    ran: list[str] = []
+
+    def run_all(folder: Path, trials: Any, jobs: int, **_: Any) -> None:
+        ran.extend(one.label for one in trials)
+
+    monkeypatch.setattr(schedule, "run_all", run_all)
+    table = study.study(made, jobs=1, only=["joint:1", "naive"])
+    assert ran == ["naive seed 0", "naive seed 1", "joint seed 1"]
+    assert [row["combination"] for row in table["rows"]] == ["naive", "joint"]
+    assert readings.times(tmp_path, "joint") == 1
+    with pytest.raises(UsageError, match="joint:7"):
+        study.study(made, jobs=1, only=["joint:7"])
+
+
 def test_settings_are_chosen_key_by_key_on_the_carved_part(
     tmp_path: Path, monkeypatch: Any
 ) -> None:
-    from onward.study import schedule
-
     made = toy_study.plan(tmp_path, ENCODER, "naive", "replay-reservoir")
     vars(made)["encoder"], vars(made)["code"] = "e", "c"
     seen = []
