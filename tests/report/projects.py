@@ -110,7 +110,8 @@ def scored(name: str, rows: int, change: float, *, known: bool, seed: int, no: f
         has, none = (~empty_).astype(float), empty_.astype(float)
         table = np.column_stack([has, has * f1, has * (f1 == 1), none, none * right])
         sides.append(Side(hashes, table, tuple("{}" for _ in hashes)))
-    return Unit(name, known=known, learning=not known, rows=hashes, new=sides[0], old=sides[1])
+    made = Unit(name, known=known, learning=not known, rows=hashes, new=sides[0], old=sides[1])
+    return replace(made, slices={"answer": tuple("none" if gone else "some" for gone in empty_)})
 
 
 def judged(units: list[Unit], *, champion: str | None, level: float = 0.05) -> Verdict:
