@@ -18,7 +18,7 @@ from onward import config, files, locks, recipes
 from onward.config import Finetune, Strategy
 from onward.episodes.turn import Turn
 from onward.errors import IntegrityError, SettingsError
-from onward.learning import base, checkpoints, curves, table, tunings
+from onward.learning import base, checkpoints, curves, models, table, tunings
 from onward.learning.job import Job, Prepared
 from onward.learning.structures import single
 from onward.learning.structures.named import STRUCTURES
@@ -87,7 +87,13 @@ def _of_seed(job: Job, seed: int) -> Job:
 
 
 def handed_on(job: Job) -> Trained:
-    """An adopted model as it is: nothing is trained. Raises IntegrityError: it has no head."""
+    """An adopted model as it is: nothing is trained.
+
+    Raises:
+        IntegrityError: it has no head.
+        SettingsError: it is of another structure than single.
+    """
+    models.require_single(job.source)
     model = job.recipe.build(job.source, {"new_head": False}).eval()
     course = curves.Course(every=1, points=[[0, 0.0]], last=0.0)
     return Trained(model, course, 0, 0, "fp32", tunings.sizes(model))

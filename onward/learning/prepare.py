@@ -147,12 +147,17 @@ def choose(
         corrected=_corrects_known(project, turn),
         window=_window(settings),
     )
-    old = memory.recall(asked, known, policies.group_of(recipe))
-    barred: list[str] = []
-    if strategy.rows == "replay":
-        guard = leakage.Guard(project)
-        barred = sorted({*_leaking(guard, old), *_leaking(guard, learning())})
-        old = [each for each in old if parquet.row_hash(each[1]) not in set(barred)]
+    guard = leakage.Guard(project) if strategy.rows == "replay" else None
+
+    def memorable() -> Iterator[Labelled]:
+        """Drawn anew, a memory is as full as one grown turn by turn: no leaking row takes room."""
+        return known() if guard is None else _standing(guard, known())
+
+    old = memory.recall(asked, memorable, policies.group_of(recipe))
+    barred: set[str] = set()
+    if guard is not None:
+        barred = {*_leaking(guard, old), *_leaking(guard, learning())}
+        old = [each for each in old if parquet.row_hash(each[1]) not in barred]
 
     def selected() -> Iterator[Labelled]:
         return rows.select(learning(), known(), old, strategy, settings.seed)
@@ -176,7 +181,7 @@ def choose(
         labels=recipe.vocabulary((row for _, row in selected()), of_base),
         base_labels=len(of_base),
         recalled=old,
-        barred=barred,
+        barred=sorted(barred),
         wanted=rows.wanted(new_rows, strategy),
     )
 
@@ -209,9 +214,22 @@ def _corrects_known(project: Project, turn: Turn) -> bool:
 
 def _leaking(guard: leakage.Guard, found: Iterable[Labelled]) -> Iterator[str]:
     """The hashes of those rows that repeat, or nearly repeat, a held-out row of any episode."""
+    for (_, row), leaks in _asked(guard, found):
+        if leaks:
+            yield parquet.row_hash(row)
+
+
+def _standing(guard: leakage.Guard, found: Iterable[Labelled]) -> Iterator[Labelled]:
+    """The rows that repeat no held-out one."""
+    return (labelled for labelled, leaks in _asked(guard, found) if not leaks)
+
+
+def _asked(guard: leakage.Guard, found: Iterable[Labelled]) -> Iterator[tuple[Labelled, bool]]:
+    """Each row and whether it repeats a held-out one."""
     rest = iter(found)
-    while some := [row for _, row in islice(rest, _ASKED_AT_ONCE)]:
-        yield from (parquet.row_hash(some[at]) for at in guard.leaks(some))
+    while some := list(islice(rest, _ASKED_AT_ONCE)):
+        leaks = guard.leaks([row for _, row in some])
+        yield from ((labelled, at in leaks) for at, labelled in enumerate(some))
 
 
 def _replayed(

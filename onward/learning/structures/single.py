@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import partial
 
-from onward.learning import trainer
+from onward.learning import models, trainer
 from onward.learning.job import Job
 from onward.learning.remember import remember
 from onward.learning.terms.named import TERMS
@@ -14,7 +14,13 @@ __all__ = ["fit", "remember", "task"]
 
 
 def fit(job: Job) -> Trained:
-    """Train the base's weights. Raises as `onward.learning.trainer.fit`."""
+    """Train the base's weights.
+
+    Raises:
+        SettingsError: the base is of another structure.
+        TrainingError: as `onward.learning.trainer.fit`.
+    """
+    models.require_single(job.source)
     return trainer.fit(task(job), job.settings)
 
 
