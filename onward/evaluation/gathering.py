@@ -93,7 +93,7 @@ def gather(
         tries=tries(project, turn.id, candidate),
         right_or_wrong=bool(recipe.RIGHT_OR_WRONG),
         challengers=tuple(seeds),
-        vanished=vanished(project, turn, champion) if champion else (),
+        vanished=_vanished(project, turn, champion) if champion else (),
     )
     if champion is None:
         learned = baseline.common(project, recipe, (*turn.known_episodes, *turn.learning_episodes))
@@ -116,21 +116,25 @@ def tries(project: Project, turn: str, candidate: str) -> int:
     return len(judged - {candidate})
 
 
-def vanished(project: Project, turn: Turn, champion: Champion) -> tuple[str, ...]:
-    """The champion's labels that the candidate lacks, but those that only withdrawn episodes had.
+def _vanished(project: Project, turn: Turn, champion: Champion) -> tuple[str, ...]:
+    has = files.read_json(project.made("finetune") / "spec.json").get("labels") or []
+    return vanished(project, turn.recipe, champion, has)
+
+
+def vanished(
+    project: Project, recipe_name: str, champion: Champion, has: Sequence[str]
+) -> tuple[str, ...]:
+    """The champion's labels that are not in `has`, but those that only withdrawn episodes had.
 
     Rows are read only where a label is gone and an episode that the champion learned, too.
     """
-    had, has = (
-        files.read_json(folder / "spec.json").get("labels") or []
-        for folder in (champion.folder, project.made("finetune"))
-    )
+    had = files.read_json(champion.folder / "spec.json").get("labels") or []
     gone = sorted(set(had) - set(has))
     learned = {str(line["episode"]) for line in champion.card["learned"]}
     withdrawn = learned & set(journal.withdrawn_episodes(project))
     if not gone or not withdrawn:
         return tuple(gone)
-    recipe = recipes.get(turn.recipe)
+    recipe = recipes.get(recipe_name)
     kept = {
         label
         for episode in sorted(learned - withdrawn)

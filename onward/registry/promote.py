@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from onward import files, locks
+from onward.episodes.turn import Turn
 from onward.errors import Conflict, IntegrityError, UsageError, Withdrawn
 from onward.project import Project
 from onward.registry import journal, lineage, versions
@@ -225,20 +226,22 @@ def _check(project: Project, verdict: Judged, seq: int, before: Pointer | None) 
 
 
 def _labels(project: Project, serving: Champion) -> None:
-    """Who asks for a label that the champion gives must not find it gone, whatever judged that."""
+    """Who asks for a label that the champion gives must not find it gone, whatever judged that.
+
+    Labels that only withdrawn episodes had may go, as at the gate.
+    """
+    from onward.evaluation import gathering
     from onward.runtime import package
 
     offered = project.made("export") / "package" / package.SPEC
-    had, has = (
-        files.read_json(path).get("labels", [])
-        for path in (serving.package / package.SPEC, offered)
-    )
-    gone = [label for label in had if label not in has]
+    has = files.read_json(offered).get("labels") or []
+    gone = gathering.vanished(project, Turn.read(project).recipe, serving, has)
     if gone:
         raise Conflict(
             f"The package lacks {len(gone)} of {serving.version}'s labels, first {gone[0]!r}",
             where=str(offered),
-            fix="learn from a base that has them; `onward gate --force` with a reason drops them",
+            fix="learn from a base that has them; `onward promote --force` with a reason drops "
+            "them",
         )
 
 

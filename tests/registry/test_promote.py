@@ -12,8 +12,10 @@ import pytest
 from onward import files, locks
 from onward.episodes.turn import Turn
 from onward.errors import Busy, Conflict, DiskFull, IntegrityError, UsageError, Withdrawn
+from onward.episodes import rows as parquet
 from onward.evaluation import ledger
 from onward.project import Project
+from onward.recipes import classification
 from onward.registry import journal, promote, versions
 from tests.registry import turns
 
@@ -412,3 +414,24 @@ def test_a_label_is_dropped_only_by_force(project: Project) -> None:
     promoting(project, ready(project, labels=("ham", "spam")))
     judged = ready(project, "second", labels=("spam",), outcome="forced")
     assert promoting(project, judged, 2, reason="ham has left the menu").version == "v2"
+
+
+@pytest.mark.parametrize(("elsewhere", "may_go"), [("spam", True), ("ham", False)])
+def test_a_label_that_only_a_withdrawn_episode_had_may_go(
+    project: Project, elsewhere: str, may_go: bool
+) -> None:
+    """As at the gate: what was withdrawn with its label is no promise any more."""
+    row = {"id": "1", "title": None, "text": "an offer", "pair": None, "label": elsewhere}
+    for side in ("train", "heldout"):
+        path = project.episode(turns.EPISODES[1]) / f"{side}.parquet"
+        parquet.write(path, [row], classification.SCHEMA)
+    turns.turn(project, learning=turns.EPISODES, recipe="classification")
+    promoting(project, ready(project, labels=("ham", "spam")))
+    journal.append(project, "withdrawn", episode=turns.EPISODES[0], reason="a mistake")
+    judged = ready(project, "second", labels=("spam",))
+    seq = journal.next_seq(project)
+    if may_go:
+        assert promoting(project, judged, seq).version == "v2"
+    else:
+        with pytest.raises(Conflict, match="first 'ham'"):
+            promoting(project, judged, seq)

@@ -34,7 +34,9 @@ def project(root: Path) -> Project:
     return made
 
 
-def turn(made: Project, *, learning: tuple[str, ...], base: str = "") -> Turn:
+def turn(
+    made: Project, *, learning: tuple[str, ...], base: str = "", recipe: str = "extractive"
+) -> Turn:
     """Write the turn that learns these episodes, on a version or on a pretrained encoder."""
     origin = Base(kind="pretrained", name="toy", sha256="0" * 64)
     known: tuple[Named, ...] = ()
@@ -44,7 +46,7 @@ def turn(made: Project, *, learning: tuple[str, ...], base: str = "") -> Turn:
         card = files.read_json(made.version(base) / "card.json")
         known = tuple(Named(**line) for line in card["learned"])
     written = Turn(
-        recipe="extractive",
+        recipe=recipe,
         base=origin,
         known=known,
         learning=tuple(
@@ -63,7 +65,8 @@ def candidate(made: Project, content: str, labels: tuple[str, ...] = ()) -> str:
         for name in ("config.json", "model.safetensors", "tokenizer.json"):
             files.write_text(folder / "model" / name, f"{name} of {content}")
         files.write_json(folder / "memory" / "memory.json", {"of": content})
-        files.write_json(folder / "spec.json", {"schema": 1, "of": content})
+        spec = {"schema": 1, "of": content, "labels": list(labels)}
+        files.write_json(folder / "spec.json", spec)
     made_id = files.sha256(made.made("finetune") / files.MANIFEST)
     with files.building(made.made("evaluate"), replace=True) as folder:
         ledger.write_parts(folder / "ledger.parquet", [part(made_id, "torch"), part("0", "torch")])
@@ -77,7 +80,7 @@ def candidate(made: Project, content: str, labels: tuple[str, ...] = ()) -> str:
     return made_id
 
 
-def _package(folder: Path, content: str, labels: tuple[str, ...]) -> None:
+def _package(folder: Path, content: str, labels: tuple[str, ...] = ()) -> None:
     models = {"fp32": "model.onnx", "int8": "model.int8.onnx"}
     for name in ("tokenizer.json", "tokenizer_config.json", *models.values()):
         files.write_text(folder / name, f"{name} of {content}")
