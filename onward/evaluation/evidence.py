@@ -16,7 +16,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from operator import eq
 from typing import Literal
 
 import numpy as np
@@ -113,7 +112,7 @@ class Unit:
 
     @cached_property
     def _doubled(self) -> bool:
-        return any(map(eq, self._ordered, self._ordered[1:]))
+        return len(set(self.rows)) != len(self.rows)
 
     def members(self, name: str) -> NDArray[np.str_]:
         """A slice's value of each row, in the order of the row hashes; "" where it has none."""

@@ -200,8 +200,15 @@ def _picked(rows: Array, counts: NDArray[np.int64], generator: np.random.Generat
 
 
 def _normal(covariance: Array, generator: np.random.Generator, resamples: int) -> Array:
-    """Draws [R, k] around 0."""
-    return generator.standard_normal((resamples, len(covariance))) @ _root(covariance).T
+    """Draws [R, k] around 0.
+
+    Without BLAS, whose threads cost more than they give on so little, and whose last bits depend
+    on how many there are.
+    """
+    root = _root(covariance)
+    root = root[:, root.any(axis=0)]
+    drawn = generator.standard_normal((resamples, root.shape[1]))
+    return np.asarray(np.einsum("rk,jk->rj", drawn, root))
 
 
 def _root(covariance: Array) -> Array:
