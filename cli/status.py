@@ -36,6 +36,7 @@ def _data(facts: Facts) -> dict[str, Any]:
         "episodes": facts.episodes,
         "last": facts.last,
         "running": facts.running or None,
+        "watch": facts.watch or None,
         "needs": [{"why": need.why, "command": need.command} for need in facts.needs],
     }
 
@@ -48,6 +49,8 @@ def _lines(facts: Facts) -> list[str]:
         lines.append(f"quality   {_quality(facts.champion)}")
     if facts.last:
         lines.append(f"last turn {_last(facts.last)}")
+    if facts.watch:
+        lines.append(f"watch     {facts.watch}")
     if facts.running:
         lines.append(f"running   {facts.running}")
     if facts.needs and not facts.running:

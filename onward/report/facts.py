@@ -69,6 +69,8 @@ class Facts:
     running: str
     """What holds the run's lock now; empty: nothing does."""
     needs: tuple[Need, ...]
+    watch: str = ""
+    """What the watch said of the present turn, where it is not judged yet."""
 
     @property
     def last(self) -> Line | None:
@@ -103,6 +105,7 @@ def collect(project: Project, *, now: datetime | None = None, check: bool = True
         judged=judged,
         running=_running(project),
         needs=needs_you(project, judged.line if judged else None, problem),
+        watch=_watch(project, judged.line if judged else None),
     )
 
 
@@ -172,6 +175,20 @@ def _episodes(project: Project) -> int:
         return 0
     turn = Turn.read(project)
     return len(turn.known) + len(turn.learning)
+
+
+def _watch(project: Project, verdict: Line | None) -> str:
+    from onward.watch import record
+
+    try:
+        line = record.told(project)
+    except OnwardError:  # `onward watch` says what is wrong with it
+        return ""
+    if line is None or line["outcome"] == "nothing":
+        return ""
+    if verdict is not None and verdict.get("turn") == line["turn"]:
+        return ""
+    return f"{line['outcome']}: {'; '.join(line['reasons'])}"
 
 
 def _running(project: Project) -> str:

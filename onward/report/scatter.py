@@ -92,8 +92,8 @@ def scatter(project: Project, found: Matrix) -> Scatter:
 
 
 def _plot(name: str, key: str, measured: Sequence[Measured]) -> Plot:
-    across = Scale.over((getattr(one, key) for one in measured), room=0.15)
-    up = Scale.over((one.score for one in measured), room=0.15)
+    across = _scale([float(getattr(one, key)) for one in measured])
+    up = _scale([one.score for one in measured])
 
     def height(percent: float) -> float:
         return round(HEIGHT * (1 - percent / 100), 1)
@@ -103,6 +103,12 @@ def _plot(name: str, key: str, measured: Sequence[Measured]) -> Plot:
     )
     ticks = tuple((height(at), label) for at, label in up.ticks())
     return Plot(name, points, tuple(across.ticks()), ticks)
+
+
+def _scale(values: Sequence[float]) -> Scale:
+    """Room around all points; around one alone a tenth of its value, or it would be magnified."""
+    alone = [values[0] * share for share in (0.9, 1.1)] if len(set(values)) == 1 else []
+    return Scale.over([*values, *alone], room=0.15)
 
 
 def _card(project: Project, version: str) -> dict[str, Any] | None:

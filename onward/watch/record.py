@@ -1,7 +1,7 @@
 """What the watch decided, and since when: .onward/watch.jsonl, a line for each change of mind.
 
     seen = look(project)          # decide now; the same as before adds no line
-    last(project)                 # what was decided last, without looking
+    told(project)                 # what was decided last on the present turn, without looking
 
 The file may be deleted: then it is not known any more why earlier turns were not begun.
 """
@@ -46,27 +46,37 @@ def look(project: Project) -> Seen:
     with locks.held(project.private / "watch.lock", "a look", wait=60):
         evidence = gather(project, settings)
         decision = decide(evidence, settings)
-        told = {
+        line = {
+            "turn": _turn(project),
             "outcome": decision.outcome,
             "reasons": list(decision.reasons),
             "evidence": _plain(evidence),
         }
-        before = last(project)
-        if before is not None and all(before.get(key) == value for key, value in told.items()):
+        before = _last(project)
+        if before is not None and all(before.get(key) == value for key, value in line.items()):
             return Seen(decision, evidence, before["at"])
         at = datetime.now(UTC).isoformat(timespec="seconds")
-        files.append_line(_file(project), {"schema": SCHEMA, "at": at, **told})
+        files.append_line(_file(project), {"schema": SCHEMA, "at": at, **line})
         return Seen(decision, evidence, at)
 
 
-def last(project: Project) -> dict[str, Any] | None:
-    """The last line: at, outcome, reasons, evidence; None where there is none.
+def told(project: Project) -> dict[str, Any] | None:
+    """The last line, where it is about the present turn: at, outcome, reasons, evidence.
 
     Raises:
         IntegrityError: a line before the last is not JSON.
     """
+    line = _last(project)
+    return line if line is not None and line.get("turn") == _turn(project) else None
+
+
+def _last(project: Project) -> dict[str, Any] | None:
     lines = [line for line in files.read_lines(_file(project)) if line.get("schema") == SCHEMA]
     return dict(lines[-1]) if lines else None
+
+
+def _turn(project: Project) -> str | None:
+    return files.digest(files.read_json(project.turn)) if project.turn.exists() else None
 
 
 def _plain(evidence: Evidence) -> dict[str, Any]:

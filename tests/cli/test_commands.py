@@ -27,6 +27,8 @@ LOOKING = [
     ("gate --show 1", {"outcome": "promoted", "seq": 1, "version": "v1"}),
     ("gate --replay 1", {"seq": 1, "same": True, "differences": []}),
     ("gate --examples 1", {"seq": 1, "before": "the trivial baseline"}),
+    ("matrix", {"metric": "F1", "units": ["0001-first"], "joint": None}),
+    ("watch", {"outcome": "nothing"}),
     ("episode list", {}),
     ("episode list --quarantined", {"episodes": []}),
     ("episode show first", {"folder": "0001-first", "state": "learning", "number": 1}),

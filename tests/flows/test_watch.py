@@ -1,0 +1,73 @@
+"""The flow `watch` against a real local server: its states, and what it starts."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from onward.errors import IntegrityError
+from onward.project import Project
+from onward.registry import journal, versions
+from onward.watch import record
+from tests.flows import projects
+from tests.flows.test_improve import _held_by_another
+
+pytestmark = pytest.mark.timeout(1200)
+
+
+def watch(project: Project) -> Any:
+    from flows.watch import watch as flow
+
+    return flow(str(project.root), return_state=True)
+
+
+def test_worth_it_starts_the_loop_once(made: Project, connected: str) -> None:
+    state = watch(made)
+    assert (state.name, state.type.value) == ("Learn", "COMPLETED")
+    assert state.message.startswith("Promoted: v1 serves") and "nothing serves yet" in state.message
+    assert [line["what"] for line in journal.lines(made)] == ["promoted"]
+
+    state = watch(made)
+    assert (state.name, state.type.value) == ("NothingToDo", "COMPLETED")
+    assert "turn 1 was promoted" in state.message
+    assert [line["what"] for line in journal.lines(made)] == ["promoted"]
+
+
+def test_not_worth_it_is_recorded_and_starts_nothing(made: Project, connected: str) -> None:
+    projects.change(made.root, watch={"max_minutes": 1e-6})
+    costs = made.private / "costs.jsonl"
+    before = costs.read_text().replace('"turn":"', '"turn":"another ')
+    costs.write_text(before)
+    state = watch(made)
+    assert (state.name, state.type.value) == ("Wait", "COMPLETED")
+    assert "the last turn took" in state.message
+    assert journal.lines(made) == [] and costs.read_text() == before
+    told = record.told(made)
+    assert told and told["outcome"] == "wait"
+
+
+def test_while_a_turn_goes_on_it_waits(made: Project, connected: str) -> None:
+    with _held_by_another(made):
+        state = watch(made)
+    assert state.name == "Wait" and "is going on" in state.message
+    assert versions.pointer(made) is None
+
+
+def test_I4_neither_a_failed_look_nor_a_failed_turn_is_green(made: Project, connected: str) -> None:
+    path = made.data / "0001-first" / "train.parquet"
+    whole = path.read_bytes()
+    path.chmod(0o644)
+    path.write_bytes(whole[:-1] + b"?")
+    state = watch(made)  # the look reads the damaged file
+    assert (state.name, state.type.value) == ("Failed", "FAILED")
+    assert isinstance(state.result(raise_on_failure=False), IntegrityError)
+    assert record.told(made) is None
+
+    path.write_bytes(whole)
+    assert record.look(made).decision.outcome == "learn"
+    path.write_bytes(whole[:-1] + b"?")
+    state = watch(made)  # the look knows the answer; the turn meets the damaged file
+    assert (state.name, state.type.value) == ("Failed", "FAILED")
+    assert isinstance(state.result(raise_on_failure=False), IntegrityError)
+    assert journal.lines(made) == []
