@@ -16,6 +16,16 @@ from onward.study.combinations import Combination, every, parse
 from onward.study.plan import Plan
 from onward.study.sequence import Episodes
 
+MEASURES = (
+    "average",
+    "of_joint",
+    "learned",
+    "forgetting",
+    "beyond_joint",
+    "known_against_joint",
+)
+"""Kept in results.jsonl."""
+
 ROOT = Path(__file__).parents[1]
 SHARED = ROOT.parent / "shared" / "datasets"
 
@@ -105,7 +115,7 @@ def summary(table: Mapping[str, Any]) -> list[dict[str, Any]]:
             "seeds": len(row["seeds"]),
             **{
                 name: [round(row["measures"][name][side], 2) for side in ("value", "low", "high")]
-                for name in ("average", "of_joint", "forgetting", "known_against_joint")
+                for name in MEASURES
                 if name in row["measures"]
             },
             **row["cost"],

@@ -9,6 +9,8 @@ With a[t, u] the score after turn t on episode u (percent), T the last turn, mea
                 (Chaudhry et al. 2018)
     backward    a[T, u] minus a[u, u], over the episodes before the last (Lopez-Paz & Ranzato 2017)
     of_joint    100 times average over joint's average
+    beyond_joint    forgetting minus joint's: where labels are added, old rows grow harder for
+                joint, too, and what it loses by that was not forgotten
 
 Intervals are of a two-level bootstrap: each resample draws seeds with replacement and, once for all
 seeds and combinations, rows with replacement, so what is compared is compared on the same rows and
@@ -179,6 +181,8 @@ def _result(
         measures["of_joint"] = _share(pairs, drawn)
         before = [known(scores[seed]) - known(joint[seed]) for seed in seeds]
         measures["known_against_joint"] = _value(before, drawn)
+        lost = [forgetting(scores[seed]) - forgetting(joint[seed]) for seed in seeds]
+        measures["beyond_joint"] = _value(lost, drawn)
     stacked = np.stack([scores[seed][0] for seed in seeds])
     turns = scores[seeds[0]].shape[-1]
     return Result(

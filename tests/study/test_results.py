@@ -113,6 +113,10 @@ def test_one_seed_and_three_are_drawn_over_rows_and_seeds(tmp_path: Path) -> Non
     share = naive.measures["of_joint"]
     assert share.low < share.value < share.high < 100
     assert naive.measures["known_against_joint"].high < 0
+    lost = {one.name: one.measures["forgetting"].value for one in (naive, joint)}
+    beyond = naive.measures["beyond_joint"].value
+    assert beyond == pytest.approx(lost["naive"] - lost["joint"], abs=1e-3)
+    assert joint.measures["beyond_joint"] == results.Value(0.0, 0.0, 0.0)
     assert naive.curve[1] == naive.measures["average"]
     assert np.isnan(naive.matrix[0, 1]) and naive.matrix[1, 1] > 0
 
