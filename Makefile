@@ -29,8 +29,11 @@ data: env ## the demo's two sources, and its first episode opened
 	@$(BIN)/onward episode open encyclopedia .onward/demo/encyclopedia.jsonl
 
 .PHONY: run
-run: data ## learn the demo's first episode, promote it, ask it a question
+run: data ## learn the demo's two episodes, one after the other; then the matrix, and an answer
+	@test -d data/0002-science || $(BIN)/onward run
+	@$(BIN)/onward episode open science .onward/demo/science.jsonl
 	@$(BIN)/onward run
+	@$(BIN)/onward matrix
 	@$(BIN)/onward ask --demo
 
 .PHONY: test

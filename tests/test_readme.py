@@ -1,20 +1,26 @@
-"""The README's commands exist and do what it says: on a toy project, and `make run` for real."""
+"""The README's commands and `make run` do what they say: on toy projects, and once for real."""
 
 from __future__ import annotations
 
+import itertools
+import json
 import os
 import re
 import shlex
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
+from onward import demo
+from onward.project import Project
 from tests import toys
 from tests.flows import projects
 
 ROOT = Path(__file__).parents[1]
+WHEEL = ROOT / ".onward" / "downloads" / demo.WHEEL
 README = (ROOT / "README.md").read_text()
 
 
@@ -44,18 +50,55 @@ def test_every_command_of_the_readme_exists(tmp_path: Path) -> None:
 
 def test_what_the_readme_says_to_do_next_works_on_a_toy_project(tmp_path: Path) -> None:
     project = projects.promoted(tmp_path).root
-    demo = project / ".onward" / "demo"
-    demo.mkdir()
-    toys.write_jsonl(demo / "science.jsonl", projects.rows(2, "city"))
+    for line in block_with("onward history"):
+        projects.onward(project, *shlex.split(line)[1:])
+    assert (project / "report" / "index.html").is_file()
+
+
+def recipe(target: str) -> list[str]:
+    """The commands of a target of the Makefile, without those of what it needs."""
+    rules = (ROOT / "Makefile").read_text().split(f"\n{target}: ")[1]
+    lines = itertools.takewhile(lambda line: line.startswith("\t"), rules.splitlines()[1:])
+    return [line.strip().removeprefix("@") for line in lines]
+
+
+def make(project: Path, target: str) -> str:
+    """Run a target's commands on another project; returns what they print."""
+    said = ""
+    for line in recipe(target):
+        command = line.replace("$(BIN)/onward", f"{sys.executable} -m cli")
+        done = subprocess.run(
+            ["sh", "-c", command],
+            cwd=project,
+            env=projects.clean(project),
+            capture_output=True,
+            text=True,
+        )
+        said += done.stdout
+        assert done.returncode == 0, line + said + done.stderr
+    return said
+
+
+@pytest.mark.timeout(1200)
+def test_make_run_goes_through_both_episodes_on_a_toy_project(tmp_path: Path) -> None:
+    """From where the first episode is promoted. Then once more, with nothing to do."""
+    project = projects.promoted(tmp_path).root
+    projects.change(project, gate={"gain": 5.0})
+    (project / ".onward" / "demo").mkdir()
+    toys.write_jsonl(project / ".onward" / "demo" / "science.jsonl", projects.rows(3, "city"))
     try:
-        for line in block_with("onward history"):
-            words = shlex.split(line)[1:]
-            code = None if words[:1] == ["run"] else 0
-            done = projects.onward(project, *words, code=code)
-            assert done.returncode in (0, 2), line + done.stdout + done.stderr
+        first = make(project, "run")
+        matrix = json.loads(projects.onward(project, "matrix", "--json").stdout)
+        again = make(project, "run")
     finally:
         projects.onward(project, "server", "stop", code=None)
-    assert (project / "report" / "index.html").is_file()
+    assert "Nothing to do: v1 serves" in first and "v2 serves" in first
+    assert [one["name"] for one in matrix["versions"]] == ["v1", "v2"]
+    assert matrix["units"] == ["0001-first", "0002-science"]
+    assert {"forgetting", "backward", "forward"} <= set(matrix["measures"])
+    assert first.count("forgetting") == 2  # in the summary of the run, and by `onward matrix`
+    assert "already open" in again and "Nothing to do: v2 serves" in again
+    assert "train" not in again
 
 
 def test_the_readme_without_prefect_works_on_a_toy_project(tmp_path: Path) -> None:
@@ -78,9 +121,26 @@ def test_the_tree_of_the_readme_is_the_tree() -> None:
         assert path.exists(), f"{path} is in the README and nowhere else"
 
 
+@pytest.mark.skipif(not WHEEL.exists(), reason="`make data` has not fetched the demo's wheel")
+def test_opening_both_episodes_makes_the_committed_data(tmp_path: Path) -> None:
+    """data.dvc is that of both; turn.json that of the first, which a fresh clone begins with."""
+    project = tmp_path / "demo"
+    projects.onward(tmp_path, "new", str(project))
+    shutil.copy(ROOT / "params.yaml", project / "params.yaml")
+    (project / ".onward" / "downloads").mkdir(parents=True)
+    (project / ".onward" / "downloads" / WHEEL.name).symlink_to(WHEEL)
+    sources = demo.build(Project(project))
+    committed = json.loads((ROOT / "models" / "turn.json").read_text())
+    for name, source in sources.items():
+        projects.onward(project, "episode", "open", name, str(source))
+        if name == "encyclopedia":
+            assert json.loads((project / "models" / "turn.json").read_text()) == committed
+    assert (project / "data.dvc").read_text() == (ROOT / "data.dvc").read_text()
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(2400)
-def test_make_run_promotes_in_a_fresh_clone(tmp_path: Path) -> None:
+def test_make_run_learns_both_episodes_in_a_fresh_clone(tmp_path: Path) -> None:
     clone = tmp_path / "onward"
     subprocess.run(["git", "clone", "-q", str(ROOT), str(clone)], check=True)
     downloads = ROOT / ".onward" / "downloads"
@@ -90,11 +150,12 @@ def test_make_run_promotes_in_a_fresh_clone(tmp_path: Path) -> None:
     try:
         first = subprocess.run(["make", "run"], cwd=clone, env=env, capture_output=True, text=True)
         assert first.returncode == 0, first.stdout + first.stderr
-        assert "v1" in first.stdout
-        committed = subprocess.run(
-            ["git", "diff", "--exit-code", "data.dvc", "models/turn.json"], cwd=clone
-        )
+        assert "v1 serves" in first.stdout and "forgetting" in first.stdout
+        committed = subprocess.run(["git", "diff", "--exit-code", "data.dvc"], cwd=clone)
         assert committed.returncode == 0, "the demo data is not the committed one"
+        turn = json.loads((clone / "models" / "turn.json").read_text())
+        assert [one["episode"] for one in turn["known"]] == ["0001-encyclopedia"]
+        assert [one["episode"] for one in turn["learning"]] == ["0002-science"]
         again = subprocess.run(["make", "run"], cwd=clone, env=env, capture_output=True, text=True)
         assert again.returncode == 0, again.stdout + again.stderr
         assert "othing to do" in again.stdout
