@@ -62,7 +62,9 @@ class Validate(Settings):
     max_windowed_percent: float = Field(60.0, ge=0, le=100)
     min_labels: int = Field(2, ge=1)
     max_label_shift: float = Field(0.5, gt=0, le=1)
-    """Total variation distance between the label shares of new and of known rows."""
+    """Total variation distance between the shares of known labels in new and in known rows."""
+    max_value_shift: float = Field(2.0, gt=0)
+    """Distance between the mean values of new and known rows, in known standard deviations."""
     max_new_words_percent: float = Field(60.0, gt=0, le=100)
     """Share of running words that no known episode holds: another language, or another subject."""
 

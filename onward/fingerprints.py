@@ -68,13 +68,20 @@ _SERVED = (
 STAGES: dict[str, tuple[str, ...]] = {
     "validate": (
         *_EPISODES,
+        "onward.episodes.shingles",
+        "onward.validation.arrays",
         "onward.validation.columns",
         "onward.validation.expectations",
         "onward.validation.extractive",
         "onward.validation.floors",
+        "onward.validation.labels",
+        "onward.validation.measures",
         "onward.validation.report",
         "onward.validation.run",
         "onward.validation.suite",
+        "onward.validation.texts",
+        "onward.validation.words",
+        "onward.watch.shift",
     ),
     "prepare": (
         *_EPISODES,

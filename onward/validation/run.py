@@ -9,14 +9,15 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from onward import config, files, recipes
+from onward import config, files
 from onward.episodes import turn as turns
 from onward.episodes.folders import manifest_of
 from onward.progress import Progress
 from onward.project import Project
-from onward.validation import columns, extractive
-from onward.validation.expectations import of_any_recipe
+from onward.validation import columns
+from onward.validation.expectations import Expectation, History, like, of_any_recipe
 from onward.validation.floors import floors
+from onward.validation.measures import MEASURES
 from onward.validation.report import failure, report
 from onward.validation.suite import judge
 
@@ -49,14 +50,21 @@ def examine(project: Project, turn: turns.Turn) -> dict[str, Any]:
     """The report over the turn's episodes, passed or not."""
     settings = config.read(project.params, config.Validate)
     window = config.read(project.params, config.Prepare).max_length
-    schema = recipes.get(turn.recipe).SCHEMA
-    frames = columns.measure(_deliveries(project, turn), schema, window)
-    expected = [
-        *of_any_recipe(settings),
-        *extractive.expectations(settings, columns.history(frames)),
-    ]
+    frames = columns.measure(_deliveries(project, turn), turn.recipe, window)
+    expected = expectations(turn.recipe, settings, columns.history(frames, turn.recipe))
     outcomes = judge(expected, frames)
     return report(outcomes, floors(outcomes, frames), frames)
+
+
+def expectations(
+    recipe: str, settings: config.Validate, history: History | None
+) -> list[Expectation]:
+    """All that is expected of a turn; with a history, that new episodes resemble known ones."""
+    measure = MEASURES[recipe]
+    listed = [*of_any_recipe(settings), *measure.expectations(settings)]
+    return listed + (
+        [*like(history, settings), *measure.like(settings)] if history is not None else []
+    )
 
 
 def _deliveries(project: Project, turn: turns.Turn) -> list[columns.Delivery]:

@@ -8,7 +8,7 @@ bars are off, nothing is stored, and Data Docs, which would show values as raw H
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from onward.errors import InternalError
@@ -17,6 +17,11 @@ from onward.validation.expectations import Expectation
 
 SAMPLES = 5
 """Ids kept per failed expectation."""
+
+POINTED = 3
+"""Rows shown of an episode that failed."""
+
+_ROW = ["episode", "side", "id"]
 
 
 @dataclass(frozen=True)
@@ -46,11 +51,25 @@ def judge(expectations: list[Expectation], frames: Frames) -> list[Outcome]:
             outcomes |= _run(judging, name, listed, frame)
         else:
             outcomes |= {e.name: Outcome(e, False, 0, 0, (), None) for e in listed}
-    return [outcomes[e.name] for e in expectations]
+    return [_pointed(outcomes[e.name], frames.rows) for e in expectations]
+
+
+def _pointed(outcome: Outcome, rows: Any) -> Outcome:
+    """With rows of the first episode that failed, those that are furthest in `points`."""
+    of = outcome.expectation
+    if not (of.points and outcome.samples):
+        return outcome
+    there = rows[rows["episode"] == outcome.samples[0]]
+    low = of.low is not None and outcome.observed is not None and outcome.observed["min"] < of.low
+    furthest = there.sort_values(of.points, ascending=low, kind="stable").head(POINTED)
+    shown = (furthest[part].astype(str) for part in _ROW)
+    return replace(
+        outcome, samples=(*outcome.samples, *("/".join(one) for one in zip(*shown, strict=True)))
+    )
 
 
 def _run(judging: Any, name: str, listed: list[Expectation], frame: Any) -> dict[str, Outcome]:
-    identity = ["episode", "side", "id"] if name == "rows" else ["episode"]
+    identity = _ROW if name == "rows" else ["episode"]
     batch = (
         judging.data_sources.add_pandas(name)
         .add_dataframe_asset(name)

@@ -7,7 +7,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from onward import files
+from onward import files, recipes
 from onward.episodes import rows as parquet
 from onward.episodes.turn import Base, Data, Named, Turn
 from onward.project import Project
@@ -36,10 +36,12 @@ def deliver(
     known: dict[str, dict[str, Rows]] | None = None,
     learning: dict[str, dict[str, Rows]] | None = None,
     replaces: dict[str, list[str]] | None = None,
-    schema: pa.Schema = NULLABLE,
+    schema: pa.Schema | None = None,
+    recipe: str = "extractive",
 ) -> Turn:
-    """Seal episodes and write the turn that names them."""
+    """Seal episodes and write the turn that names them; columns may hold nulls."""
     named = {}
+    schema = schema or pa.schema([(f.name, f.type) for f in recipes.get(recipe).SCHEMA])
     for number, (name, rows) in enumerate({**(known or {}), **(learning or {})}.items(), start=1):
         folder = f"{number:04}-{name}"
         extra = {"number": number, "name": name, "replaces": (replaces or {}).get(name, [])}
@@ -49,7 +51,7 @@ def deliver(
         manifest = files.sha256(at.episode(folder) / files.MANIFEST)
         named[name] = Named(episode=folder, manifest=manifest)
     turn = Turn(
-        recipe="extractive",
+        recipe=recipe,
         base=Base(kind="pretrained", name="toy", sha256="0" * 64),
         known=tuple(named[name] for name in known or {}),
         learning=tuple(named[name] for name in learning or {}),

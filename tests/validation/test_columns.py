@@ -12,6 +12,7 @@ import pytest
 from onward.episodes.rows import is_blank
 from onward.recipes.extractive import SCHEMA
 from onward.validation import columns, extractive
+from onward.validation.words import Words
 from tests.toys import toy_rows
 from tests.validation.episodes import NULLABLE, deliver, project, sides
 
@@ -20,7 +21,7 @@ TEXTS = ["", " ", "\u200b", "?!", "\u0301", "a", "é", "中文", "😀", "$", "�
 
 def _measure(rows: list[dict[str, object]]) -> dict[str, list[object]]:
     table = pa.Table.from_pylist(rows, schema=NULLABLE)
-    measured = extractive.measure(table)
+    measured = extractive.measure(table, Words())
     return {name: list(values.tolist()) for name, values in measured.items()}
 
 
@@ -57,8 +58,10 @@ def test_a_slice_of_a_table_is_measured_by_itself() -> None:
     """Arrow's slices keep their parent's list values; offsets must not leak through."""
     rows = toy_rows(9, 3)
     whole = pa.Table.from_pylist(rows, schema=SCHEMA)
-    part = extractive.measure(whole.slice(4, 3))
-    for name, values in extractive.measure(pa.Table.from_pylist(rows[4:7], schema=SCHEMA)).items():
+    part = extractive.measure(whole.slice(4, 3), Words())
+    for name, values in extractive.measure(
+        pa.Table.from_pylist(rows[4:7], schema=SCHEMA), Words()
+    ).items():
         assert part[name].tolist() == values.tolist(), name
 
 
@@ -75,7 +78,7 @@ def test_every_column_is_whole_and_of_a_type_that_is_compared_at_once(tmp_path: 
     at = project(tmp_path)
     deliver(at, learning={"new": sides(7)})
     delivery = columns.Delivery(at.episode("0001-new"), learning=True)
-    frames = columns.measure([delivery], SCHEMA, 320)
+    frames = columns.measure([delivery], "extractive", 320)
     numeric = frames.rows.drop(columns=["id", "episode", "side"])
     assert {str(kind) for kind in numeric.dtypes} <= {"int64", "float64"}
     assert not frames.rows.isna().any().any()
@@ -85,9 +88,8 @@ def test_every_column_is_whole_and_of_a_type_that_is_compared_at_once(tmp_path: 
 _PEAK = r"""
 import re, sys
 from pathlib import Path
-from onward.recipes.extractive import SCHEMA
 from onward.validation import columns
-columns.measure([columns.Delivery(Path(sys.argv[1]), True)], SCHEMA, 320)
+columns.measure([columns.Delivery(Path(sys.argv[1]), True)], "extractive", 320)
 # Not getrusage: its peak counts the parent's memory before exec, too.
 print(int(re.search(r"VmHWM:\s+(\d+)", Path("/proc/self/status").read_text())[1]) // 1024)
 """

@@ -12,9 +12,9 @@ import pytest
 from onward import files
 from onward.config import Validate
 from onward.errors import DataError, IntegrityError, ValidationFailed
-from onward.validation import extractive
-from onward.validation.expectations import History, of_any_recipe
-from onward.validation.run import kept_report, run
+from onward.validation.expectations import History
+from onward.validation.measures import MEASURES
+from onward.validation.run import expectations, kept_report, run
 from tests.validation.episodes import NULLABLE, Rows, deliver, project, sides
 
 Episode = dict[str, Rows]
@@ -68,6 +68,15 @@ def _rows_like_ten_times_as_many(episode: Episode) -> None:
     ]
 
 
+def _in_another_language(episode: Episode) -> None:
+    """Every word with another letter at its end; answers stay where they are."""
+    for row in (row for rows in episode.values() for row in rows):
+        before = row["context"]
+        for name in ("context", "question"):
+            row[name] = " ".join(f"{word}ž" for word in row[name].split())
+        row["starts"] = [start + before[:start].count(" ") for start in row["starts"]]
+
+
 ROW = "0002-new/train/toy-7-3"
 EPISODE = "0002-new"
 
@@ -117,18 +126,20 @@ CASES: dict[str, list[tuple[str, Callable[[Episode], None], str]]] = {
     "share without an answer": [
         ("D15", _many(answers=lambda _: [], starts=lambda _: []), EPISODE),
     ],
-    "share of contexts longer than the model's window": [("D10", _many(context=_long), EPISODE)],
+    "share of texts longer than the model's window": [("D10", _many(context=_long), EPISODE)],
     "context chars on average as in known episodes": [("D15", _many(context=_long), EPISODE)],
     "question chars on average as in known episodes": [
         ("D15", _many(question=lambda row: row["question"] * 9), EPISODE)
     ],
     "row count as in known episodes": [("D15", _rows_like_ten_times_as_many, EPISODE)],
+    "words as in known episodes": [("D15 language", _in_another_language, EPISODE)],
     "files have the recipe's columns": [],  # another schema: test_another_schema
 }
 
 
 def _expected() -> list[Any]:
-    return [*of_any_recipe(Validate()), *extractive.expectations(Validate(), History(1, 1, 1))]
+    lengths = dict.fromkeys(MEASURES["extractive"].lengths, 1.0)
+    return expectations("extractive", Validate(), History(1, lengths))
 
 
 def test_every_expectation_has_a_failing_case() -> None:
@@ -166,6 +177,19 @@ def test_fails(name: str, change: Any, sample: str, tmp_path: Path) -> None:
     assert not line["passed"]
     assert line["failed"] >= 1
     assert sample in line["sample_ids"]
+
+
+def test_d15_an_episode_that_differs_is_shown_by_the_rows_that_differ_most(tmp_path: Path) -> None:
+    at = project(tmp_path)
+    new = sides(7)
+    _many(context=_long)(new)
+    new["heldout"][5]["context"] += " then" * 900
+    deliver(at, known={"old": sides(5)}, learning={"new": new})
+    with pytest.raises(ValidationFailed):
+        run(at)
+    shown = _report(at)["context chars on average as in known episodes"]["sample_ids"]
+    assert shown[:2] == [EPISODE, "0002-new/heldout/toy-1007-5"]
+    assert len(shown) == 4
 
 
 def test_another_schema(tmp_path: Path) -> None:
@@ -216,6 +240,21 @@ def test_a_correction_replaces_rows_of_the_same_id(tmp_path: Path) -> None:
     deliver(at, learning={"wrong": wrong, "right": right}, replaces={"right": ["0001-wrong"]})
     run(at)
     assert files.read_json(kept_report(at))["counts"]["0001-wrong"]["train"] == 29
+
+
+def test_a_known_episode_that_is_corrected_almost_whole_is_large_enough(tmp_path: Path) -> None:
+    """What was delivered counts: the few rows left stop no later turn."""
+    at = project(tmp_path)
+    wrong, right = sides(7), sides(8)
+    for side in ("train", "heldout"):
+        for before, after in zip(wrong[side][1:], right[side], strict=False):
+            after["id"] = before["id"]
+    deliver(
+        at, known={"wrong": wrong}, learning={"right": right}, replaces={"right": ["0001-wrong"]}
+    )
+    run(at)
+    counts = files.read_json(kept_report(at))["counts"]["0001-wrong"]
+    assert counts == {"learning": False, "train": 1, "heldout": 1}
 
 
 def test_the_failure_names_expectation_count_limit_and_samples(tmp_path: Path) -> None:
