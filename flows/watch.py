@@ -16,6 +16,7 @@ from prefect.states import Completed, State
 from flows.improve import improve
 from onward.project import Project
 from tasks.runs import recorded
+from tasks.steps import tell
 from tasks.watch import look, running
 
 NAMES = {"wait": "Wait", "nothing": "NothingToDo"}
@@ -37,7 +38,9 @@ def watch(project: str = ".", wait: float = 0.0) -> State[None]:
         OnwardError: the typed error of the look, or of the turn that was started.
     """
     place = Project.find(Path(project))
-    with recorded(place):
+    with recorded(place) as crashed:
+        for run in crashed:
+            tell(f"Marked the flow run {run} Crashed: its process is gone")
         if busy := running(place):
             return Completed(name="Wait", message=busy)
         decision = look(place).decision

@@ -1,9 +1,10 @@
-"""prefect.yaml: its deployment, run by a real worker against a real server."""
+"""prefect.yaml: its deployments, run by a real worker against a real server."""
 
 from __future__ import annotations
 
 import subprocess
 import sys
+from typing import Any
 
 import httpx
 import pytest
@@ -29,21 +30,26 @@ def prefect(project: Project, api: str, *arguments: str) -> subprocess.Completed
     return done
 
 
-def test_a_worker_runs_the_nightly_deployment(made: Project, api: str) -> None:
+def test_a_worker_runs_the_watch_which_starts_the_loop(made: Project, api: str) -> None:
     prefect(made, api, "work-pool", "create", "onward", "--type", "process")
     prefect(made, api, "deploy", "--all")
-    (deployment,) = httpx.post(f"{api}/deployments/filter", json={}).json()
-    assert deployment["name"] == "nightly"
-    (schedule,) = deployment["schedules"]
-    assert schedule["active"] and schedule["schedule"]["cron"] == "0 2 * * *"
+    found = httpx.post(f"{api}/deployments/filter", json={}).json()
+    schedules = {one["name"]: one["schedules"][0] for one in found}
+    crons = {name: (one["schedule"]["cron"], one["active"]) for name, one in schedules.items()}
+    assert crons == {"hourly": ("17 * * * *", True), "nightly": ("0 2 * * *", False)}
 
-    prefect(made, api, "deployment", "run", "improve/nightly")
+    prefect(made, api, "deployment", "run", "watch/hourly")
     prefect(made, api, "worker", "start", "--pool", "onward", "--run-once")
-    runs = httpx.post(
-        f"{api}/flow_runs/filter",
-        json={"deployments": {"id": {"any_": [deployment["id"]]}}, "sort": "START_TIME_DESC"},
-    ).json()
-    ended = [run["state_name"] for run in runs if run["state_type"] != "SCHEDULED"]
-    assert ended == ["Promoted"]
+    hourly = next(one["id"] for one in found if one["name"] == "hourly")
+    runs = _ended(api, flow_runs={}, deployments={"id": {"any_": [hourly]}})
+    assert list(runs.values()) == ["Learn"]
+    turns = _ended(api, flow_runs={"parent_flow_run_id": {"any_": list(runs)}})
+    assert list(turns.values()) == ["Promoted"]
     at = versions.pointer(made)
     assert at is not None and at.version == "v1"
+
+
+def _ended(api: str, **wanted: Any) -> dict[str, str]:
+    """Id -> state of the runs that are not still to come."""
+    runs = httpx.post(f"{api}/flow_runs/filter", json=wanted).json()
+    return {run["id"]: run["state_name"] for run in runs if run["state_type"] != "SCHEDULED"}
