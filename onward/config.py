@@ -213,7 +213,7 @@ class Watch(Settings):
     """New training rows from which a turn is worth it by their number alone."""
     max_error: float = Field(40.0, ge=0, le=100)
     """Error (100 minus the primary metric) of the champion on new held-out rows."""
-    level: float = Field(0.01, gt=0, lt=0.5)
+    level: float = Field(0.01, ge=0.001, lt=0.5)
     """Of the tests on shifts of labels and lengths."""
     max_minutes: float = Field(720.0, gt=0)
     max_memory_mb: float = Field(64_000.0, gt=0)
