@@ -103,8 +103,8 @@ def pairs(
         against: opens the blocks of texts that stay; asked once for each block of suspects.
         threshold: Jaccard similarity, above 0.5 and at most 1.
     """
+    accused: set[int] = set()  # over all blocks: a text may have a signature of each kind
     for block in suspects:
-        accused: set[int] = set()
         for other in against():
             if other.kind == block.kind:
                 for near in _verified(block, other, threshold, accused):
