@@ -13,6 +13,7 @@ from onward.evaluation.checks import FAILED, OPEN, PASSED, Check, Verdict
 from onward.report import examples, forest
 from onward.report.facts import collect, sentence
 from onward.report.needs import MOST, Need, needs_you
+from onward.report.page import write
 from onward.report.timeline import MOST as MOST_EVENTS
 from onward.report.timeline import timeline
 from onward.report.words import outcome
@@ -53,6 +54,22 @@ def test_needs_of_a_turn(line: dict[str, object], needs: list[Need], tmp_path: P
     made = projects.turn(project, ["0001-a"], ["0002-b"], quarantined=1)
     judged = {"seq": 3, **line, "turn": made.id} if line else None
     assert list(needs_you(project, judged, None)) == needs
+
+
+def test_what_the_watch_said_stands_until_the_turn_is_judged(tmp_path: Path) -> None:
+    project = projects.empty(tmp_path)
+    made = projects.turn(project, [], ["0001-a"])
+    said = project.private / "watch.jsonl"
+    line = {"schema": 1, "at": "", "outcome": "wait", "reasons": ["3 rows, 100 would do"]}
+    files.append_line(said, {**line, "turn": "another"})
+    assert collect(project).watch == ""
+    files.append_line(said, {**line, "turn": made.id})
+    assert collect(project).watch == "wait: 3 rows, 100 would do"
+    assert "The watch says wait: 3 rows, 100 would do" in write(project).read_text()
+    projects.append(project, "refused", turn=made.id, candidate="c")
+    assert collect(project).watch == ""
+    said.write_text("{}}\n{}\n")
+    assert collect(project).watch == ""
 
 
 def test_a_verdict_of_an_earlier_turn_leaves_the_new_one_to_learn(tmp_path: Path) -> None:
