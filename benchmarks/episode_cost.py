@@ -4,7 +4,8 @@
 
 20 equal episodes drawn from banking77's training rows (../shared/datasets): 300 rows to train on
 and 15 to test in each, of all 77 classes, learned with replay by the product's own stages. Compared
-are the seconds of prepare, fine-tune and evaluate, the median over the seeds. A candidate is scored
+are the processor seconds of prepare, fine-tune and evaluate, the median over the seeds: other work
+on the machine changes them less than it does the clock, which is shown, too. A candidate is scored
 on every episode so far, since it may have lost any of them; what its base answered comes from the
 cache, so each turn scores exactly the candidate's rows and the base's on the new episode.
 """
@@ -30,7 +31,8 @@ SETTINGS: dict[str, Any] = {
     "finetune": {**banking77_episodes.SETTINGS["finetune"], "first_epochs": 2, "epochs": 2},
     "strategy": {"replay_rows": 500, "replay_percent": 30},
 }
-SHOWN = ("number", "seconds", "rows", "heldout", "scored", "stored_rows", "stored_bytes", "peak_mb")
+CLOCKS = ("seconds", "processor_seconds")
+SHOWN = ("number", *CLOCKS, "rows", "heldout", "scored", "stored_rows", "stored_bytes", "peak_mb")
 
 
 def main() -> int:
@@ -43,15 +45,19 @@ def main() -> int:
         turns = measured(place, options, found)
     last = max(turn["number"] for turn in turns)
     second, latest = (of_turn(turns, number) for number in (2, last))
-    ratio = latest["seconds"]["all"] / second["seconds"]["all"]
+    busy, clock = (latest[kind]["all"] / second[kind]["all"] for kind in CLOCKS[::-1])
     only_lacking = all(scores_what_lacks(turn) for turn in turns)
     result = record.result(
         "episode_cost",
-        round(ratio, 3),
-        f"times the seconds of turn 2, in turn {last}",
+        round(busy, 3),
+        f"times the processor seconds of turn 2, in turn {last}",
         TARGET,
-        met=ratio <= TARGET and only_lacking and not options.smoke,
+        met=busy <= TARGET and only_lacking and not options.smoke,
+        by_the_clock=round(clock, 3),
         only_what_the_cache_lacks=only_lacking,
+        processor_seconds=[
+            of_turn(turns, number)["processor_seconds"]["all"] for number in range(1, last + 1)
+        ],
         second=second,
         last=latest,
         settings={"seeds": options.seeds, "smoke": options.smoke, "test_rows": TEST},
@@ -96,11 +102,14 @@ def measured(place: Path, options: argparse.Namespace, found: Episodes) -> list[
 def of_turn(turns: list[dict[str, Any]], number: int) -> dict[str, Any]:
     """What a turn measured: seconds as medians over the seeds, the rest of the first seed."""
     found = [turn for turn in turns if turn["number"] == number]
-    seconds = {
-        stage: round(statistics.median(turn["seconds"][stage] for turn in found), 2)
-        for stage in found[0]["seconds"]
+    medians = {
+        clock: {
+            stage: round(statistics.median(turn[clock][stage] for turn in found), 2)
+            for stage in found[0][clock]
+        }
+        for clock in CLOCKS
     }
-    return {name: found[0][name] for name in SHOWN} | {"seconds": seconds}
+    return {name: found[0][name] for name in SHOWN} | medians
 
 
 def scores_what_lacks(turn: dict[str, Any]) -> bool:

@@ -222,7 +222,9 @@ def _with_loras(plain: Any, folders: Sequence[Path]) -> Any:
             model.add_adapter(str(at), config)
         tensors = models.read_tensors(folder / LORA)
         told = set_peft_model_state_dict(model, tensors, adapter_name=str(at))
-        lacking = [name for name in told.missing_keys if f".{at}." in name and "lora_" in name]
+        # "lora_A.1." is this adapter's; "layer.1." stands in the names of all others, too.
+        own = (f"lora_A.{at}.", f"lora_B.{at}.")
+        lacking = [name for name in told.missing_keys if any(each in name for each in own)]
         if lacking or told.unexpected_keys:
             raise IntegrityError(
                 f"The adapter does not fit the encoder: {[*lacking, *told.unexpected_keys][0]}",

@@ -156,7 +156,7 @@ def _turn(folder: Path, project: Project, trial: Trial, number: int, key: str) -
     turn.write(project)
     _forget_peak()
     before = cached_rows(project)
-    seconds = {stage: _timed(stage, project, trial, turn) for stage in STAGES}
+    spent = {stage: _timed(stage, project, trial, turn) for stage in STAGES}
     scored = cached_rows(project) - before
     version = _keep(project, f"v{number}")
     part = _part(project)
@@ -166,7 +166,8 @@ def _turn(folder: Path, project: Project, trial: Trial, number: int, key: str) -
         "seed": trial.seed,
         "episode": trial.sequence.named[number - 1].episode,
         "scores": _scores(trial, part),
-        "seconds": {**seconds, "all": sum(seconds.values())},
+        "seconds": _summed({stage: wall for stage, (wall, _) in spent.items()}),
+        "processor_seconds": _summed({stage: busy for stage, (_, busy) in spent.items()}),
         "peak_mb": round(_peak() / 1e6, 1),
         **_sizes(project, turn),
         "scored": scored,
@@ -203,16 +204,20 @@ def _compose(project: Project, trial: Trial, number: int) -> Turn:
     )
 
 
-def _timed(stage: str, project: Project, trial: Trial, turn: Turn) -> float:
-    """Seconds of a stage of the product."""
+def _summed(of_stage: dict[str, float]) -> dict[str, float]:
+    return {**of_stage, "all": round(sum(of_stage.values()), 3)}
+
+
+def _timed(stage: str, project: Project, trial: Trial, turn: Turn) -> tuple[float, float]:
+    """Seconds of a stage of the product, by the clock and of the processor."""
     from onward.evaluation import evaluate
     from onward.learning import finetune, prepare
 
     if stage == "finetune":
         _hold_steps(project, trial, turn)
-    started = time.monotonic()
+    started, busy = time.monotonic(), time.process_time()
     {"prepare": prepare, "finetune": finetune, "evaluate": evaluate}[stage].run(project)
-    return round(time.monotonic() - started, 3)
+    return round(time.monotonic() - started, 3), round(time.process_time() - busy, 3)
 
 
 def _hold_steps(project: Project, trial: Trial, turn: Turn) -> None:
