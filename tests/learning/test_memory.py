@@ -9,17 +9,21 @@ import pytest
 
 from onward import files
 from onward.episodes import rows as parquet
+from onward.episodes import split
 from onward.errors import IntegrityError
 from onward.learning import finetune, memory, prepare
 from onward.project import Project
+from onward.recipes import extractive
 from tests import toys
 
 REPLAY = {"rows": "replay", "replay_rows": 20, "replay_percent": 25}
 
 
-def start(root: Path, encoder: Path, **strategy: Any) -> Project:
+def start(
+    root: Path, encoder: Path, episodes: dict[str, Any] | None = None, **strategy: Any
+) -> Project:
     """A project whose first turn learned episode one, kept as v1; the turn learns two on v1."""
-    episodes = {"one": toys.toy_rows(64, 1), "two": toys.toy_rows(64, 2)}
+    episodes = episodes or {"one": toys.toy_rows(64, 1), "two": toys.toy_rows(64, 2)}
     project = toys.toy_project(
         root, encoder, episodes, strategy=strategy, finetune={"first_epochs": 0.2}
     )
@@ -122,39 +126,97 @@ def test_a_withdrawn_episode_leaves_memory(toy_encoder: Path, tmp_path: Path) ->
     assert set(trained_on(project)) == {"0002-two"}
 
 
+def sealed(
+    project: Project, folder: str, train: list[Any], heldout: list[Any], **about: Any
+) -> dict[str, Any]:
+    """Seal episode three; the turn that learns it on v1, which knows episode one."""
+    number = int(folder[:4])
+    with files.building(project.episode(folder), number=number, recipe="extractive", **about) as at:
+        parquet.write(at / "train.parquet", train, extractive.SCHEMA)
+        parquet.write(at / "heldout.parquet", heldout, extractive.SCHEMA)
+        lines = (
+            {"kind": "context", "key": parquet.side_key(row["context"]).hex(), "side": side}
+            for side, rows in (("train", train), ("heldout", heldout))
+            for row in rows
+        )
+        parquet.write(at / "sides.parquet", lines, split.SCHEMA)
+    return {"learning": [folder], "known": ["0001-one"], "version": "v1"}
+
+
 def test_a_corrected_row_leaves_memory(toy_encoder: Path, tmp_path: Path) -> None:
     """An episode that replaces rows of a known one: what memory held of them is not replayed."""
     project = start(tmp_path, toy_encoder, **{**REPLAY, "replay_rows": 200})
     wrong = parquet.read_all(project.episode("0001-one") / "train.parquet")
-    mended = [{**row, "question": row["question"] + " really ?"} for row in wrong]
-    about = {"number": 3, "name": "mended", "recipe": "extractive", "replaces": ["0001-one"]}
-    from onward.recipes import extractive
-
-    with files.building(project.episode("0003-mended"), **about) as at:
-        parquet.write(at / "train.parquet", mended[:30], extractive.SCHEMA)
-        parquet.write(at / "heldout.parquet", [], extractive.SCHEMA)
-    turn = {"learning": ["0003-mended"], "known": ["0001-one"], "version": "v1"}
-    toys.toy_turn(project, toy_encoder, **turn)  # type: ignore[arg-type]
+    mended = [{**row, "question": row["question"] + " really ?"} for row in wrong[:30]]
+    turn = sealed(project, "0003-mended", mended, [], name="mended", replaces=["0001-one"])
+    toys.toy_turn(project, toy_encoder, **turn)
     held = [row for _, row in remembered(project)]
     assert len(held) == 48 and not [row for row in held if row in wrong[:30]]
 
 
-def test_D09_memory_never_holds_a_held_out_question(toy_encoder: Path, tmp_path: Path) -> None:
-    """A later episode holds out, in other spelling, what memory has: it is not remembered."""
-    project = start(tmp_path, toy_encoder, **REPLAY)
-    carried = [row for _, row in memory.rows(project.version("v1") / "memory")]
-    same = {**carried[0], "id": "again", "question": carried[0]["question"].upper() + "  ?"}
-    about = {"number": 3, "name": "three", "recipe": "extractive"}
-    from onward.recipes import extractive
+def spelled(how: str, text: str) -> str:
+    """A context as a held-out row of another episode might have it."""
+    if how == "normalised":
+        return f"  {text.upper()} "
+    return text.replace(" box", " vase", 1) if how == "near" else text
 
-    with files.building(project.episode("0003-three"), **about) as at:
-        parquet.write(at / "train.parquet", toys.toy_rows(30, 9), extractive.SCHEMA)
-        parquet.write(at / "heldout.parquet", [same], extractive.SCHEMA)
-    turn = {"learning": ["0003-three"], "known": ["0001-one"], "version": "v1"}
-    toys.toy_turn(project, toy_encoder, **turn)  # type: ignore[arg-type]
-    assert carried[0] not in [row for _, row in remembered(project)]
+
+@pytest.mark.parametrize("how", ["exact", "normalised", "near"])
+def test_D09_memory_never_holds_a_held_out_text(
+    how: str, toy_encoder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Neither what a later episode holds out, nor a new row that repeats an old held-out one."""
+    long = " ".join(f"a{n} box then b{n}" for n in range(12))
+    episodes = {}
+    for number, name in enumerate(["one", "two"], start=1):
+        episodes[name] = toys.toy_rows(64, number, contexts=1)
+        for row in episodes[name]:
+            row["context"] += f" {row['id']} {long} {row['id']}"
+    project = start(tmp_path, toy_encoder, episodes, **REPLAY)
+    carried = [row for _, row in memory.rows(project.version("v1") / "memory")]
+    kept_out = parquet.read_all(project.episode("0001-one") / "heldout.parquet")
+    same = {**carried[0], "id": "again", "context": spelled(how, carried[0]["context"])}
+    leaking = {**kept_out[0], "id": "leaks", "context": spelled(how, kept_out[0]["context"])}
+    assert (same["context"] == carried[0]["context"]) == (how == "exact")
+    params = files.read_json(project.params)
+    files.write_json(project.params, {**params, "episode": {"near_duplicate": 0.8}})
+    train = [leaking, *toys.toy_rows(12, 9, contexts=1)]
+    turn = sealed(project, "0003-three", train, [same], name="three")
+    toys.toy_turn(project, toy_encoder, **turn)
+    held = [row["id"] for _, row in remembered(project)]
+    assert carried[0]["id"] not in held and "leaks" not in held
+    assert len(held) == 20 and set(held) & {row["id"] for row in carried}
     trained = parquet.read_all(project.made("prepare") / "train.parquet")
     assert carried[0]["id"] not in [row["id"] for row in trained]
+    assert files.read_json(project.made("prepare") / "counts.json")["replay"]["barred"] == 2
+    assert "memory: 2 rows repeat a held-out row and are not remembered" in capsys.readouterr().out
+
+
+def test_a_memory_made_anew_gives_no_place_to_rows_that_leak(
+    toy_encoder: Path, tmp_path: Path
+) -> None:
+    """Another strategy's turn draws as many rows as there is room for, all of them sound."""
+    project = start(tmp_path, toy_encoder, rows="joint")
+    known = parquet.read_all(project.episode("0001-one") / "train.parquet")
+    held_out = [{**row, "id": f"again {row['id']}"} for row in known[:16]]
+    turn = sealed(project, "0003-three", toys.toy_rows(20, 9), held_out, name="three")
+    toys.toy_turn(project, toy_encoder, **turn)
+    change(project, **REPLAY)
+    prepare.run(project)
+    drawn = [row for _, row in memory.read_rows(project.made("prepare") / "recalled.parquet")]
+    contexts = {row["context"] for row in held_out}
+    assert len(drawn) == 20 and not [row for row in drawn if row["context"] in contexts]
+
+
+def test_a_shortfall_is_said_and_written(
+    toy_encoder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    project = start(tmp_path, toy_encoder, **{**REPLAY, "replay_rows": 5})
+    prepare.run(project)
+    replay = files.read_json(project.made("prepare") / "counts.json")["replay"]
+    assert replay == {"wanted": 16, "rows": 5, "memory": 5, "barred": 0}
+    said = "replay: 5 of 16 rows that would be 25% of the mix; memory holds no more"
+    assert said in capsys.readouterr().out
 
 
 def test_an_unknown_schema_is_refused(toy_encoder: Path, tmp_path: Path) -> None:

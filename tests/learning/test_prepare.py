@@ -40,7 +40,8 @@ def test_writes_rows_windows_and_manifest(project: Project) -> None:
         "stopping.parquet",
         "features.parquet",
         "counts.json",
-        "memory/memory.json",
+        "labels.json",
+        "barred.json",
         files.MANIFEST,
     }
     folder = project.made("prepare")
@@ -186,10 +187,10 @@ def test_rows_that_cannot_be_found_are_said_so(toy_encoder: Path, tmp_path: Path
         prepare.run(project)
 
 
-def test_an_unknown_strategy_is_refused_by_name(project: Project) -> None:
+def test_a_strategy_that_is_not_in_the_table_is_refused_by_name(project: Project) -> None:
     params = files.read_json(project.params)
     files.write_json(project.params, {**params, "strategy": {"term": "ewc"}})
-    with pytest.raises(SettingsError, match=r"strategy\.term"):
+    with pytest.raises(SettingsError, match="cannot be trained with joint x ewc x single"):
         prepare.run(project)
 
 
