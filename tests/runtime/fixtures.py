@@ -37,7 +37,7 @@ def classified(toy_encoder: Path, tmp_path_factory: pytest.TempPathFactory) -> P
     """A classification project after the stage export; read only."""
     from onward.runtime import export
 
-    project = labelled.make(tmp_path_factory.mktemp("c") / "p", toy_encoder, "classification")
+    project = labelled.make(tmp_path_factory.mktemp("c") / "p", toy_encoder)
     export.run(project)
     return project
 

@@ -1,16 +1,16 @@
-"""Projects of the other recipes whose candidate is trained and evaluated: ready to be exported."""
+"""A classification project whose candidate is trained and evaluated: ready to be exported."""
 
 from __future__ import annotations
 
 import json
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
-from onward import files, recipes
+from onward import files
 from onward.config import Prepare
 from onward.learning import models
 from onward.project import Project
+from onward.recipes import classification
 from tests import toys
 
 UNIT = "0001-first"
@@ -33,63 +33,42 @@ PARAMS: dict[str, dict[str, Any]] = {
 }
 
 
-def make(root: Path, encoder: Path, recipe: str) -> Project:
+def make(root: Path, encoder: Path) -> Project:
     """One episode, the turn, turn/finetune and turn/evaluate."""
     from onward.evaluation import evaluate
 
-    rows = toys.toy_texts(400, seed=1, recipe=recipe, titles=8)
-    project: Project = toys.toy_project(root, encoder, {"first": rows}, recipe, **PARAMS)
+    rows = toys.toy_texts(400, seed=1, titles=8)
+    project: Project = toys.toy_project(root, encoder, {"first": rows}, "classification", **PARAMS)
     titles = sorted({row["title"] for row in rows})[:-2]
     learned = [row for row in rows if row["title"] in titles]
-    task = recipes.get(recipe)
-    labels = LABELS if recipe != "regression" else ()
     with files.building(project.made("finetune")) as folder:
-        models.save(train(task, encoder, learned, labels), encoder, folder / "model")
-        spec = {**WINDOW, "no_answer": False, "labels": list(labels)}
+        models.save(train(encoder, learned), encoder, folder / "model")
+        spec = {**WINDOW, "no_answer": False, "labels": list(LABELS)}
         files.write_json(folder / "spec.json", spec)
     evaluate.run(project)
     return project
 
 
-def train(
-    recipe: ModuleType,
-    encoder: Path,
-    rows: list[dict[str, Any]],
-    labels: tuple[str, ...],
-    steps: int = 80,
-) -> Any:
-    """The toy encoder with the recipe's head, after a few steps."""
+def train(encoder: Path, rows: list[dict[str, Any]], steps: int = 80) -> Any:
+    """The toy encoder with a head, after a few steps."""
     import torch
 
     from onward.evaluation.runner import load_tokenizer
-
-    torch.manual_seed(0)
-    model = recipe.build(encoder, {"dropout": 0.0, "labels": labels})
-    tokenizer = load_tokenizer(encoder)
-    made = recipe.encode(rows, tokenizer, Prepare(**WINDOW), labels=labels)
-    optimizer = torch.optim.AdamW(model.parameters(), lr=2e-3)
-    model.train()
-    for step in range(steps):
-        batch = [made[(step * 32 + n) % len(made)] for n in range(32)]
-        loss = model(**_padded(recipe, batch, len(labels))).loss
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-    return model.eval()
-
-
-def _padded(recipe: ModuleType, batch: list[dict[str, Any]], width: int) -> dict[str, Any]:
-    import torch
-
     from onward.runtime.session import pad
 
-    arrays = pad(batch, ["input_ids", "token_type_ids", "attention_mask"], 0)
-    ((key, target),) = recipe.TARGETS.items()
-    values: Any = [feature[key] for feature in batch]
-    if target.kind == "classes":
-        values = [[float(n in value) for n in range(width)] for value in values]
-    inputs = {name: torch.from_numpy(array) for name, array in arrays.items()}
-    return {**inputs, target.argument: torch.tensor(values)}
+    torch.manual_seed(0)
+    model = classification.build(encoder, {"dropout": 0.0, "labels": LABELS}).train()
+    made = classification.encode(rows, load_tokenizer(encoder), Prepare(**WINDOW), labels=LABELS)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=2e-3)
+    for step in range(steps):
+        batch = [made[(step * 32 + n) % len(made)] for n in range(32)]
+        arrays = pad(batch, ["input_ids", "token_type_ids", "attention_mask"], 0)
+        inputs = {name: torch.from_numpy(array) for name, array in arrays.items()}
+        labels = torch.tensor([feature["label"] for feature in batch])
+        optimizer.zero_grad()
+        model(**inputs, labels=labels).loss.backward()
+        optimizer.step()
+    return model.eval()
 
 
 def reseal(folder: Path, **changed: Any) -> None:

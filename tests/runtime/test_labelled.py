@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from onward import files, recipes
+from onward import files
 from onward.config import Prepare
 from onward.errors import ExportError, IntegrityError, UsageError
 from onward.evaluation.ledger import read_parts, row_hash
@@ -28,8 +28,6 @@ from onward.runtime.session import Session
 from tests import toys
 from tests.runtime import labelled
 from tests.runtime.labelled import LABELS, UNIT, WINDOW
-
-OTHER = {"multilabel": "labels", "regression": "value"}
 
 
 @pytest.fixture(scope="module")
@@ -208,25 +206,6 @@ def test_multilabel_answers_with_any_number_of_labels(packed: Path) -> None:
         assert got["no_answer"] == (not got["labels"])
         counts.add(len(got["labels"]))
     assert counts
-
-
-@pytest.mark.parametrize("recipe", sorted(OTHER))
-def test_other_recipes_go_through_export_and_probe(
-    recipe: str, toy_encoder: Path, tmp_path: Path
-) -> None:
-    project = labelled.make(tmp_path / "project", toy_encoder, recipe)
-    export.run(project)
-    package = project.made("export") / "package"
-    spec = files.read_json(package / "package.json")
-    assert spec.get("labels") == (list(LABELS) if recipe == "multilabel" else None)
-    session = Session(package, "fp32", "cpu", threads=1)
-    got = session.answer({"text": "the red fox was seen", "pair": "near oslo"})
-    assert OTHER[recipe] in got and got["text"]
-    assert probe.check(package)["probes"] == 4
-    primary = recipes.get(recipe).PRIMARY
-    scores = files.read_json(project.made("scores.json"))
-    unit = files.read_json(project.made("export") / "report.json")["parity"]["units"][0]
-    assert primary in str(scores) and abs(unit["change"]) < 0.3
 
 
 def test_a_number_may_differ_by_another_machines_last_bits() -> None:
