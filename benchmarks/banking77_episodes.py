@@ -1,7 +1,7 @@
 """Claim: 77 classes learned in 7 episodes of 11, without forgetting and without task labels.
 
-    python -m benchmarks.banking77_episodes [--record] [--seeds 0 1 2] [--jobs 1] [--select]
-        [--combinations all] [--smoke]
+    python -m benchmarks.banking77_episodes [--record] [--seeds 0 1 2] [--jobs 2] [--threads 1]
+        [--combinations all] [--only NAME[:SEED] ...] [--minutes M] [--select] [--smoke]
 
 banking77 (../shared/datasets), MiniLM-L6, at most 500 stored rows. The names of the classes,
 sorted, are shuffled by the seed and cut into 7 episodes of 11; an episode's training rows are those
@@ -11,8 +11,12 @@ the steps of naive; joint, the upper bound, trains on all rows so far for the sa
 
 Targets: analytic at least 93.5% of the 3,080 test rows; the best combination that tunes the encoder
 at least 97% of joint with forgetting under 2 points. Stretch: one that reaches 94.5 and joint.
-Killed, it goes on where it stopped. Rows of test.csv are scored once for each row of the table, by
-marker; settings are chosen (--select) on a part of train.csv.
+Killed, it goes on where it stopped; parts of it are run with --only, and the table is of all that
+is finished. Rows of test.csv are read for one configuration of each row of the table, by marker;
+settings are chosen (--select) on a part of train.csv.
+
+Forgetting counts what grew harder with 66 more classes, too, and joint loses points by it as well:
+both are shown, and how far the best goes beyond joint.
 """
 
 from __future__ import annotations
@@ -31,6 +35,12 @@ from onward.study.sequence import Delivered, Episodes
 EPISODES = 7
 ANALYTIC, SHARE, FORGETTING, STRETCH = 93.5, 97.0, 2.0, 94.5
 
+COMBINATIONS = (
+    "analytic naive joint adapters replay-balanced+der replay-reservoir replay-balanced "
+    "replay-herding+der replay-balanced+distill all"
+)
+"""In the order in which they are run; `all` stands for the rest."""
+
 SETTINGS: dict[str, Any] = {
     "project": {
         "name": "banking77",
@@ -40,16 +50,24 @@ SETTINGS: dict[str, Any] = {
     "prepare": {"max_length": 64, "stride": 16},
     "finetune": {
         "first_learning_rate": 2e-4,
-        "first_epochs": 4,
-        "learning_rate": 1e-4,
-        "epochs": 3,
-        "batch_size": 32,
-        "micro_batch": 32,
+        "first_epochs": 2,
+        "learning_rate": 2e-4,
+        "epochs": 1,
+        "batch_size": 8,
+        "micro_batch": 8,
         "save_every": 1_000,
     },
     "strategy": {"replay_rows": 500, "replay_percent": 50},
     "evaluate": {"batch_size": 64},
 }
+"""Small batches: on a processor a step costs what its rows do, and heads of new labels need steps.
+
+Memory holds fewer rows than half of a mix with 1,430 new ones: all of them are in it.
+"""
+
+RATES = {"finetune.first_learning_rate": 2e-3, "finetune.learning_rate": 2e-3}
+CHOSEN = {"adapters": RATES}
+"""Low-rank weights want a higher rate. Chosen on a fifth of the training rows, with seed 0."""
 
 
 def main() -> int:
@@ -57,7 +75,7 @@ def main() -> int:
     options = _options()
     with studies.folder(options, "banking77_episodes") as place:
         sequences = {seed: episodes(place, options, seed) for seed in options.seeds}
-        table = studies.run(options, place, SETTINGS, sequences)
+        table = studies.run(options, place, SETTINGS, sequences, CHOSEN)
     joint, analytic = studies.row(table, "joint"), studies.row(table, "analytic")
     best = best_tuned(table)
     reached = studies.value(analytic, "average")
@@ -90,7 +108,12 @@ def main() -> int:
             "met": top >= STRETCH and top > bound,
         },
         table=studies.summary(table),
-        settings={"seeds": options.seeds, "threads": table["threads"], "smoke": options.smoke},
+        settings={
+            "seeds": options.seeds,
+            "threads": table["threads"],
+            "chosen": CHOSEN,
+            "smoke": options.smoke,
+        },
     )
     return record.finish(found, record=options.record)
 
@@ -116,7 +139,7 @@ def _plain(value: float) -> float | None:
 
 
 def _options() -> argparse.Namespace:
-    parser = studies.parser(__doc__, "all")
+    parser = studies.parser(__doc__, COMBINATIONS)
     parser.add_argument("--datasets", type=Path, default=studies.SHARED)
     options = parser.parse_args()
     if options.smoke:

@@ -28,7 +28,13 @@ TARGET = 1.2
 EPISODES, TRAIN, TEST = 20, 300, 15
 SETTINGS: dict[str, Any] = {
     **banking77_episodes.SETTINGS,
-    "finetune": {**banking77_episodes.SETTINGS["finetune"], "first_epochs": 2, "epochs": 2},
+    "finetune": {
+        **banking77_episodes.SETTINGS["finetune"],
+        "first_epochs": 2,
+        "epochs": 2,
+        "batch_size": 32,
+        "micro_batch": 32,
+    },
     "strategy": {"replay_rows": 500, "replay_percent": 30},
 }
 CLOCKS = ("seconds", "processor_seconds")
