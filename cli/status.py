@@ -32,6 +32,7 @@ def _data(facts: Facts) -> dict[str, Any]:
         "metric": champion.metric if champion else None,
         "score": champion.score if champion else None,
         "worst": list(champion.worst) if champion and champion.worst else None,
+        "forced": (champion.forced or None) if champion else None,
         "problem": champion.problem.to_json() if champion and champion.problem else None,
         "episodes": facts.episodes,
         "last": facts.last,
@@ -64,8 +65,9 @@ def _champion(champion: Standing | None) -> str:
     if champion is None:
         return "none yet"
     since = f"  serving {_age(champion.since)}" if champion.since else ""
+    forced = f" · forced against the rule: {champion.forced}" if champion.forced else ""
     problem = f" · {champion.problem.what}" if champion.problem else ""
-    return f"{champion.version}{since}{problem}"
+    return f"{champion.version}{since}{forced}{problem}"
 
 
 def _quality(champion: Standing) -> str:

@@ -37,6 +37,8 @@ class Standing:
     checked: bool = False
     """Whether its files were hashed and found intact."""
     problem: OnwardError | None = None
+    forced: str = ""
+    """A person's reason, where it was promoted against the rule."""
     metric: str = ""
     score: float | None = None
     episodes: int = 0
@@ -121,7 +123,8 @@ def sentence(facts: Facts) -> str:
     if champion.problem is not None:
         what = champion.problem.what
         health = f" and something is wrong: {what[:1].lower()}{what[1:]}"
-    said = f"{champion.version} serves{health}"
+    against = f" against the rule ({champion.forced})" if champion.forced else ""
+    said = f"{champion.version} serves{against}{health}"
     return f"{said}; {outcome(facts.last)}" if facts.last else said
 
 
@@ -130,13 +133,16 @@ def _standing(project: Project, lines: tuple[Line, ...], check: bool) -> Standin
     if at is None:
         return None
     since = next((line["at"] for line in lines if line["seq"] == at.seq), "")
+    made = (line for line in lines if line["what"] == "forced")
+    forced = next((line["reason"] for line in made if line.get("version") == at.version), "")
     try:
         card = versions.card(project, at.version)
         if check:
             versions.verify(project, at.version)
-        return Standing(at.version, at.seq, since, checked=check, **_quality(card))
+        told = _quality(card)
+        return Standing(at.version, at.seq, since, checked=check, forced=forced, **told)
     except OnwardError as error:
-        return Standing(at.version, at.seq, since, problem=error)
+        return Standing(at.version, at.seq, since, problem=error, forced=forced)
 
 
 def _quality(card: dict[str, Any]) -> dict[str, Any]:

@@ -42,7 +42,8 @@ def update(tmp_path: Path) -> Project:
 
 
 def marks(verdict: gate.Verdict) -> dict[str, str]:
-    return {check.unit: check.mark for check in verdict.checks}
+    """Of every check but the slices'."""
+    return {check.unit: check.mark for check in verdict.checks if check.kind != "slice"}
 
 
 def params(at: Project, old: str, new: str) -> None:
@@ -63,6 +64,8 @@ class TestAccuracy:
         verdict = judge(update, "accuracy")
         assert marks(verdict) == {"learning": PASSED, "0001-old": PASSED}
         assert (verdict.outcome, verdict.champion) == ("passed", "v1")
+        slices = {check.unit for check in verdict.checks if check.kind == "slice"}
+        assert slices and all(": " in name for name in slices)
         assert verdict.learning == ("0002-new",)
 
     def test_forgetting_refuses(self, update: Project) -> None:
@@ -197,6 +200,24 @@ class TestFinal:
         toy_turn.exported(ready, {"old": 0.2, "new": 0.9})
         assert judge(ready, "final").outcome == "refused"
         assert judge(ready, "accuracy").outcome == "passed"
+
+    def test_each_sides_served_variant_is_judged_on_every_known_unit(self, update: Project) -> None:
+        """Both packages hold fp32 and int8. The challenger serves int8, which lost the old
+        episode, and the champion fp32; the other variants would pass and are not looked at."""
+        good, lost = {"old": 0.95, "new": 0.9}, {"old": 0.3, "new": 0.9}
+        toy_turn.exported(update, good, others={"int8": lost})
+        toy_turn.benchmarked(update, champion="v1", variant="int8")
+        verdict = judge(update, "final")
+        assert (verdict.outcome, verdict.subject) == ("refused", "int8 package, CPU")
+        assert marks(verdict)["0001-old"] == FAILED
+        assert verdict.evidence is not None
+        for unit in verdict.evidence.units:
+            assert unit.new is not None and unit.old is not None
+            assert (unit.new.artifact, unit.old.artifact) == ("onnx-new-int8", "onnx-old")
+        known = {unit.name for unit in verdict.evidence.units if unit.known}
+        assert known == {"0001-old"}
+        toy_turn.benchmarked(update, champion="v1", variant="fp32")
+        assert judge(update, "final").outcome == "promoted"
 
     def test_a_slow_one_is_refused(self, ready: Project) -> None:
         toy_turn.benchmarked(ready, ms=900, champion="v1")

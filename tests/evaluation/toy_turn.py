@@ -81,8 +81,11 @@ def evaluated(at: Project, right: float | dict[str, float], *others: LedgerPart)
         write_parts(made / "ledger.parquet", [ledger(at, artifact, "torch", right), *others])
 
 
-def package(folder: Path, artifact: str) -> None:
+def package(folder: Path, artifact: str, *others: str) -> None:
     variants = {"fp32": {"file": "model.onnx", "artifact": artifact}}
+    variants |= {
+        name: {"file": f"{name}.onnx", "artifact": f"{artifact}-{name}"} for name in others
+    }
     encoding = {"max_length": SPEC["max_length"], "stride": SPEC["stride"]}
     files.write_json(
         folder / "package.json",
@@ -90,24 +93,35 @@ def package(folder: Path, artifact: str) -> None:
     )
 
 
-def exported(at: Project, right: float | dict[str, float], artifact: str = "onnx-new") -> None:
+def exported(
+    at: Project,
+    right: float | dict[str, float],
+    artifact: str = "onnx-new",
+    others: dict[str, Any] | None = None,
+) -> None:
+    """turn/export; `others`: variants beside fp32, and the share of rows that they get right."""
+    more = others or {}
     with files.building(at.made("export"), replace=True) as made:
         (made / "package").mkdir()
-        package(made / "package", artifact)
-        write_parts(made / "ledger.parquet", [ledger(at, artifact, "onnx-cpu", right)])
+        package(made / "package", artifact, *more)
+        parts = [ledger(at, artifact, "onnx-cpu", right)]
+        parts += [ledger(at, f"{artifact}-{n}", "onnx-cpu", share) for n, share in more.items()]
+        write_parts(made / "ledger.parquet", parts)
 
 
-def benchmarked(at: Project, ms: float = 40.0, champion: str | None = None) -> None:
+def benchmarked(
+    at: Project, ms: float = 40.0, champion: str | None = None, variant: str = "fp32"
+) -> None:
     timing = {"batch": 1, "length": 64, "samples_ms": [ms + n / 100 for n in range(40)]}
     other = {**timing, "length": 32, "samples_ms": [9_999.0] * 40}
-    timed = ("fp32", "champion") if champion else ("fp32",)
+    timed = (variant, "champion") if champion else (variant,)
     report = {
-        "variant": "fp32",
+        "variant": variant,
         "provider": "cpu",
         "serving_shape": [1, 64],
         "champion": champion,
         "timings": [{**line, "variant": name} for name in timed for line in (other, timing)],
-        "memory": {"fp32": {"mb": 300.0}},
+        "memory": {variant: {"mb": 300.0}},
     }
     files.write_json(at.made("benchmark") / "report.json", report)
 

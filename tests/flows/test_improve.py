@@ -164,6 +164,14 @@ def test_forced_is_marked_for_ever(made: Project) -> None:
     (line,) = journal.lines(made)
     assert (line["what"], line["reason"], line["version"]) == ("forced", "law change", "v1")
     assert "forced !" in projects.onward(made.root, "history").stdout
+    assert "against the rule: law change" in projects.onward(made.root, "status").stdout
+    shown = projects.onward(made.root, "gate", "--show", "1").stdout
+    assert "v1 serves, against the rule: law change" in shown
+    card = files.read_json(made.version("v1") / "card.json")
+    assert (card["verdict"]["outcome"], card["verdict"]["forced"]) == ("forced", "law change")
+    projects.onward(made.root, "report")
+    page = next((made.root).rglob("report*/*.html")).read_text()
+    assert "Promoted against the rule by" in page and "law change" in page
 
 
 @pytest.mark.slow

@@ -129,7 +129,7 @@ def test_without_the_check_nothing_is_said_of_the_files(tmp_path: Path) -> None:
     project = projects.lively(tmp_path)
     files.remove(project.verdict(9))
     facts = collect(project, check=False)
-    assert sentence(facts).startswith("v4 serves; turn 9 was refused")
+    assert sentence(facts).startswith("v4 serves against the rule (law change); turn 9 was refused")
     assert facts.judged is not None and facts.judged.problem is None
 
 

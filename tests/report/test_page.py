@@ -65,7 +65,10 @@ def test_the_page_of_a_lively_project(tmp_path: Path) -> None:
     project = projects.lively(tmp_path)
     page, html = _page(project)
     assert write(project, now=projects.NOW) == tmp_path / "report" / "index.html"
-    assert "v4 serves and its files are intact; turn 9 was refused" in page.text
+    assert (
+        "v4 serves against the rule (law change) and its files are intact; turn 9 was refused"
+        in page.text
+    )
     assert "As of 22 Nov 2026, 14:02 UTC" in page.text
     assert "F1 71.4 on 2,100 held-out rows of 3 episodes, worst: support 63.0" in page.text
     for command in ("onward gate --show 9", "onward episode list --quarantined"):
@@ -148,7 +151,7 @@ def test_a_champion_that_is_damaged(tmp_path: Path) -> None:
     card = project.version("v4") / "card.json"
     card.write_bytes(card.read_bytes() + b" ")
     page, _ = _page(project)
-    assert "v4 serves and something is wrong: card.json in v4 is changed" in page.text
+    assert "v4 serves against the rule (law change) and something is wrong: card.json" in page.text
     assert "onward repair" in page.text
     assert "bad" in page.classes
 
