@@ -1,0 +1,82 @@
+"""What `onward gate` prints of a kept verdict."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+from cli import main
+from onward.evaluation import gate, verdicts
+from onward.project import Project
+from onward.recipes import extractive
+from onward.registry import journal
+from tests.evaluation import toy_turn
+
+
+@pytest.fixture
+def refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Project:
+    """v1 knows `old`; the challenger answers `new` much better and quietly loses `old`."""
+    at = toy_turn.project(tmp_path, known=("old",), heldout=200)
+    toy_turn.serving(at, {"old": 0.9, "new": 0.3}, learned=("0001-old",))
+    toy_turn.finetuned(at)
+    toy_turn.evaluated(at, {"old": 0.6, "new": 0.9})
+    verdict = gate.judge(at, "accuracy")
+    kept = verdicts.keep(at, 1, verdict)
+    journal.append(at, verdict.outcome, by="gate", version=None, verdict=kept, **verdict.summary())
+    monkeypatch.chdir(at.root)
+    monkeypatch.setenv("COLUMNS", "100")
+    return at
+
+
+def test_a_quiet_loss_is_refused_with_episode_number_and_p_value(
+    refused: Project, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main.start(["gate", "--show", "1"]) == 0
+    shown = capsys.readouterr().out
+    assert shown.startswith("REFUSED  1 · new against v1")
+    (learned,) = re.findall(r"^✓ learning .*$", shown, re.M)
+    assert " 200 " in learned and "p same" in shown
+    (lost,) = re.findall(r"^✗ old .*$", shown, re.M)
+    assert lost.split()[-1] == "<.001"
+    told = " ".join(shown.split())
+    assert re.search(
+        r"Why old is forgotten: −\d+\.\d F1 on 200 rows, limit −10\.0; "
+        r"p <\.001 against no change",
+        told,
+    )
+    assert "nothing changed; v1 serves" in told
+
+
+def test_the_history_names_the_episode_that_was_lost(
+    refused: Project, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main.start(["history"]) == 0
+    shown = capsys.readouterr().out
+    assert "refused" in shown and re.search(r"old −\d", shown) and "forgot" in shown
+
+
+def test_a_verdict_replays_after_the_scorers_code_changed_and_says_so(
+    refused: Project, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The stored rows are decided on again; nothing is scored."""
+    monkeypatch.setattr(extractive, "scorer", lambda *_: "another scorer")
+    assert main.start(["gate", "--replay", "1", "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    note = "the scorer's code has changed since; the kept rows are as they were scored"
+    assert (told["same"], told["differences"], told["notes"]) == (True, [], [note])
+    assert main.start(["gate", "--replay", "1"]) == 0
+    shown = capsys.readouterr().out
+    assert "bit-identical" in shown and "the scorer's code has changed since" in shown
+
+
+def test_rows_with_other_statistics_are_not_decided_on_again(
+    refused: Project, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(extractive, "STATISTICS", ("n", "f1"))
+    assert main.start(["gate", "--replay", "1"]) == 1
+    shown = " ".join(capsys.readouterr().out.split())
+    assert "NOT the same" in shown
+    assert "has_n, has_f1, has_em, no_n, no_right, are n, f1" in shown
