@@ -39,7 +39,7 @@ SETTINGS: dict[str, dict[str, Any]] = {
         "shapes": [[1, 32]],
         "serving_shape": [1, 32],
         "seconds": 0.2,
-        "min_repeats": 10,
+        "min_repeats": 20,  # fewer cannot bound a p95, however slow the machine is
         "threads": 1,
     },
 }
