@@ -67,7 +67,7 @@ Memory holds fewer rows than half of a mix with 1,430 new ones: all of them are 
 
 RATES = {"finetune.first_learning_rate": 5e-3, "finetune.learning_rate": 5e-3}
 CHOSEN = {"adapters": RATES}
-"""Low-rank weights want a higher rate: of 2e-3 and 5e-3, on a fifth of the training rows, seed 0."""
+"""Low-rank weights want a higher rate: of 2e-3 and 5e-3, on a fifth of the training rows."""
 
 
 def main() -> int:
