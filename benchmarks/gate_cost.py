@@ -6,8 +6,11 @@ Times `decide`, the whole rule: harm of 49 known units, gain of one, and 12 slic
 rows under Holm. Twice: on rows with an F1 (`extractive`: five statistics, paired bootstrap and sign
 flips) and on rows that are right or wrong (`classification`: Tango's bounds, exact McNemar). Half
 of the rows answer as before; they come sorted by their hashes, as a ledger holds them. Beside it
-the same paired bootstrap of the F1 in plain NumPy: indices drawn row by row, one unit after the
-other, without slices or p values. Its bounds must agree with the rule's.
+the same paired bootstrap of the F1 in plain NumPy, of 5 of the units: indices drawn row by row, one
+unit after the other, without slices or p values. Its bounds must agree with the rule's.
+
+What counts is processor time, of all threads: the seconds on a machine that does nothing else. Wall
+time is kept beside it.
 """
 
 from __future__ import annotations
@@ -34,6 +37,8 @@ from onward.recipes import classification, extractive
 TARGET = 2.0
 """Seconds."""
 UNITS, ROWS, RESAMPLES = 50, 10_000, 10_000
+PEER = 5
+"""Units that the plain bootstrap is timed on."""
 ALIKE = 0.1
 """Points by which two bootstraps' bounds may differ; one has an error of about 0.01."""
 LEVEL = 0.05
@@ -68,19 +73,19 @@ def main() -> int:
     apart = max(
         abs(check.low - bounds[check.unit])
         for check in verdicts["extractive"].checks
-        if check.kind == "harm" and check.low is not None
+        if check.kind == "harm" and check.low is not None and check.unit in bounds
     )
-    slowest = max(statistics.median(taken.wall) for taken in timed.values())
+    slowest = max(statistics.median(taken.cpu) for taken in timed.values())
     _tell(timed, verdicts, peer, apart)
     met = slowest <= TARGET and apart <= ALIKE and not options.smoke
     found = record.result(
         "gate_cost",
         round(slowest, 3),
-        "s, the slower of two recipes",
+        "s of processor time, the slower of two recipes",
         TARGET,
         met,
         seconds={name: taken._asdict() for name, taken in timed.items()},
-        plain_numpy_seconds=peer._asdict(),
+        plain_numpy_seconds={**peer._asdict(), "units": min(PEER, units)},
         bounds_apart_at_most=round(apart, 4),
         settings={"units": units, "rows": ROWS, "resamples": RESAMPLES},
     )
@@ -102,7 +107,7 @@ def _tell(timed: dict[str, Taken], verdicts: dict[str, Verdict], peer: Taken, ap
         kinds = [check.kind for check in verdicts[name].checks]
         told = ", ".join(f"{kinds.count(kind)} {kind}" for kind in dict.fromkeys(kinds))
         print(f"{name:15} {_seconds(taken)}  {verdicts[name].outcome}: {told}")
-    told = f"harm alone; bounds at most {apart:.3f} points apart"
+    told = f"harm of {PEER} units; bounds at most {apart:.3f} points apart"
     print(f"{'plain NumPy':15} {_seconds(peer)}  {told}")
 
 
@@ -203,7 +208,7 @@ def plain(evidence: Evidence) -> dict[str, float]:
     """Unit -> lower bound of its change, by a paired bootstrap as one would write it down."""
     chance = np.random.default_rng(2)
     bounds = {}
-    for unit in evidence.units:
+    for unit in evidence.units[:PEER]:
         assert unit.new is not None and unit.old is not None
         change = 100 * (unit.new.statistics[:, 1] - unit.old.statistics[:, 1])
         means = np.concatenate(

@@ -10,8 +10,8 @@ reach is known (`unseen`), a bound also allows for one row more, at the worst en
 
 Without any noise that is the rule of three (the exact bound of a count of none, -ln a rows), with
 losses alone it is within 3% of the exact Poisson bound (Garwood, Biometrika 28, 1936), and with
-noise all around it costs one row in n. Without it rare and total losses pass three times as often
-as the level says; `benchmarks/gate_errors.py` shows both.
+noise all around it costs one row in n. Without it rare and total losses pass up to four times as
+often as the level says; `benchmarks/gate_errors.py` shows both.
 
 >>> import numpy as np
 >>> old = np.column_stack([np.ones(200), np.arange(200) % 2])
