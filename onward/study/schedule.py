@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 import multiprocessing
 import os
+import threading
 import time
 from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
@@ -63,7 +64,9 @@ def run_all(
     spawn = multiprocessing.get_context("spawn")
     with (
         Progress(label, sum(weights.values())) as progress,
-        ProcessPoolExecutor(min(jobs, len(left)), mp_context=spawn, initializer=_quiet) as pool,
+        ProcessPoolExecutor(
+            min(jobs, len(left)), mp_context=spawn, initializer=_begin, initargs=(os.getpid(),)
+        ) as pool,
     ):
         try:
             done = _work(folder, left, jobs, minutes, pool, weights, progress)
@@ -120,9 +123,17 @@ def _raise(future: Future[None], trial: Trial, folder: Path) -> None:
         raise error
 
 
-def _quiet() -> None:
+def _begin(study: int) -> None:
+    """What a worker does first; it ends with its study, whose next run would find it at work."""
+    threading.Thread(target=_end_with, args=(study,), daemon=True).start()
     os.environ.setdefault("HF_HUB_OFFLINE", "1")
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+
+
+def _end_with(study: int) -> None:
+    while os.getppid() == study:
+        time.sleep(POLL)
+    os._exit(1)  # at any moment: what is not sealed is made anew
 
 
 def log(folder: Path, trial: Trial) -> Path:

@@ -1,0 +1,52 @@
+"""Workers of a study, without a trial to run."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+from onward.study import schedule
+from onward.study.trial import Trial
+from tests.study import toy_study
+
+STUDY = """
+import os
+from multiprocessing import get_context
+from onward.study import schedule
+
+if __name__ == "__main__":
+    worker = get_context("spawn").Process(target=schedule._end_with, args=(os.getpid(),))
+    worker.start()
+    os._exit(0)
+"""
+
+
+def test_a_worker_ends_with_its_study(tmp_path: Path) -> None:
+    """F01: killed, it leaves nobody at work. The pipe stays open as long as the worker lives."""
+    script = tmp_path / "killed.py"
+    script.write_text(STUDY)
+    subprocess.run([sys.executable, str(script)], capture_output=True, timeout=100, check=True)
+
+
+class Begun(list[str]):
+    """Stands for the pool: notes what is begun, and is done at once."""
+
+    def submit(self, _: Any, folder: Path, trial: Trial) -> Any:
+        from concurrent.futures import Future
+
+        self.append(trial.label)
+        done: Future[None] = Future()
+        done.set_result(None)
+        return done
+
+
+def test_after_its_minutes_no_trial_is_begun(tmp_path: Path) -> None:
+    plan = toy_study.plan(tmp_path, Path("toy"), "naive", "joint")
+    vars(plan)["encoder"], vars(plan)["code"] = "e", "c"
+    trials = list(plan.trials().values())
+    for minutes, begun in ((0.0, []), (1.0, ["naive seed 0", "joint seed 0"])):
+        pool: Any = Begun()
+        schedule._work(tmp_path, trials, 1, minutes, pool, {}, None)  # type: ignore[arg-type]
+        assert pool == begun
