@@ -1,7 +1,7 @@
 """models/journal.jsonl: one line a verdict, rollback, withdrawal or reinstatement; append-only.
 
 SEQ, a line's number, is the only order: `at` is for people, and clocks may jump. What is derived
-here (withdrawn candidates and episodes, tries of a turn, verdicts by key) is read from the lines
+here (withdrawn candidates and episodes, promotions, verdicts by key) is read from the lines
 each time, so there is no second truth to keep in step.
 
 >>> import pathlib, tempfile; project = Project(pathlib.Path(tempfile.mkdtemp()))
@@ -141,11 +141,6 @@ def withdrawn_episodes(project: Project) -> dict[str, str]:
         elif line["what"] == "reinstated":
             found.pop(line.get("episode", ""), None)
     return found
-
-
-def tries(project: Project, turn: str) -> int:
-    """How many different candidates were judged in a turn already."""
-    return len({line["candidate"] for line in _verdicts(project) if line.get("turn") == turn})
 
 
 def verdict_for(project: Project, key: str) -> dict[str, Any] | None:

@@ -144,15 +144,6 @@ def judged(project: Project, what: str, turn: str, candidate: str, key: str) -> 
     journal.append(project, what, turn=turn, candidate=candidate, key=key)
 
 
-def test_tries_count_different_candidates_of_one_turn(project: Project) -> None:
-    judged(project, "refused", "t1", "c1", "k1")
-    judged(project, "undecided", "t1", "c1", "k2")
-    judged(project, "promoted", "t1", "c2", "k3")
-    judged(project, "refused", "t2", "c3", "k4")
-    journal.append(project, "adopted", turn="t1", candidate="c4")
-    assert [journal.tries(project, turn) for turn in ("t1", "t2", "t3")] == [2, 1, 0]
-
-
 def test_the_last_verdict_of_a_key(project: Project) -> None:
     judged(project, "undecided", "t1", "c1", "k1")
     judged(project, "refused", "t1", "c1", "k2")

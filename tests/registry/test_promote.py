@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 
 from onward import files, locks
+from onward.episodes import rows as parquet
 from onward.episodes.turn import Turn
 from onward.errors import Busy, Conflict, DiskFull, IntegrityError, UsageError, Withdrawn
-from onward.episodes import rows as parquet
 from onward.evaluation import ledger
 from onward.project import Project
 from onward.recipes import classification
