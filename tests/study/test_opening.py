@@ -1,0 +1,77 @@
+"""A sequence listed in a file, and the plan that the command line makes of it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from cli.study import planned
+from onward import files
+from onward.errors import SettingsError, UsageError
+from onward.project import Project
+from onward.study.opening import of_file
+
+WORDS = "amber birch cedar delta ember frost grove heron islet junco karst lemur maple".split()
+SETTINGS: dict[str, Any] = {"project": {"name": "toy", "recipe": "classification"}}
+LISTING = """
+episodes:
+  - {name: cards, file: cards.csv, test: cards-test.csv}
+  - {name: loans, file: loans.csv}
+columns: {text: utterance, label: intent}
+"""
+
+
+@pytest.fixture
+def listing(tmp_path: Path) -> Path:
+    for number, (name, rows) in enumerate((("cards", 8), ("cards-test", 4), ("loans", 20))):
+        lines = [
+            f"{number} {word} {WORDS[(at * 5) % 13]} {at},{'yes' if at % 2 else 'no'}"
+            for at, word in enumerate((WORDS * 2)[:rows])
+        ]
+        files.write_text(tmp_path / f"{name}.csv", "\n".join(["utterance,intent", *lines, ""]))
+    files.write_text(tmp_path / "sequence.yaml", LISTING)
+    return tmp_path / "sequence.yaml"
+
+
+def test_a_test_file_stays_whole_and_the_others_are_split(listing: Path, tmp_path: Path) -> None:
+    cards, loans = of_file(listing, tmp_path / "s", SETTINGS)
+    assert (cards.name, loans.name) == ("cards", "loans")
+    assert {row["text"].split()[0] for row in cards.train} == {"0"} and len(cards.train) == 8
+    assert {row["text"].split()[0] for row in cards.heldout} == {"1"} and len(cards.heldout) == 4
+    assert len(loans.train) + len(loans.heldout) == 20 and loans.train and loans.heldout
+    assert {row["label"] for row in loans.train} == {"yes", "no"}
+
+
+@pytest.mark.parametrize(
+    ("text", "error"),
+    [
+        ("episodes: [{name: a, file: cards.csv}]", UsageError),
+        ("episodes: [{name: a, file: cards.csv}, {name: a, file: loans.csv}]", UsageError),
+        ("episodes: [{name: a, file: cards.csv}, {name: b, file: away.csv}]", UsageError),
+        ("episodes: [{nam: a, file: cards.csv}]", SettingsError),
+        ("episodes: [", SettingsError),
+    ],
+)
+def test_what_lists_no_sequence_is_refused(
+    listing: Path, tmp_path: Path, text: str, error: type[Exception]
+) -> None:
+    files.write_text(listing, text)
+    with pytest.raises(error):
+        of_file(listing, tmp_path / "s", SETTINGS)
+
+
+def test_the_command_line_makes_a_plan_of_it(listing: Path, tmp_path: Path) -> None:
+    project = Project(tmp_path / "project")
+    files.write_json(project.params, SETTINGS)
+    folder = project.study("toy")
+    plan = planned(project, folder, listing, "naive, replay+der", "0,2", 1, 1)
+    assert [one.name for one in plan.combinations] == ["naive", "replay-reservoir+der"]
+    assert plan.seeds == [0, 2] and plan.recipe == "classification" and plan.threads == 1
+    assert [one.episode for one in plan.sequences[2].named] == ["0001-cards", "0002-loans"]
+    again = planned(project, folder, listing, "all", "0", 2, None)
+    assert again.sequences[0] == plan.sequences[0], "opened once"
+    assert again.threads == 1 and "analytic" in {one.name for one in again.combinations}
+    with pytest.raises(UsageError, match="seeds"):
+        planned(project, folder, listing, "naive", "one", 1, 1)
