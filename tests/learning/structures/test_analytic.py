@@ -12,6 +12,7 @@ import torch
 from onward import files, recipes
 from onward.episodes import turn as turns
 from onward.errors import SettingsError
+from onward.evaluation import evaluate
 from onward.learning import closed_form, finetune, models, prepare
 from onward.learning.structures import analytic
 from onward.learning.structures.analytic import Statistics
@@ -139,6 +140,46 @@ def test_two_turns_are_one(
     assert torch.allclose(slowly[:, columns], fast, atol=1e-3 * float(fast.abs().max()))
 
 
+def test_the_order_of_the_turns_makes_no_difference(
+    turned: tuple[Project, Path, Path], toy_encoder: Path, tmp_path: Path
+) -> None:
+    """The new label first, the old ones second: its head has the same columns."""
+    blocks = {"strategy": STRATEGY, "prepare": {"early_stopping_percent": 20}}
+    names = NAMES[::-1]
+    other = project_of(tmp_path / "p", toy_encoder, "classification", EPISODES, names[:1], **blocks)
+    learn(other, 1)
+    turn: dict[str, Any] = {"learning": names[1:], "known": names[:1], "version": "v1"}
+    toys.toy_turn(other, toy_encoder, recipe="classification", **turn)
+    folders = [turned[2], learn(other, 2)]
+    named = [list(recipes.get("classification").labels_of(each)) for each in folders]
+    assert named == [["animal", "colour", "city"], ["city", "animal", "colour"]]
+    (_, here), (_, there) = (closed_form.head(each) for each in folders)
+    columns = [named[1].index(label) for label in named[0]]
+    assert torch.allclose(there[:, columns], here, atol=1e-3 * float(here.abs().max()))
+
+
+def test_a_plain_base_has_its_known_rows_read_once_more(toy_encoder: Path, tmp_path: Path) -> None:
+    """And the other way round: a closed-form head is nothing to train on, which is said."""
+    blocks = {"strategy": {"rows": "naive"}, "finetune": {"first_epochs": 0.5}}
+    project = project_of(tmp_path, toy_encoder, "classification", EPISODES, NAMES[:1], **blocks)
+    learn(project, 1)
+    turn: dict[str, Any] = {"learning": NAMES[1:], "known": NAMES[:1], "version": "v1"}
+    toys.toy_turn(project, toy_encoder, recipe="classification", **turn)
+    params = files.read_json(project.params)
+    files.write_json(project.params, {**params, "strategy": STRATEGY})
+    second = learn(project, 2)
+    assert models.kind(second) == "analytic"
+    held_in = Statistics.load(project.version("v2") / "memory" / analytic.STATISTICS)
+    assert held_in.cross.shape == (128, 3) and float(held_in.cross.abs().sum(dim=0).min()) > 0
+    assert len(held_in.classes) == 72 + 48  # every training row of both
+    files.write_json(project.params, params)
+    turn = {"learning": NAMES[:1], "known": NAMES[1:], "version": "v2"}
+    toys.toy_turn(project, toy_encoder, recipe="classification", **turn)
+    prepare.run(project)
+    with pytest.raises(SettingsError, match="The base is of structure analytic"):
+        finetune.run(project)
+
+
 def test_it_knows_what_it_was_taught_in_both_turns(turned: tuple[Project, Path, Path]) -> None:
     project, _, second = turned
     for episode in NAMES:
@@ -147,6 +188,20 @@ def test_it_knows_what_it_was_taught_in_both_turns(turned: tuple[Project, Path, 
         right = [told == row["label"] for told, row in zip(told, rows, strict=True)]
         assert np.mean(right) >= 0.7
     assert models.kind(second) == "analytic"
+
+
+def test_the_ordinary_evaluation_scores_it(turned: tuple[Project, Path, Path]) -> None:
+    """Before is the first turn's model: it lacks the second's label, and misses its rows."""
+    project, _, second = turned
+    evaluate.run(project)
+    units = files.read_json(project.made("evaluate") / "summary.json")["units"]
+    assert units.keys() == {*NAMES, "all"}
+    for episode in NAMES:
+        rows = held(project, episode)
+        told = answers("classification", second, rows)
+        right = [label == row["label"] for label, row in zip(told, rows, strict=True)]
+        assert units[episode]["after"]["accuracy"] == pytest.approx(100 * np.mean(right), abs=0.01)
+    assert units[NAMES[1]]["before"]["accuracy"] == 0 < units[NAMES[1]]["after"]["accuracy"]
 
 
 def test_memory_is_the_statistics_and_does_not_grow_with_rows(

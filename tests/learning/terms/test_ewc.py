@@ -169,14 +169,21 @@ def shifted(toy_encoder: Path, tmp_path_factory: pytest.TempPathFactory) -> Proj
     return lessons.taught(root, toy_encoder, "classification", SHIFTED, strategy)
 
 
-@pytest.mark.parametrize("tuning", ["full", "lora"])
-def test_it_keeps_what_naive_forgets(tuning: str, shifted: Project) -> None:
-    """Both learn the new episode; of the old one naive keeps about the share of the one label."""
+@pytest.mark.parametrize(
+    ("tuning", "rate", "lost", "saved"),
+    [("full", 0.005, 35, 20), ("lora", 0.02, 5, 5)],
+    ids=["full", "lora"],
+)
+def test_it_keeps_what_naive_forgets(
+    tuning: str, rate: float, lost: float, saved: float, shifted: Project
+) -> None:
+    """Both learn the new episode; a small adapter forgets less to begin with."""
     strategy = {**EWC, "ewc_weight": 30_000.0}
     kept = {}
     for term in ("none", "ewc"):
-        model = lessons.second(shifted, {**strategy, "term": term}, tuning=tuning)
+        over = {**strategy, "term": term}
+        model = lessons.second(shifted, over, tuning=tuning, learning_rate=rate)
         told = [lessons.right(shifted, "classification", model, name, []) for name in lessons.NAMES]
         assert told[1] >= 95
         kept[term] = told[0]
-    assert kept["none"] <= 65 and kept["ewc"] >= kept["none"] + 20, kept
+    assert kept["none"] <= 100 - lost and kept["ewc"] >= kept["none"] + saved, kept
