@@ -176,6 +176,18 @@ def test_int8_takes_the_encoder_and_leaves_pooler_and_head(packed: Path) -> None
     assert (blocks["Attention"], blocks["MatMulNBits"], blocks["Gemm"]) == (2, 6, 2)
 
 
+def test_the_int8_variant_was_kept_and_answers_its_probes(
+    packed: Path, session: Session, heldout: list[dict[str, Any]]
+) -> None:
+    assert set(packages.read(packed, "int8").spec["variants"]) == {"fp32", "int8"}
+    assert probe.check(packed, "int8")["variant"] == "int8"
+    small = Session(packed, "int8", "cpu", threads=1)
+    assert small.labels == LABELS
+    made = classification.encode(heldout[:40], session.tokenizer, Prepare(**WINDOW), labels=None)
+    gap = parity.difference(small.predict(made), session.predict(made))
+    assert 0 < gap < 1, "int8 must differ, and little beside logits of several units"
+
+
 def test_adapters_are_refused_before_any_work(tmp_path: Path, classified: Project) -> None:
     project = Project(tmp_path / "project")
     shutil.copytree(classified.root / "models", project.root / "models")
