@@ -93,7 +93,8 @@ def test_a_study_in_other_processes_gives_the_same(finished: Any, tmp_path: Path
 
     folder, trials = finished
     encoder = Path(trials["naive"].blocks["project"]["encoder"])
-    table = study(toy_study.plan(tmp_path, encoder, "naive"), jobs=2)
+    plan = toy_study.plan(tmp_path, encoder, "naive", strategy={"replay_rows": 20})
+    table = study(plan, jobs=2)
     assert table["missing"] == [] and [row["combination"] for row in table["rows"]] == ["naive"]
     assert {path.suffix for path in (tmp_path / "report").iterdir()} == {".md", ".json", ".png"}
     mine, theirs = ([plain(t) for t in results(at, trials["naive"])] for at in (folder, tmp_path))
