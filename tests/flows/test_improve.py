@@ -170,7 +170,7 @@ def test_forced_is_marked_for_ever(made: Project) -> None:
     card = files.read_json(made.version("v1") / "card.json")
     assert (card["verdict"]["outcome"], card["verdict"]["forced"]) == ("forced", "law change")
     projects.onward(made.root, "report")
-    page = next((made.root).rglob("report*/*.html")).read_text()
+    page = (made.root / "report" / "index.html").read_text()
     assert "Promoted against the rule by" in page and "law change" in page
 
 
