@@ -27,7 +27,7 @@ from typing import Any
 
 import numpy as np
 
-from onward.errors import IntegrityError, SettingsError
+from onward.errors import DataError, IntegrityError, SettingsError
 from onward.learning import closed_form, memory, models, pooled
 from onward.learning.curves import Course
 from onward.learning.job import Job
@@ -156,8 +156,15 @@ def fit(job: Job) -> Trained:
     Raises:
         SettingsError: the base has another number of features, or labels that no known episode
             can tell anything about.
+        DataError: all rows have one label.
         IntegrityError: the base's statistics do not fit its labels.
     """
+    if len(job.labels) < 2:
+        raise DataError(
+            f"All rows have one label, {job.labels[0]!r:.80}: there is nothing to tell apart",
+            where=str(job.prepared.folder),
+            fix="open an episode with rows of a second label",
+        )
     encoder = pooled.encoder(job.source)
     projection, statistics, parts = _start(job, encoder.config.hidden_size)
     statistics.extend(len(job.labels))

@@ -11,7 +11,7 @@ import torch
 
 from onward import files, recipes
 from onward.episodes import turn as turns
-from onward.errors import SettingsError
+from onward.errors import DataError, SettingsError
 from onward.evaluation import evaluate
 from onward.learning import closed_form, finetune, models, prepare
 from onward.learning.structures import analytic
@@ -140,22 +140,31 @@ def test_two_turns_are_one(
     assert torch.allclose(slowly[:, columns], fast, atol=1e-3 * float(fast.abs().max()))
 
 
-def test_the_order_of_the_turns_makes_no_difference(
-    turned: tuple[Project, Path, Path], toy_encoder: Path, tmp_path: Path
-) -> None:
-    """The new label first, the old ones second: its head has the same columns."""
-    blocks = {"strategy": STRATEGY, "prepare": {"early_stopping_percent": 20}}
-    names = NAMES[::-1]
-    other = project_of(tmp_path / "p", toy_encoder, "classification", EPISODES, names[:1], **blocks)
-    learn(other, 1)
-    turn: dict[str, Any] = {"learning": names[1:], "known": names[:1], "version": "v1"}
-    toys.toy_turn(other, toy_encoder, recipe="classification", **turn)
-    folders = [turned[2], learn(other, 2)]
-    named = [list(recipes.get("classification").labels_of(each)) for each in folders]
-    assert named == [["animal", "colour", "city"], ["city", "animal", "colour"]]
-    (_, here), (_, there) = (closed_form.head(each) for each in folders)
-    columns = [named[1].index(label) for label in named[0]]
-    assert torch.allclose(there[:, columns], here, atol=1e-3 * float(here.abs().max()))
+def test_the_order_of_the_turns_makes_no_difference(toy_encoder: Path, tmp_path: Path) -> None:
+    """Each turn brings a label, and both know a third: the heads have the same columns."""
+    episodes = {**EPISODES, "two": toys.toy_texts(64, 2, kinds=("city", "animal"))}
+    heads = []
+    for at, names in enumerate((NAMES, NAMES[::-1])):
+        root = tmp_path / str(at)
+        blocks = {"strategy": STRATEGY}
+        project = project_of(root, toy_encoder, "classification", episodes, names[:1], **blocks)
+        learn(project, 1)
+        turn: dict[str, Any] = {"learning": names[1:], "known": names[:1], "version": "v1"}
+        toys.toy_turn(project, toy_encoder, recipe="classification", **turn)
+        folder = learn(project, 2)
+        labels = list(recipes.get("classification").labels_of(folder))
+        weight = closed_form.head(folder)[1]
+        heads.append(weight[:, [labels.index(label) for label in sorted(labels)]])
+        assert labels[-1] == ("city", "colour")[at]
+    assert torch.allclose(*heads, atol=1e-3 * float(heads[0].abs().max()))
+
+
+def test_D14_a_first_episode_of_one_label_is_refused(toy_encoder: Path, tmp_path: Path) -> None:
+    blocks = {"strategy": STRATEGY}
+    project = project_of(tmp_path, toy_encoder, "classification", EPISODES, NAMES[1:], **blocks)
+    prepare.run(project)
+    with pytest.raises(DataError, match="All rows have one label, 'city'"):
+        finetune.run(project)
 
 
 def test_a_plain_base_has_its_known_rows_read_once_more(toy_encoder: Path, tmp_path: Path) -> None:
