@@ -88,7 +88,7 @@ def test_d02_a_format_under_another_name(tmp_path: Path, content: str, suffix: s
         ("a.json", b"<!DOCTYPE html><p>502 Bad Gateway</p>", "HTML"),
         ("a.csv", b"  <html></html>", "HTML"),
         ("a.json", b'[{"question": "q"}]', "a JSON list"),
-        ("a.jsonl", gzip.compress(b"{}"), "gzip"),
+        ("a.jsonl", gzip.compress(b"{}", mtime=0), "gzip"),
         ("a.csv", b"PK\x03\x04....", "Excel"),
         ("a.csv", b"just words\nand more", "plain text"),
         ("a.csv", b"a\0,\0b\0\n\0", "UTF-16"),
