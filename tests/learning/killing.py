@@ -53,12 +53,64 @@ def main(root: Path) -> dict[str, Any]:
     project = fresh(root, prepared, "again_and_again")
     tries = [run(project, at_operation(40))]
     while tries[-1]["ended"] and len(tries) < 20:
-        tries.append(run(project, at_operation(40 + len(tries))))
+        tries.append(run(project, at_operation(40 + 5 * len(tries))))
     found["again and again"] = [*tries, run(project)]
     project = fresh(root, prepared, "orphan")
     found["orphan"] = [orphaned(project, root / "told"), run(project)]
     found["orphan told"] = json.loads((root / "told").read_text())
+    found["second seed"] = second_seed(root, prepared)
+    found["memory"] = memories(root, root / "encoder")
     return found
+
+
+def second_seed(root: Path, prepared: Path) -> dict[str, Any]:
+    """Two challengers: undisturbed; and killed in the second's training, then run again."""
+    found: dict[str, Any] = {}
+    for name in ("challengers", "challenger_killed"):
+        project = fresh(root, prepared, name)
+        params = json.loads(project.params.read_text())
+        params["finetune"]["challengers"] = 2
+        files.write_text(project.params, json.dumps(params))
+        if name == "challenger_killed":
+            found["killed"] = run(project, at_step(4, signal.SIGKILL, seed=1))
+        found[name] = run(project, noting(project.root / "steps"))
+        found[f"{name} steps"] = (project.root / "steps").read_text().split()
+    return found
+
+
+def memories(root: Path, encoder: Path) -> list[Any]:
+    """A kill at each durable operation after the training of a turn that remembers by a model."""
+    prepared = root / "remembers"
+    in_a_fork(lambda: second_turn(prepared, encoder))
+    project = fresh(root, prepared, "remembered")
+    found: list[Any] = [run(project, counting(project.root / "operations"))]
+    kinds = (project.root / "operations").read_text().split()
+    ended = max(at for at, kind in enumerate(kinds, start=1) if "finished" in kind)
+    for number in range(ended + 1, len(kinds) + 1):
+        project = fresh(root, prepared, "kept")
+        found.append([run(project, at_operation(number)), run(project)])
+        shutil.rmtree(project.root)
+    return found
+
+
+def second_turn(root: Path, encoder: Path) -> None:
+    """Ready for finetune: the turn after one whose memory herding chose, with logits."""
+    project = toys.toy_project(
+        root,
+        encoder,
+        {"one": toys.toy_texts(40, 1), "two": toys.toy_texts(40, 2)},
+        recipe="classification",
+        strategy={"rows": "replay", "replay_rows": 12, "policy": "herding", "term": "der"},
+        finetune={"first_epochs": 0.5, "epochs": 0.5},
+    )
+    turn: dict[str, Any] = {"learning": ["0001-one"], "recipe": "classification"}
+    toys.toy_turn(project, encoder, **turn)
+    prepare.run(project)
+    finetune.run(project)
+    toys.toy_version(project, "v1")
+    turn |= {"learning": ["0002-two"], "known": ["0001-one"], "version": "v1"}
+    toys.toy_turn(project, encoder, **turn)
+    prepare.run(project)
 
 
 def every_operation(root: Path) -> list[Any]:
@@ -130,18 +182,47 @@ def outcome(project: Project, ended: int) -> dict[str, Any]:
     return {"ended": ended, **made, "kept": names}
 
 
-def at_step(step: int, number: signal.Signals) -> Callable[[], None]:
-    """Send this process a signal at the end of a step, before anything is saved."""
+def at_step(step: int, number: signal.Signals, seed: int = 0) -> Callable[[], None]:
+    """Send this process a signal at the end of a seed's step, before anything is saved."""
 
     def arm() -> None:
         real = loop.Watch.on_step_end
 
         def killed(self: Any, args: Any, state: Any, control: Any, **more: Any) -> None:
-            if state.global_step == step:
+            if (self.run.seed, state.global_step) == (seed, step):
                 os.kill(os.getpid(), number)
             real(self, args, state, control, **more)
 
         loop.Watch.on_step_end = killed  # type: ignore[method-assign]
+
+    return arm
+
+
+def noting(path: Path) -> Callable[[], None]:
+    """Write the seed of every step that is trained."""
+
+    def arm() -> None:
+        real = loop.Watch.on_step_end
+
+        def noted(self: Any, args: Any, state: Any, control: Any, **more: Any) -> None:
+            with path.open("a") as out:
+                out.write(f"{self.run.seed}:{state.global_step}\n")
+            real(self, args, state, control, **more)
+
+        loop.Watch.on_step_end = noted  # type: ignore[method-assign]
+
+    return arm
+
+
+def counting(told: Path) -> Callable[[], None]:
+    """Write what every durable operation is about."""
+
+    def arm() -> None:
+        def counted(kind: str, path: Path) -> None:
+            with told.open("a") as out:
+                out.write(f"{kind}:{path.parent.name}/{path.name}\n")
+
+        files.operation = counted
 
     return arm
 

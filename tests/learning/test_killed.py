@@ -79,6 +79,25 @@ def test_F03_an_orphan_saves_and_stops(found: dict[str, Any]) -> None:
     assert same_as_undisturbed(again, found)
 
 
+def test_F01_killed_in_the_second_seed(found: dict[str, Any]) -> None:
+    """The first one's model is not trained again, the second's goes on; the same bytes."""
+    two = found["second seed"]
+    assert two["challengers"]["ended"] == 0 and two["killed"]["ended"] == -9
+    assert two["killed"]["finetune"] is None
+    assert two["challenger_killed"] == two["challengers"]
+    steps = [int(step.removeprefix("1:")) for step in two["challenger_killed steps"]]
+    assert steps == list(range(4, steps[-1] + 1))  # of seed 1 alone, from its checkpoint on
+    assert {step[:2] for step in two["challengers steps"]} == {"0:", "1:"}
+
+
+def test_F01_killed_while_it_remembers(found: dict[str, Any]) -> None:
+    """Herded rows with their logits: at each durable operation after training, then unaided."""
+    undisturbed, *trials = found["memory"]
+    assert undisturbed["ended"] == 0 and undisturbed["finetune"] and len(trials) > 8
+    for first, again in trials:
+        assert first["ended"] == -9 and again == undisturbed
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(3600)
 def test_F01_killed_at_every_durable_operation(tmp_path: Path) -> None:
