@@ -83,7 +83,8 @@ def run(project: Project) -> None:
     }
     told = {"before": summary["before"], **examples(recipe, compared)}
     with files.building(project.made("evaluate"), replace=True, turn=turn.id) as made:
-        write_parts(made / "ledger.parquet", _different([base] if base else [], scored))
+        parts = [*_different([base] if base else [], scored), baseline]
+        write_parts(made / "ledger.parquet", parts)
         files.write_json(made / "summary.json", summary)
         files.write_json(made / "examples.json", told)
     files.write_json(project.made("scores.json"), _flat(recipe, summary["units"]))
