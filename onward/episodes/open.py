@@ -124,21 +124,26 @@ def open_episode(
             group=group,
             separator=separator,
         )
-        before = same_name(project, name)
-        if before is not None:
-            return _again(project, asked, before, keep, dry_run)
-        files.ensure_space(project.private, ROOM * source.stat().st_size)
-        with sifted(project, asked) as sieve:
-            refuse_unusable(project, asked, sieve, dry_run=dry_run)
-            opened = _outcome(project, asked, sieve)
-            if dry_run:
-                return replace(opened, dry_run=True)
-            _seal(project, asked, opened, sieve)
-        if lost is not None:
-            standing.rebuilt(project, lost, keep)
-            return replace(opened, rebuilt=True)
-        standing.advance(project, keep)
-        return opened
+        return _opened(project, asked, lost, keep, dry_run)
+
+
+def _opened(project: Project, asked: Order, lost: str | None, keep: Keep, dry_run: bool) -> Opened:
+    """Take the file of an order in, under the run's lock where anything is to change."""
+    before = same_name(project, asked.name)
+    if before is not None:
+        return _again(project, asked, before, keep, dry_run)
+    files.ensure_space(project.private, ROOM * asked.path.stat().st_size)
+    with sifted(project, asked) as sieve:
+        refuse_unusable(project, asked, sieve, dry_run=dry_run)
+        opened = _outcome(project, asked, sieve)
+        if dry_run:
+            return replace(opened, dry_run=True)
+        _seal(project, asked, opened, sieve)
+    if lost is not None:
+        standing.rebuilt(project, lost, keep)
+        return replace(opened, rebuilt=True)
+    standing.advance(project, keep)
+    return opened
 
 
 def _again(project: Project, asked: Order, before: Folder, keep: Keep, dry_run: bool) -> Opened:

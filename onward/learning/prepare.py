@@ -128,16 +128,11 @@ def choose(
         SettingsError: the base's memory lacks what the strategy keeps.
     """
 
-    def read(episodes: Iterable[str]) -> Iterator[Labelled]:
-        for episode in episodes:
-            for row in turns.stream(project, episode, "train"):
-                yield episode, row
-
     def known() -> Iterator[Labelled]:
-        return read(turn.known_episodes)
+        return _training(project, turn.known_episodes)
 
     def learning() -> Iterator[Labelled]:
-        return read(turn.learning_episodes)
+        return _training(project, turn.learning_episodes)
 
     asked = memory.Asked(
         folder=base.memory(project, turn),
@@ -184,6 +179,13 @@ def choose(
         barred=sorted(barred),
         wanted=rows.wanted(new_rows, strategy),
     )
+
+
+def _training(project: Project, episodes: Iterable[str]) -> Iterator[Labelled]:
+    """The training rows of episodes, one after the other."""
+    for episode in episodes:
+        for row in turns.stream(project, episode, "train"):
+            yield episode, row
 
 
 def carve(keys: Counter[str], percent: float, seed: int) -> set[str]:
