@@ -162,11 +162,7 @@ def choose(
         keys[recipe.split_key(row)] += 1
         new_rows += episode in turn.learning_episodes
     if not keys:
-        raise DataError(
-            "There is no row to learn",
-            where=str(project.turn),
-            fix="open an episode with training rows, or withdraw the empty one",
-        )
+        raise _nothing(project)
     of_base = base.labels(project, turn, recipe)
     aside = carve(keys, settings.early_stopping_percent, settings.seed)
     return Chosen(
@@ -178,6 +174,14 @@ def choose(
         recalled=old,
         barred=sorted(barred),
         wanted=rows.wanted(new_rows, strategy),
+    )
+
+
+def _nothing(project: Project) -> DataError:
+    return DataError(
+        "There is no row to learn",
+        where=str(project.turn),
+        fix="open an episode with training rows, or withdraw the empty one",
     )
 
 
