@@ -2,7 +2,8 @@
 
 A stage's module calls `start("name", run)` under `__main__`. An error is printed as three lines,
 kept with the run's id in .onward/errors/NAME.json for whoever started the stage, and becomes the
-exit code. What a stage cost is kept in .onward/costs.jsonl.
+exit code. What a stage cost is kept in .onward/costs.jsonl. Whoever reads the output may die; the
+stage does not die of that, and ends by its own rules.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import sys
 import traceback
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from onward import costs, files
 from onward.errors import InternalError, OnwardError
@@ -21,8 +23,43 @@ RUN = "ONWARD_RUN"
 """The environment variable that holds the id of the run a stage belongs to."""
 
 
+class _Unbroken:
+    """A stream whose reader may go: what is written from then on is lost, and nothing else is.
+
+    Without it the next line of progress would end a training before its checkpoint is written.
+    """
+
+    def __init__(self, stream: Any) -> None:
+        self._stream = stream
+
+    def write(self, text: str) -> int:
+        """Write; returns the characters taken."""
+        try:
+            self._stream.write(text)
+        except BrokenPipeError:
+            self._let_go()
+        return len(text)
+
+    def flush(self) -> None:
+        """Send on what was written."""
+        try:
+            self._stream.flush()
+        except BrokenPipeError:
+            self._let_go()
+
+    def _let_go(self) -> None:
+        """Nobody reads: the interpreter's own flush at its end must not fail either."""
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, self._stream.fileno())
+        os.close(nowhere)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+
 def start(name: str, run: Callable[[Project], None]) -> None:
     """Run a stage in the project of the current folder and exit with its code."""
+    sys.stdout, sys.stderr = _Unbroken(sys.stdout), _Unbroken(sys.stderr)
     project = Project(Path.cwd())
     project.error(name).unlink(missing_ok=True)
     try:

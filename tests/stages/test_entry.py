@@ -1,0 +1,60 @@
+"""How a stage starts and ends."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+from onward.project import Project
+from onward.stages.entry import failed
+
+STAGE = """
+import sys
+from pathlib import Path
+from onward.errors import TrainingError
+from onward.stages.entry import start
+
+def run(project):
+    print("ready", flush=True)
+    sys.stdin.readline()
+    for number in range(3):
+        print(f"step {number}", flush=True)
+        print("a warning", file=sys.stderr, flush=True)
+    Path("done").write_text("all three")
+    if "fail" in sys.argv:
+        raise TrainingError("Training stopped", where="here", fix="run again")
+
+start("finetune", run)
+"""
+
+
+def _unread(folder: Path, *words: str) -> int:
+    """The exit code of a stage whose reader goes away after its first line."""
+    child = subprocess.Popen(
+        [sys.executable, "-c", STAGE, *words],
+        cwd=folder,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert child.stdout and child.stderr and child.stdin
+    assert child.stdout.readline() == "ready\n"
+    child.stdout.close()
+    child.stderr.close()
+    child.stdin.write("\n")
+    child.stdin.close()
+    return child.wait(timeout=60)
+
+
+def test_f01_a_stage_outlives_whoever_read_its_output(tmp_path: Path) -> None:
+    assert _unread(tmp_path) == 0
+    assert (tmp_path / "done").read_text() == "all three"
+    assert not Project(tmp_path).error("finetune").exists()
+
+
+def test_f01_its_own_error_is_the_one_that_is_kept(tmp_path: Path) -> None:
+    assert _unread(tmp_path, "fail") == 1
+    error = failed(Project(tmp_path), "finetune", "")
+    assert error is not None and error.what == "Training stopped"
