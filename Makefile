@@ -53,8 +53,9 @@ types: env ## mypy, strict on onward/
 	@$(BIN)/mypy
 
 .PHONY: bench
-bench: env ## every benchmark, appended to benchmarks/results.jsonl (over an hour)
-	@for script in nothing_to_do flow_overhead qa_quality; do \
+bench: env ## every benchmark, appended to benchmarks/results.jsonl (several hours)
+	@for script in nothing_to_do flow_overhead qa_quality gate_cost gate_errors \
+		episode_cost banking77_episodes qa_episodes; do \
 		$(BIN)/python -m benchmarks.$$script --record || exit 1; done
 
 .PHONY: stop
