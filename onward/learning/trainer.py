@@ -192,6 +192,7 @@ def _finish(task: Task, model: Any) -> Course | None:
     if done is None:
         return None
     checkpoints.load_weights(model, done / checkpoints.WEIGHTS)
+    checkpoints.keep(task.work, set())  # a death after the seal left some
     print("fine-tune was finished before; its weights are taken", flush=True)  # noqa: T201
     return Course.from_json(files.read_json(done / checkpoints.COURSE))
 

@@ -282,6 +282,13 @@ def test_F07_not_finite_stops_in_the_same_step(
 # F08: out of memory
 
 
+def test_F01_a_death_after_the_end_leaves_no_checkpoint(task: Task) -> None:
+    trainer.fit(task, settings())
+    (task.work / "checkpoint-15").mkdir()
+    again = trainer.fit(task, settings())
+    assert again.steps and [path.name for path in task.work.iterdir()] == ["finished"]
+
+
 def hungry(monkeypatch: pytest.MonkeyPatch, most: int, error: BaseException) -> list[int]:
     """Let each micro-batch of more than `most` windows fail; returns the sizes that were tried."""
     tried: list[int] = []
