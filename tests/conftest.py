@@ -24,17 +24,6 @@ OFFLINE = {
 os.environ.update(OFFLINE)
 
 
-LONG = ("flows", "cli", "test_readme.py", "faults", "learning")
-"""Folders and files of whole runs: begun first, so that no process is left alone with one."""
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Long ones first; otherwise in their order, the same in every process."""
-    here = Path(__file__).parent
-    rank = {name: at for at, name in enumerate(LONG)}
-    items.sort(key=lambda item: rank.get(item.path.relative_to(here).parts[0], len(LONG)))
-
-
 @pytest.fixture(scope="session", autouse=True)
 def _one_thread() -> Iterator[None]:
     """Toy models are slower on two threads than on one, and tests share the machine."""
