@@ -32,7 +32,8 @@ def result(
         value: what was measured, in `unit`.
         target: what it is measured against.
         met: whether the claim holds, by all that the script measures.
-        more: further numbers, kept as they are.
+        more: further numbers, kept as they are. A part of the claim that has a target of its own
+            is a dict with value, unit, target and met; the page gives it a row.
     """
     module = Path(sys.argv[0]).stem
     return {
@@ -89,7 +90,8 @@ def render(lines: list[dict[str, Any]]) -> str:
         "# Results",
         "",
         "The latest run of record of each claim, met or not. All runs are in results.jsonl; this",
-        "page is rendered from it by `python -m benchmarks.record`.",
+        "page is rendered from it by `python -m benchmarks.record`. A claim of several parts is",
+        "met where all of them are; they follow it.",
         "",
     ]
     if not found:
@@ -100,22 +102,26 @@ def render(lines: list[dict[str, Any]]) -> str:
     ]
     for claim, line in sorted(found.items()):
         runs = sum(other["claim"] == claim for other in lines)
-        cells = [
-            claim,
-            f"{line['value']:g} {line['unit']}",
-            f"{line['target']:g}",
-            "yes" if line["met"] else "**no**",
-            str(runs),
-            line.get("at", "")[:10],
-            line["revision"],
-            line["machine"],
-        ]
-        page.append("| " + " | ".join(cells) + " |")
+        measured = [str(runs), line.get("at", "")[:10], line["revision"], line["machine"]]
+        page.append(_row(claim, line, measured))
+        page += [_row(f"{claim}: {name}", part, [""] * 4) for name, part in _parts(line)]
     for claim, line in sorted(found.items()):
         more = {key: value for key, value in line.items() if key not in (*NEEDED, "at")}
         page += ["", f"## {claim}", "", f"`{line['command']}`", ""]
         page += [f"- {key}: {json.dumps(value, ensure_ascii=False)}" for key, value in more.items()]
     return "\n".join(page) + "\n"
+
+
+def _parts(line: dict[str, Any]) -> list[tuple[str, dict[str, Any]]]:
+    """The parts of a claim that have a target of their own."""
+    needed = {"value", "unit", "target", "met"}
+    return [(k, v) for k, v in line.items() if isinstance(v, dict) and needed <= v.keys()]
+
+
+def _row(name: str, found: dict[str, Any], more: list[str]) -> str:
+    met = "yes" if found["met"] else "**no**"
+    cells = [name, f"{found['value']:g} {found['unit']}", f"{found['target']:g}", met, *more]
+    return "| " + " | ".join(cells) + " |"
 
 
 if __name__ == "__main__":

@@ -21,43 +21,15 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from onward.config import Evaluate, Prepare
-from onward.recipes import hashing, heads
-from onward.recipes.labels import none as labels_of
+from onward.recipes import hashing, heads, labels, spans, squad_metrics, windows
 from onward.recipes.shapes import ExportSpec, Prediction, Row, Target
-from onward.recipes.spans import decode
-from onward.recipes.squad_metrics import METRICS, PRIMARY, STATISTICS, metrics, statistics
 from onward.recipes.texts import folded, span_of
-from onward.recipes.windows import encode, inputs_cut
 
-__all__ = [
-    "METRICS",
-    "PERFECT",
-    "PLACED",
-    "PRIMARY",
-    "RIGHT_OR_WRONG",
-    "SCHEMA",
-    "STATISTICS",
-    "TARGETS",
-    "baseline",
-    "build",
-    "common",
-    "decode",
-    "encode",
-    "gold",
-    "graphs",
-    "guess",
-    "inputs",
-    "inputs_cut",
-    "labels_of",
-    "metrics",
-    "report",
-    "row_scores",
-    "scorer",
-    "slices",
-    "split_key",
-    "statistics",
-    "vocabulary",
-]
+encode, inputs_cut = windows.encode, windows.inputs_cut
+decode, labels_of = spans.decode, labels.none
+metrics, statistics = squad_metrics.metrics, squad_metrics.statistics
+METRICS, PRIMARY = squad_metrics.METRICS, squad_metrics.PRIMARY
+STATISTICS = squad_metrics.STATISTICS
 
 RIGHT_OR_WRONG = False
 """Whether each row's primary score is 0 or 100 and nothing between."""

@@ -18,40 +18,10 @@ from numpy.typing import NDArray
 
 from onward.config import Evaluate, Prepare
 from onward.recipes import class_report, hashing, heads, labels, texts
-from onward.recipes.labels import of_folder as labels_of
-from onward.recipes.labels import several as vocabulary
 from onward.recipes.shapes import ExportSpec, Feature, Prediction, Row, Target
-from onward.recipes.texts import inputs, inputs_cut, split_key
 
-__all__ = [
-    "METRICS",
-    "PERFECT",
-    "PLACED",
-    "PRIMARY",
-    "RIGHT_OR_WRONG",
-    "SCHEMA",
-    "STATISTICS",
-    "TARGETS",
-    "baseline",
-    "build",
-    "common",
-    "decode",
-    "encode",
-    "gold",
-    "graphs",
-    "guess",
-    "inputs",
-    "inputs_cut",
-    "labels_of",
-    "metrics",
-    "report",
-    "row_scores",
-    "scorer",
-    "slices",
-    "split_key",
-    "statistics",
-    "vocabulary",
-]
+inputs, inputs_cut, split_key = texts.inputs, texts.inputs_cut, texts.split_key
+vocabulary, labels_of = labels.several, labels.of_folder
 
 SCHEMA = texts.schema(pa.field("labels", pa.list_(pa.string()), nullable=False))
 PRIMARY = "f1"

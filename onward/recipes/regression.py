@@ -23,40 +23,11 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from onward.config import Evaluate, Prepare
-from onward.recipes import hashing, heads, texts
-from onward.recipes.labels import none as labels_of
+from onward.recipes import hashing, heads, labels, texts
 from onward.recipes.shapes import ExportSpec, Feature, Prediction, Row, Target
-from onward.recipes.texts import inputs, inputs_cut, split_key
 
-__all__ = [
-    "METRICS",
-    "PERFECT",
-    "PLACED",
-    "PRIMARY",
-    "RIGHT_OR_WRONG",
-    "SCHEMA",
-    "STATISTICS",
-    "TARGETS",
-    "baseline",
-    "build",
-    "common",
-    "decode",
-    "encode",
-    "gold",
-    "graphs",
-    "guess",
-    "inputs",
-    "inputs_cut",
-    "labels_of",
-    "metrics",
-    "report",
-    "row_scores",
-    "scorer",
-    "slices",
-    "split_key",
-    "statistics",
-    "vocabulary",
-]
+inputs, inputs_cut, split_key = texts.inputs, texts.inputs_cut, texts.split_key
+labels_of = labels.none
 
 SCHEMA = texts.schema(pa.field("value", pa.float64(), nullable=False))
 PRIMARY = "r2"
