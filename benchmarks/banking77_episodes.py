@@ -36,7 +36,7 @@ EPISODES = 7
 ANALYTIC, SHARE, FORGETTING, STRETCH = 93.5, 97.0, 2.0, 94.5
 
 COMBINATIONS = (
-    "analytic naive joint adapters replay-balanced+der replay-reservoir replay-balanced "
+    "analytic adapted naive joint adapters replay-balanced+der replay-reservoir replay-balanced "
     "replay-herding+der replay-balanced+distill all"
 )
 """In the order in which they are run; `all` stands for the rest."""
@@ -66,7 +66,7 @@ Memory holds fewer rows than half of a mix with 1,430 new ones: all of them are 
 """
 
 RATES = {"finetune.first_learning_rate": 5e-3, "finetune.learning_rate": 5e-3}
-CHOSEN = {"adapters": RATES}
+CHOSEN = {"adapters": RATES, "adapted": {"finetune.first_learning_rate": 1e-4}}
 """Low-rank weights want a higher rate: of 2e-3 and 5e-3, on a fifth of the training rows."""
 
 

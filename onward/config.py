@@ -86,7 +86,7 @@ class Strategy(Settings):
     temperature: float = Field(2.0, gt=0)
     der_alpha: float = Field(0.5, ge=0)
     der_beta: float = Field(0.5, ge=0)
-    structure: Literal["single", "adapters", "analytic"] = "single"
+    structure: Literal["single", "adapters", "analytic", "adapted"] = "single"
     analytic_features: int = Field(4096, ge=16, le=65_536)
     analytic_ridge: float = Field(100.0, gt=0)
 

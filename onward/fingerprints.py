@@ -113,6 +113,7 @@ STAGES: dict[str, tuple[str, ...]] = {
         "onward.learning.passes",
         "onward.learning.policies",
         "onward.learning.remember",
+        "onward.learning.structures.adapted",
         "onward.learning.structures.adapters",
         "onward.learning.structures.analytic",
         "onward.learning.structures.named",

@@ -50,6 +50,7 @@ _STRUCTURES = {
     "single": [],
     "adapters": ["all else: the adapters themselves lie in the model"],
     "analytic": ["sums over the training rows of all episodes it covers"],
+    "adapted": ["sums over the training rows of all episodes it covers"],
 }
 
 

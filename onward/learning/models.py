@@ -4,6 +4,7 @@ Every folder has config.json, model.safetensors and the tokenizer. Where structu
 them, the model is more than one set of weights that `recipe.build` makes:
 
     analytic   model.safetensors holds the encoder and `head.*`; see onward/learning/closed_form.py
+               (also what the structure `adapted` makes)
     adapters   model.safetensors holds the encoder, adapters/EPISODE/ the rest; see
                onward/learning/routed.py
 

@@ -33,7 +33,7 @@ RECIPES = ("extractive", "classification", "multilabel", "regression")
 TUNINGS = ("full", "last", "lora")
 ROWS = ("naive", "replay", "joint")
 TERMS = ("none", "ewc", "distill", "der")
-STRUCTURES = ("single", "adapters", "analytic")
+STRUCTURES = ("single", "adapters", "analytic", "adapted")
 
 _KEYS: dict[str, tuple[str, ...]] = {
     "project.recipe": RECIPES,
@@ -51,8 +51,8 @@ def reason(cell: Cell) -> str | None:
             return f"{key} {value!r} (known: {', '.join(known)})"
     if cell.structure == "adapters":
         return _adapters(cell)
-    if cell.structure == "analytic":
-        return _analytic(cell)
+    if cell.structure in ("analytic", "adapted"):
+        return _closed_form(cell)
     if cell.term == "der" and cell.rows != "replay":
         return "der compares replayed rows with their stored logits: it needs strategy.rows replay"
     if cell.term != "none" and cell.rows == "joint":
@@ -87,15 +87,16 @@ def _adapters(cell: Cell) -> str | None:
     return None
 
 
-def _analytic(cell: Cell) -> str | None:
+def _closed_form(cell: Cell) -> str | None:
+    named = f"structure {cell.structure}"
     if cell.recipe != "classification":
-        return "structure analytic solves for one label a row: it needs the recipe classification"
-    if cell.tuning != "full":
+        return f"{named} solves for one label a row: it needs the recipe classification"
+    if cell.structure == "analytic" and cell.tuning != "full":
         return "structure analytic tunes nothing: leave finetune.tuning at full"
     if cell.rows != "naive":
-        return "structure analytic keeps sums over all old rows: it needs strategy.rows naive"
+        return f"{named} keeps sums over all old rows: it needs strategy.rows naive"
     if cell.term != "none":
-        return "structure analytic has no loss to add to: it needs strategy.term none"
+        return f"{named} has no old weights to keep: it needs strategy.term none"
     return None
 
 

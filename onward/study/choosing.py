@@ -45,7 +45,7 @@ def keys(one: Combination) -> list[str]:
     >>> keys(parse("replay+der"))
     ['finetune.learning_rate', 'strategy.replay_percent', 'strategy.der_alpha']
     """
-    if one.structure == "analytic":
+    if one.structure in ("analytic", "adapted"):
         return ["strategy.analytic_ridge"]
     term = {
         "ewc": "strategy.ewc_weight",

@@ -15,6 +15,7 @@ NAMES = (
     "naive+ewc+lora",
     "joint+distill+last",
     "analytic",
+    "adapted",
     "adapters",
     "replay-hardest+adapters",
 )

@@ -159,12 +159,7 @@ def fit(job: Job) -> Trained:
         DataError: all rows have one label.
         IntegrityError: the base's statistics do not fit its labels.
     """
-    if len(job.labels) < 2:
-        raise DataError(
-            f"All rows have one label, {job.labels[0]!r:.80}: there is nothing to tell apart",
-            where=str(job.prepared.folder),
-            fix="open an episode with rows of a second label",
-        )
+    require_labels(job)
     encoder = pooled.encoder(job.source)
     projection, statistics, parts = _start(job, encoder.config.hidden_size)
     statistics.extend(len(job.labels))
@@ -176,6 +171,16 @@ def fit(job: Job) -> Trained:
         ranks = _ranks(part.rows)[_whole(single["row"])]
         statistics.add(embedded, _whole(single[target]), ranks, projection)
     return _solved(job, encoder, projection, statistics)
+
+
+def require_labels(job: Job) -> None:
+    """Raise DataError where all rows have one label."""
+    if len(job.labels) < 2:
+        raise DataError(
+            f"All rows have one label, {job.labels[0]!r:.80}: there is nothing to tell apart",
+            where=str(job.prepared.folder),
+            fix="open an episode with rows of a second label",
+        )
 
 
 def _whole(numbers: Any) -> Any:

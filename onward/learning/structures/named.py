@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from types import ModuleType
 
-from onward.learning.structures import adapters, analytic, single
+from onward.learning.structures import adapted, adapters, analytic, single
 
 STRUCTURES: dict[str, ModuleType] = {
     "single": single,
     "adapters": adapters,
     "analytic": analytic,
+    "adapted": adapted,
 }
