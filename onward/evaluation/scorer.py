@@ -173,6 +173,8 @@ def _entry(setup: _Setup, row: Row, own: list[Feature], logits: list[Outputs]) -
                 fix="the weights are damaged or training diverged: fine-tune again",
             )
     placed = [{**feature, "row": 0} for feature in own]
-    decoded = setup.recipe.decode([row], placed, logits, setup.evaluate, setup.runner.labels)
+    decoded = setup.recipe.decode(
+        [row], placed, logits, setup.evaluate, setup.runner.labels, tokenizer=setup.tokenizer
+    )
     prediction = next(iter(decoded))
     return entry(setup.recipe, row, prediction)

@@ -74,6 +74,8 @@ def decode(
     outputs: Sequence[Mapping[str, NDArray[np.floating]]],
     settings: Evaluate,
     labels: Sequence[str] = (),
+    *,
+    tokenizer: Any = None,
 ) -> Iterator[Prediction]:
     """The most probable label of each row, the first of equal ones.
 

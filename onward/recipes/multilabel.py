@@ -80,6 +80,8 @@ def decode(
     outputs: Sequence[Mapping[str, NDArray[np.floating]]],
     settings: Evaluate,
     labels: Sequence[str] = (),
+    *,
+    tokenizer: Any = None,
 ) -> Iterator[Prediction]:
     """The labels of each row whose probability is above one half.
 

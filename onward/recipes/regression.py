@@ -84,6 +84,8 @@ def decode(
     outputs: Sequence[Mapping[str, NDArray[np.floating]]],
     settings: Evaluate,
     labels: Sequence[str] = (),
+    *,
+    tokenizer: Any = None,
 ) -> Iterator[Prediction]:
     """The number of each row.
 

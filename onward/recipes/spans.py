@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import unicodedata
 from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,6 +33,8 @@ def decode(
     outputs: Sequence[Output],
     settings: Evaluate,
     labels: Sequence[str] = (),
+    *,
+    tokenizer: Any = None,
 ) -> Iterator[Prediction]:
     """The answer to each row, in their order: the best span over all windows of the row.
 

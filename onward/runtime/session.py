@@ -120,7 +120,9 @@ class Session:
         outputs: list[dict[str, np.ndarray]] = []
         for at in range(0, len(features), self.evaluate.batch_size):
             outputs += self.predict(features[at : at + self.evaluate.batch_size])
-        made = self._recipe.decode([row], features, outputs, self.evaluate, self.labels)
+        made = self._recipe.decode(
+            [row], features, outputs, self.evaluate, self.labels, tokenizer=self.tokenizer
+        )
         found: dict[str, Any] = next(iter(made))
         return found
 
