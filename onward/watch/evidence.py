@@ -8,7 +8,7 @@ there again. A second look at the same turn reads one small file.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from onward import config, costs, files, recipes
 from onward.config import Watch
@@ -48,7 +48,7 @@ def gather(project: Project, settings: Watch) -> Evidence:
     return Evidence(
         name,
         new,
-        **_measured(project, turn, champion, new, known, settings.level),
+        **_measured(_Asked(project, turn, champion, new, known, settings.level)),
         minutes=minutes,
         memory_mb=memory,
         asked=_asked(turn, champion),
@@ -86,33 +86,32 @@ def _last_cost(project: Project, turn: Turn) -> tuple[float | None, float | None
     return (known[-1].minutes, known[-1].peak_mb) if known else (None, None)
 
 
-def _measured(
-    project: Project,
-    turn: Turn,
-    champion: Champion | None,
-    new: Sequence[str],
-    known: Sequence[str],
-    level: float,
-) -> dict[str, Any]:
+class _Asked(NamedTuple):
+    """What is measured, and of what."""
+
+    project: Project
+    turn: Turn
+    champion: Champion | None
+    new: Sequence[str]
+    known: Sequence[str]
+    level: float
+
+
+def _measured(asked: _Asked) -> dict[str, Any]:
     """rows, heldout, error, labels and lengths of the evidence, kept by what they rest on."""
+    project, turn, champion, new, known, level = asked
     named = {one.episode: one.manifest for one in (*turn.known, *turn.learning)}
     manifest = champion.manifest if champion else ""
     key = files.digest([SCHEMA, turn.recipe, named, manifest, list(new), list(known), level])
     kept = project.cache / "watch" / f"{key}.json"
     if not kept.exists():
-        files.write_json(kept, _measure(project, turn, champion, new, known, level))
+        files.write_json(kept, _measure(asked))
     found = dict(files.read_json(kept))
     return {**found, "error": Error(**found["error"]) if found["error"] else None}
 
 
-def _measure(
-    project: Project,
-    turn: Turn,
-    champion: Champion | None,
-    new: Sequence[str],
-    known: Sequence[str],
-    level: float,
-) -> dict[str, Any]:
+def _measure(asked: _Asked) -> dict[str, Any]:
+    project, turn, champion, new, known, level = asked
     recipe = recipes.get(turn.recipe)
     turns.check(project, turn)
     fresh = profile.of_episodes(project, turn, recipe, new)
