@@ -78,7 +78,7 @@ class TorchRunner:
         self.tokenizer = load_tokenizer(model_dir)
 
     def predict(self, batch: list[Feature]) -> list[dict[str, NDArray[np.float32]]]:
-        """The logits of each feature, [T] each or [C] each, from one batch padded on the right."""
+        """The logits of each feature, [T], [T, C] or [C], from one batch padded on the right."""
         import torch
 
         if not batch:

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from onward.config import Prepare
 from onward.episodes import rows as parquet
-from onward.recipes.shapes import INPUTS, Feature, Row, Target
+from onward.recipes.shapes import INPUTS, NOTHING, Feature, Row, Target
 
 ROWS_AT_ONCE = 256
 """Rows encoded together; memory holds the windows of so many."""
@@ -161,6 +161,10 @@ class Collate:
                 padded = np.full(within.shape, fill, dtype=np.int64)
                 padded[within] = np.concatenate(values)
                 batch[key] = torch.from_numpy(padded)
+            elif key in self.targets and self.targets[key].kind == "tags":
+                padded = np.full(within.shape, NOTHING, dtype=np.int64)
+                padded[within] = np.concatenate(values)
+                batch[self.targets[key].argument] = torch.from_numpy(padded)
             elif key in self.targets:
                 batch[self.targets[key].argument] = self._target(self.targets[key].kind, values)
             else:

@@ -13,13 +13,17 @@ from collections.abc import Mapping
 from types import ModuleType
 from typing import Any
 
+from onward.recipes.shapes import NOTHING
+
 NAMES = {
     "position": ("start_logits", "end_logits"),
     "class": ("logits",),
     "classes": ("logits",),
     "number": ("logits",),
+    "tags": ("logits",),
 }
-"""Kind of targets -> the outputs: [B, T] for positions, else [B, C] ([B, 1] for a number)."""
+"""Kind of targets -> the outputs: [B, T] for positions, [B, T, C] for tags, else [B, C] ([B, 1]
+for a number)."""
 
 _OUT = -1e4
 """A logit that no softmax sees, and whose difference to itself is still 0."""
@@ -33,6 +37,8 @@ def kind(recipe: ModuleType) -> str:
 
 def losses(kind: str, outputs: Mapping[str, Any], batch: Mapping[str, Any]) -> Any:
     """The loss of each window, [B]: what the model's own loss is the mean of.
+
+    Of tags it is the mean over a window's labelled tokens; the model's own is over the batch's.
 
     Args:
         kind: of the targets.
@@ -58,7 +64,17 @@ def losses(kind: str, outputs: Mapping[str, Any], batch: Mapping[str, Any]) -> A
         return F.cross_entropy(logits, labels, reduction="none")
     if kind == "classes":
         return F.binary_cross_entropy_with_logits(logits, labels, reduction="none").mean(dim=1)
+    if kind == "tags":
+        return _of_tokens(logits, labels)
     return (logits.squeeze(-1) - labels) ** 2
+
+
+def _of_tokens(logits: Any, labels: Any) -> Any:
+    """The mean loss of each window's labelled tokens, [B]."""
+    from torch.nn import functional as F
+
+    each = F.cross_entropy(logits.mT, labels, ignore_index=NOTHING, reduction="none")
+    return each.sum(dim=1) / (labels != NOTHING).sum(dim=1).clamp(min=1)
 
 
 def apart(kind: str, new: Mapping[str, Any], old: Mapping[str, Any], *, temperature: float) -> Any:
@@ -67,12 +83,14 @@ def apart(kind: str, new: Mapping[str, Any], old: Mapping[str, Any], *, temperat
     Kullback-Leibler divergence of the older one's distribution, both at a temperature and times
     its square, so that the gradient does not shrink with it: over the labels that the older model
     has (class), as the mean of independent labels (classes), or over the tokens, as the mean of
-    start and end (position). For a number the squared difference, without a temperature.
+    start and end (position), or over the labels of each token, as the mean of the tokens (tags).
+    For a number the squared difference, without a temperature.
 
     Args:
         kind: of the targets.
         new: outputs of the model.
-        old: outputs of the older one, as wide or narrower; for positions with `attention_mask`.
+        old: outputs of the older one, as wide or narrower; for positions and tags with
+            `attention_mask`.
         temperature: above 0.
     """
     from torch.nn import functional as F
@@ -86,6 +104,13 @@ def apart(kind: str, new: Mapping[str, Any], old: Mapping[str, Any], *, temperat
         each = share * (F.logsigmoid(target) - F.logsigmoid(found))
         each = each + (1 - share) * (F.logsigmoid(-target) - F.logsigmoid(-found))
         return temperature**2 * each.mean(dim=1)
+    if kind == "tags":
+        target = old["logits"].float() / temperature
+        found = new["logits"][..., : target.shape[2]].float() / temperature
+        target, found = F.log_softmax(target, dim=2), F.log_softmax(found, dim=2)
+        there = old["attention_mask"]
+        each = (target.exp() * (target - found)).sum(dim=2) * there
+        return temperature**2 * each.sum(dim=1) / there.sum(dim=1)
     parts = []
     for name in NAMES[kind]:
         target = old[name].float() / temperature

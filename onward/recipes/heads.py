@@ -86,17 +86,53 @@ def classifier(source: Path, spec: Mapping[str, Any], problem: str) -> Any:
 
     own = config(source, spec)
     own.problem_type = problem
-    held = [own.id2label[at] for at in sorted(own.id2label)]
-    labels = list(spec.get("labels") or held)
+    labels = list(spec.get("labels") or _held(own))
     if problem == SINGLE and len(labels) < 2:
         raise DataError(
             f"All rows have one label, {labels[0]!r:.80}: there is nothing to tell apart",
             where=str(source),
             fix="open an episode with rows of a second label, or use the recipe multilabel",
         )
-    new_head = bool(spec.get("new_head", True))
-    if new_head:
-        return load(Auto, source, _named(own, labels), new_head=True, kind="classification")
+    return _labelled(Auto, source, spec, own, labels, kind="classification")
+
+
+def tagger(source: Path, spec: Mapping[str, Any]) -> Any:
+    """A model with one output a label for each token. `spec` and errors as `classifier`.
+
+    Raises:
+        DataError: there is no label but that of tokens outside.
+        IntegrityError: as `classifier`.
+    """
+    from transformers import AutoModelForTokenClassification as Auto
+
+    own = config(source, spec)
+    labels = list(spec.get("labels") or _held(own))
+    if len(labels) < 2:
+        raise DataError(
+            "No row has a tag: there is nothing to find",
+            where=str(source),
+            fix="open an episode whose rows have tags",
+        )
+    return _labelled(Auto, source, spec, own, labels, kind="tagging")
+
+
+def _held(config: Any) -> list[str]:
+    return [config.id2label[at] for at in sorted(config.id2label)]
+
+
+def _labelled(
+    auto: Any,
+    source: Path,
+    spec: Mapping[str, Any],
+    own: Any,
+    labels: Sequence[str],
+    *,
+    kind: str,
+) -> Any:
+    """A model with these labels: those of the folder's head, if it has one, and new ones."""
+    held = _held(own)
+    if spec.get("new_head", True):
+        return load(auto, source, _named(own, labels), new_head=True, kind=kind)
     if labels[: len(held)] != held:
         raise IntegrityError(
             f"The model's labels are {', '.join(held)[:200]}, with which those asked for, "
@@ -104,8 +140,8 @@ def classifier(source: Path, spec: Mapping[str, Any], problem: str) -> Any:
             where=str(source),
             fix="labels of a base keep their order; new ones come after them",
         )
-    model = load(Auto, source, own, new_head=False, kind="classification")
-    return model if labels == held else _grown(Auto, model, labels)
+    model = load(auto, source, own, new_head=False, kind=kind)
+    return model if labels == held else _grown(auto, model, labels)
 
 
 def regressor(source: Path, spec: Mapping[str, Any]) -> Any:
@@ -141,7 +177,10 @@ def _grown(auto: Any, model: Any, labels: Sequence[str]) -> Any:
     return larger
 
 
-def graph(model: Any, outputs: tuple[str, ...], *, per_token: bool) -> ExportSpec:
+def graph(
+    model: Any, outputs: tuple[str, ...], *, per_token: bool, per_label: bool = False
+) -> ExportSpec:
     """The one graph of a model with a head: token ids and their mask in, `outputs` out."""
     segments = ("token_type_ids",) if getattr(model.config, "type_vocab_size", 0) > 1 else ()
-    return ExportSpec("model", ("input_ids", *segments, "attention_mask"), outputs, per_token)
+    inputs = ("input_ids", *segments, "attention_mask")
+    return ExportSpec("model", inputs, outputs, per_token, per_label)

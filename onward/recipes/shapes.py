@@ -18,10 +18,13 @@ Feature = dict[str, Any]
 
 Prediction = dict[str, Any]
 """text, probability, no_answer, n_best; extractive adds start and end, classification label,
-multilabel labels, regression value."""
+multilabel labels, regression value, tagging spans, relation label and triple."""
 
 INPUTS = ("input_ids", "token_type_ids", "attention_mask")
 """The keys of a feature that a model reads; each a list of T integers."""
+
+NOTHING = -100
+"""The target of a token from which nothing is learned: what torch's cross-entropy passes over."""
 
 
 @dataclass(frozen=True)
@@ -33,6 +36,8 @@ class ExportSpec:
     outputs: tuple[str, ...]
     per_token: bool
     """Whether each output is [batch, tokens]; else it is [batch, as many as the head has]."""
+    per_label: bool = False
+    """Whether each token has as many values as the head has: [batch, tokens, labels]."""
 
 
 @dataclass(frozen=True)
@@ -40,8 +45,9 @@ class Target:
     """What a model learns from one key of a feature: the argument it goes to, and its form.
 
     position: a token, int64 [B]; class: an index, int64 [B]; classes: indices as a list in the
-    feature, multi-hot float32 [B, C] in a batch; number: float32 [B].
+    feature, multi-hot float32 [B, C] in a batch; number: float32 [B]; tags: an index for each
+    token, int64 [B, T], -100 where there is nothing to learn.
     """
 
     argument: str
-    kind: Literal["position", "class", "classes", "number"]
+    kind: Literal["position", "class", "classes", "number", "tags"]

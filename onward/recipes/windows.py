@@ -40,7 +40,7 @@ def encode(
     Raises:
         SettingsError: the tokenizer cannot say where in the text its tokens lie.
     """
-    _need_offsets(tokenizer)
+    need_offsets(tokenizer)
     features: list[Feature] = []
     for first in range(0, len(rows), _ROWS_AT_ONCE):
         part = rows[first : first + _ROWS_AT_ONCE]
@@ -50,12 +50,13 @@ def encode(
 
 def inputs_cut(rows: Sequence[Row], tokenizer: Any, settings: Prepare) -> int:
     """How many questions are longer than `encode` allows and lose their end."""
-    _need_offsets(tokenizer)
+    need_offsets(tokenizer)
     cut = _cut(rows, tokenizer, settings.max_length // QUESTION_SHARE)
     return sum(len(short) < len(row["question"]) for short, row in zip(cut, rows, strict=True))
 
 
-def _need_offsets(tokenizer: Any) -> None:
+def need_offsets(tokenizer: Any) -> None:
+    """Raises SettingsError: the tokenizer cannot say where in the text its tokens lie."""
     if not getattr(tokenizer, "is_fast", False):
         raise SettingsError(
             f"The tokenizer {type(tokenizer).__name__} gives no character offsets",

@@ -56,7 +56,8 @@ def export(model: Any, spec: ExportSpec, *, opset: int) -> Graph:
     Args:
         model: a torch model whose outputs have the names of `spec.outputs`.
         spec: inputs (int64 [batch, length]), of which both dimensions stay dynamic, and outputs
-            [batch, length], or [batch, C] where `spec.per_token` is false, with C fixed.
+            [batch, length], or with C fixed [batch, C] where `spec.per_token` is false and
+            [batch, length, C] where `spec.per_label` is true.
         opset: of the standard operators.
 
     Raises:
@@ -142,10 +143,11 @@ def _program(model: Any, spec: ExportSpec, opset: int) -> Any:
 
 
 def _require_shapes(outputs: Any, spec: ExportSpec) -> None:
-    """A session tells by an output's width whether it speaks of tokens or of whole texts."""
+    """A session tells by an output's sizes whether it speaks of tokens or of whole texts."""
+    wanted = [False, not spec.per_token, *([True] if spec.per_label else [])]
     for output in outputs:
         fixed = [isinstance(size, int) for size in output.shape or ()]
-        if fixed != [False, not spec.per_token]:
+        if fixed != wanted:
             raise ExportError(
                 f"The output {output.name} came out with the shape {output.shape}",
                 where=f"graph {spec.name}",

@@ -22,7 +22,7 @@ def check(model: bytes, *, where: str) -> dict[str, int | None]:
     """Refuse what is not an ONNX graph that stands by itself.
 
     Returns:
-        The second size of each output by its name, None where it is left open.
+        The last size of each output by its name, None where it is left open.
 
     Raises:
         IntegrityError: not an ONNX model, a tensor whose data lies in another file, or an
@@ -51,8 +51,8 @@ def check(model: bytes, *, where: str) -> dict[str, int | None]:
 
 def _width(output: Any) -> int | None:
     sizes = output.type.tensor_type.shape.dim
-    fixed = len(sizes) > 1 and sizes[1].HasField("dim_value")
-    return int(sizes[1].dim_value) if fixed else None
+    fixed = len(sizes) > 1 and sizes[-1].HasField("dim_value")
+    return int(sizes[-1].dim_value) if fixed else None
 
 
 def _parts(proto: Any) -> Iterator[Any]:

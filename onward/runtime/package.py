@@ -217,7 +217,7 @@ def _check_spec(spec: dict[str, Any], path: Path) -> None:
 
 
 def _check_labels(labels: Any, widths: dict[str, int | None], path: Path) -> None:
-    """A label for each output of a graph that says one thing of a whole text; else none."""
+    """A label for each value that a graph gives to a text, or to each token; else none."""
     if labels is None:
         missing = [width for width in widths.values() if width is not None and width > 1]
         if missing:

@@ -64,7 +64,7 @@ class Session:
         self._recipe = recipes.get(package.spec["recipe"])
         self.labels = tuple(package.spec.get("labels", ()))
         self.tokenizer = tokenizer(package, self.prepare.max_length)
-        # One value a token where the width is left open, else one a label.
+        # Something of each token where the second size is left open, else of the whole text.
         self._outputs = {
             o.name: not isinstance(o.shape[1], int) for o in self._runtime.get_outputs()
         }
@@ -78,8 +78,8 @@ class Session:
                 `token_type_ids` where the tokenizer makes them.
 
         Returns:
-            For each feature its outputs by name, float32: [T] each where the graph says something
-            of each token, else [C].
+            For each feature its outputs by name, float32: [T] or [T, C] where the graph says
+            something of each token, else [C].
         """
         if not batch:
             return []
