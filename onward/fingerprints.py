@@ -36,12 +36,14 @@ _EPISODES = (
 )
 _ENCODED = (
     "onward.learning.base",
+    "onward.learning.converted",
     "onward.learning.encoder",
     "onward.learning.features",
     "onward.learning.table",
 )
 _LOADED = (
     "onward.learning.closed_form",
+    "onward.learning.converted",
     "onward.learning.encoder",
     "onward.learning.features",
     "onward.learning.models",

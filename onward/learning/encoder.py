@@ -18,10 +18,12 @@ from typing import Any
 
 from onward import files
 from onward.errors import MissingFiles, SettingsError
+from onward.learning import converted
 
 TOKENIZER_FILES = (
     "tokenizer.json",
     "tokenizer_config.json",
+    "chat_template.jinja",
     "special_tokens_map.json",
     "added_tokens.json",
     "vocab.txt",
@@ -48,7 +50,7 @@ def locate(name: str) -> Path:
         SettingsError: it has no safetensors, asks for code of its own to be run, or has no
             tokenizer that knows where in the text its tokens lie.
     """
-    folder = _package(name) or _folder(name) or _downloaded(name)
+    folder = _package(name) or _folder(name) or converted.folder(name) or _downloaded(name)
     if folder is None:
         raise MissingFiles(
             f"The encoder {name!r} is not on this machine",
