@@ -10,11 +10,7 @@ import typer
 from rich.table import Table
 
 from cli.output import Json, answer, here, note
-from onward import config
-from onward.errors import UsageError
-from onward.project import Project
-
-DEFAULT = "naive,joint,replay-reservoir,replay-herding+der"
+from onward.study.planning import DEFAULT
 
 
 def study(
@@ -52,12 +48,12 @@ def study(
     Killed, it goes on where it stopped when it is called again; with nothing to do it shows the
     table.
     """
-    from onward.study import report
+    from onward.study import planning, report
     from onward.study.study import study as run
 
     project = here()
     folder = project.study(name)
-    plan = planned(project, folder, listing, combinations, seeds, jobs, threads)
+    plan = planning.planned(project, folder, listing, combinations, seeds, jobs, threads)
     note(f"{len(plan.combinations)} combinations x {len(plan.seeds)} seeds, {plan.threads} threads")
     table = run(
         plan,
@@ -68,49 +64,6 @@ def study(
         again=again,
     )
     answer(as_json, table, shown(table), *report.notes(table), f"Page  {report.place(folder)}")
-
-
-def planned(
-    project: Project,
-    folder: Path,
-    listing: Path | None,
-    combinations: str,
-    seeds: str,
-    jobs: int,
-    threads: int | None,
-) -> Any:
-    """The plan that the words of the command line make."""
-    from onward.study import sequence
-    from onward.study.combinations import every, parse
-    from onward.study.opening import of_file
-    from onward.study.plan import Plan
-    from onward.study.study import threads as of_trial
-
-    settings = config.load(project.params)
-    recipe = config.read(project.params, config.Identity).recipe
-    if listing is None:
-        episodes = sequence.of_project(project)
-    else:
-        delivered = of_file(listing, folder, settings)
-        episodes = sequence.store(folder / "data", recipe, delivered)
-    named = combinations.split(",")
-    chosen = every(recipe) if named == ["all"] else [parse(one.strip()) for one in named]
-    return Plan(
-        folder=folder,
-        settings=settings,
-        combinations=list(dict.fromkeys(chosen)),
-        sequences={seed: episodes for seed in _numbers(seeds)},
-        threads=of_trial(folder, jobs, threads),
-    )
-
-
-def _numbers(seeds: str) -> list[int]:
-    try:
-        return [int(seed) for seed in seeds.split(",")]
-    except ValueError:
-        raise UsageError(
-            f"{seeds!r} does not list seeds", where="onward study --seeds", fix="as in 0,1,2"
-        ) from None
 
 
 def shown(table: dict[str, Any]) -> Table:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import re
+from pathlib import Path
 from typing import Any
 from uuid import UUID
 
@@ -87,7 +88,7 @@ def show_latency(project: Project) -> None:
     """The latency picture and its numbers in one page; the picture is part of it, not a link."""
     folder = project.made("benchmark")
     report = files.read_json(folder / "report.json")
-    pictures = [_picture(path) for path in sorted(folder.glob("*.png"))]
+    pictures = [picture(path) for path in sorted(folder.glob("*.png"))]
     create_markdown_artifact(
         "\n\n".join([latency(report), *pictures]),
         key="latency",
@@ -95,7 +96,8 @@ def show_latency(project: Project) -> None:
     )
 
 
-def _picture(path: Any) -> str:
+def picture(path: Path) -> str:
+    """A PNG as a part of a Markdown page."""
     data = base64.b64encode(path.read_bytes()).decode()
     return f"![{path.stem}](data:image/png;base64,{data})"
 

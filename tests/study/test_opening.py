@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
-from cli.study import planned
 from onward import files
 from onward.errors import SettingsError, UsageError
 from onward.project import Project
 from onward.study.opening import of_file
+from onward.study.planning import planned
 
 WORDS = "amber birch cedar delta ember frost grove heron islet junco karst lemur maple".split()
 SETTINGS: dict[str, Any] = {"project": {"name": "toy", "recipe": "classification"}}

@@ -1,0 +1,41 @@
+"""The one step of a study: run what is missing, and show the table and its pictures."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Any
+
+from prefect.artifacts import create_markdown_artifact
+
+from onward.project import Project
+from onward.study import planning, report
+from onward.study.study import study
+from tasks.artifacts import picture
+from tasks.steps import HOUR, step, tell
+
+
+@step(name="compare", timeout_seconds=7 * 24 * HOUR)
+def compare(
+    project: Project,
+    name: str,
+    listing: Path | None,
+    combinations: str,
+    seeds: str,
+    jobs: int,
+    select: bool,
+    minutes: float | None,
+) -> dict[str, Any]:
+    """The table of a study, after what is missing of it was run."""
+    folder = project.study(name)
+    plan = planning.planned(project, folder, listing, combinations, seeds, jobs, None)
+    tell(f"{len(plan.combinations)} combinations x {len(plan.seeds)} seeds; logs in {folder}/logs")
+    limit = math.inf if minutes is None else minutes
+    table = study(plan, jobs=jobs, select=select, minutes=limit)
+    pictures = [picture(path) for path in sorted(report.place(folder).parent.glob("*.png"))]
+    create_markdown_artifact(
+        "\n\n".join([report.markdown(table), *pictures]),
+        key="study",
+        description=f"Ways to learn compared: {name}",
+    )
+    return table
