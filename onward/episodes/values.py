@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from onward.episodes.incoming import Unreadable, loads
 from onward.episodes.rows import is_blank
 
 
@@ -68,3 +69,13 @@ def optional(fields: Mapping[str, Any], name: str, max_chars: int) -> str | None
         return None
     found = sound(value, name, max_chars)
     return None if is_blank(found) else found
+
+
+def opened(value: Any) -> Any:
+    """The list or object that a text is the JSON of; everything else as it is."""
+    if not isinstance(value, str) or value.lstrip()[:1] not in ("[", "{"):
+        return value
+    try:
+        return loads(value)
+    except Unreadable:
+        return value

@@ -1,0 +1,86 @@
+"""A sentence with two marked entities and the relation between them.
+
+>>> sentence = "The <e1>child</e1> was wrapped into the <e2>cradle</e2>."
+>>> found, _ = read({"text": sentence, "label": "Entity-Destination(e1,e2)"}, 100)
+>>> found["text"], found["head_start"], found["head_end"]
+('The child was wrapped into the cradle.', 4, 9)
+
+Either the markers <e1>, </e1>, <e2>, </e2> stand in the text, each once, or four columns say where
+head and tail are, in characters.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from onward.episodes import labels
+from onward.episodes.values import Fault, readable, text
+
+PLACES = ("head_start", "head_end", "tail_start", "tail_end")
+_MARKER = re.compile(r"</?e[12]>")
+_MARKERS = ("<e1>", "</e1>", "<e2>", "</e2>")
+
+
+def read(fields: Mapping[str, Any], most: int) -> tuple[dict[str, Any], str]:
+    """text without markers, the places of head (e1) and tail (e2), label; and the repair.
+
+    Args:
+        fields: canonical field -> value as it came.
+        most: characters that a text may have.
+
+    Raises:
+        Fault: a marker is missing or stands twice, or an entity is empty, crosses the other or
+            lies outside the text.
+    """
+    label, repair = labels.one(fields, most)
+    body = text(fields, "text", most)
+    if all(fields.get(name) is None for name in PLACES):
+        body, places = unmarked(body)
+        readable(body, "text", most)
+    else:
+        places = [_whole(fields.get(name), name) for name in PLACES]
+    _check(body, places)
+    return {"text": body, **dict(zip(PLACES, places, strict=True)), "label": label}, repair
+
+
+def unmarked(body: str) -> tuple[str, list[int]]:
+    """The text without its markers, and where head and tail start and end in it.
+
+    Raises:
+        Fault: a marker is missing, stands twice or ends before it begins.
+    """
+    found = list(_MARKER.finditer(body))
+    names = [one[0] for one in found]
+    for marker in _MARKERS:
+        if names.count(marker) != 1:
+            much = "is missing" if marker not in names else "stands there more than once"
+            raise Fault("markers-unclear", f"{marker} {much}")
+    if any(names.index(f"<{e}>") + 1 != names.index(f"</{e}>") for e in ("e1", "e2")):
+        raise Fault("markers-unclear", "<e1> and <e2> end before they begin, or cross each other")
+    cut = 0
+    places = {}
+    for one in found:
+        places[one[0]] = one.start() - cut
+        cut += len(one[0])
+    return _MARKER.sub("", body), [places[marker] for marker in _MARKERS]
+
+
+def _whole(value: Any, name: str) -> int:
+    if value is None:
+        raise Fault("missing-field", f"{name} is missing")
+    if isinstance(value, str) and re.fullmatch(r"[0-9]{1,9}", value.strip(), re.ASCII):
+        value = int(value)
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise Fault("wrong-type", f"{name} is {str(value)[:40]!r}, not a place")
+    return value
+
+
+def _check(body: str, places: list[int]) -> None:
+    head, tail = places[:2], places[2:]
+    for name, (start, end) in (("head", head), ("tail", tail)):
+        if not 0 <= start < end <= len(body) or not body[start:end].strip():
+            raise Fault("bad-span", f"the {name} from {start} to {end} holds nothing of the text")
+    if head[0] < tail[1] and tail[0] < head[1]:
+        raise Fault("bad-span", "head and tail overlap")
