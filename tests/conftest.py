@@ -24,6 +24,21 @@ OFFLINE = {
 os.environ.update(OFFLINE)
 
 
+LONG = ("flows", "faults", "cli", "tasks", "runtime", "learning")
+"""Folders whose tests take longest: begun first, so that no process is left alone with one."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Order the tests by folder; within one they keep their order."""
+    here = Path(__file__).parent
+
+    def place(item: pytest.Item) -> int:
+        folder = item.path.relative_to(here).parts[0]
+        return LONG.index(folder) if folder in LONG else len(LONG)
+
+    items.sort(key=place)
+
+
 @pytest.fixture(scope="session", autouse=True)
 def _one_thread() -> Iterator[None]:
     """Toy models are slower on two threads than on one, and tests share the machine."""
