@@ -111,14 +111,19 @@ def slices(row: Row) -> dict[str, str]:
     >>> slices({"question": "In which year?", "context": "x " * 150, "answers": []})["answer"]
     'none'
     """
-    words = re.findall(r"\w+", row["question"].lower())
     answers = row["answers"]
     return {
-        "question word": next((word for word in words if word in _ASKING), "other"),
+        "question word": question_word(row["question"]),
         "answer": "given" if answers else "none",
         "answer length": span_of(len(answers[0].split()), _ANSWER) if answers else "none",
         "context length": span_of(len(row["context"].split()), _CONTEXT),
     }
+
+
+def question_word(question: str) -> str:
+    """Who, what, when ...: the first that stands in a question; "other" where none does."""
+    words = re.findall(r"\w+", question.lower())
+    return next((word for word in words if word in _ASKING), "other")
 
 
 def vocabulary(rows: Iterable[Row], base: Sequence[str]) -> list[str]:

@@ -1,0 +1,163 @@
+"""Conversations as text, by the template that a model's tokenizer brings, and where answers end.
+
+>>> fields("{{ bos_token }}{% for m in messages %}{{ m.content }}{{ mood }}{% endfor %}")
+['mood']
+>>> fields("{% if mood is defined %}{{ mood }}{% endif %}")
+[]
+
+The tokenizer applies its own template. One that needs a field which nothing gives it is refused
+by name: Jinja would write nothing in its place, and nobody would see. One that writes today's date
+is given a fixed one, so that a row is the same tokens on every day. A model without a template is
+given DEFAULT, which needs no token that a tokenizer may lack.
+
+What a row says cannot change who speaks: the names of special tokens in it are broken up.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from datetime import date
+from functools import lru_cache
+from typing import Any
+
+from onward.errors import SettingsError
+
+DEFAULT = (
+    "{% for message in messages %}"
+    "{% if message['role'] == 'user' %}{{ 'User: ' + message['content'] + '\\n' }}"
+    "{% else %}{{ 'Assistant: ' + message['content'] + eos_token + '\\n' }}{% endif %}"
+    "{% endfor %}"
+    "{% if add_generation_prompt %}{{ 'Assistant:' }}{% endif %}"
+)
+"""For a model that brings no template."""
+
+_GIVEN = frozenset(
+    "messages add_generation_prompt continue_final_message tools documents raise_exception "
+    "strftime_now bos_token eos_token unk_token sep_token pad_token cls_token mask_token".split()
+)
+"""What transformers gives a template."""
+
+_DAY = date(2024, 1, 1)
+_MARK = "\u2042"
+"""Stands for an answer, to see what a template writes around it."""
+
+
+def fields(template: str) -> list[str]:
+    """The fields that a template needs and is not given, sorted.
+
+    One that the template itself asks for (`is defined`) is not needed.
+
+    Raises:
+        SettingsError: it is no Jinja template.
+    """
+    from jinja2 import Environment, TemplateError, meta, nodes
+
+    try:
+        # As transformers has it: loops with `break`, and `generation` around an answer.
+        tree = Environment(  # noqa: S701 - nothing is rendered here, and no HTML
+            extensions=["jinja2.ext.loopcontrols"]
+        ).parse(re.sub(r"\{%-?\s*(end)?generation\s*-?%\}", "", template))
+    except TemplateError as error:
+        raise _refused(f"is no Jinja template: {str(error)[:120]}") from error
+    asked = {
+        test.node.name
+        for test in tree.find_all(nodes.Test)
+        if test.name in ("defined", "undefined") and isinstance(test.node, nodes.Name)
+    }
+    return sorted(meta.find_undeclared_variables(tree) - _GIVEN - asked)
+
+
+def _refused(why: str) -> SettingsError:
+    return SettingsError(
+        f"The model's chat template {why}",
+        where="chat_template.jinja, or chat_template in tokenizer_config.json, of project.encoder",
+        fix=f"a template may use {', '.join(sorted(_GIVEN)[:4])} ...; without any, a plain one is "
+        "used",
+    )
+
+
+def render(tokenizer: Any, messages: Sequence[dict[str, str]]) -> str:
+    """The text that a model is to go on from.
+
+    Args:
+        tokenizer: of transformers.
+        messages: role (user or assistant) and content of each turn, the user's last.
+
+    Raises:
+        SettingsError: the template needs a field that nothing gives, or refuses the messages.
+    """
+    return _applied(tokenizer, messages, asking=True)
+
+
+def answered(tokenizer: Any, messages: Sequence[dict[str, str]], answer: str) -> str:
+    """What follows `render` where the answer is known, up to the next turn. Raises as `render`.
+
+    Templates that write an answer of the past in another way than one to come (without its
+    reasoning, say) get the answer and the token that ends it.
+    """
+    told = {"role": "assistant", "content": answer}
+    whole = _applied(tokenizer, [*messages, told], asking=False)
+    start = render(tokenizer, messages)
+    if whole.startswith(start) and answer.strip() in whole[len(start) :]:
+        return whole[len(start) :]
+    return f"{answer}{tokenizer.convert_ids_to_tokens(ends(tokenizer)[0])}"
+
+
+def ends(tokenizer: Any) -> list[int]:
+    """The tokens that end an answer: what the template writes after one, and the text's end.
+
+    Raises:
+        SettingsError: the tokenizer has none.
+    """
+    told = [{"role": "user", "content": "?"}, {"role": "assistant", "content": _MARK}]
+    after = _applied(tokenizer, told, asking=False).rpartition(_MARK)[2]
+    special = set(tokenizer.all_special_ids)
+    following = tokenizer(after, add_special_tokens=False)["input_ids"]
+    found = [token for token in following[:1] if token in special]
+    if tokenizer.eos_token_id is not None:
+        found.append(tokenizer.eos_token_id)
+    if not found:
+        raise SettingsError(
+            "The model's tokenizer has no token that ends an answer",
+            where="project.encoder: tokenizer_config.json, eos_token",
+            fix="choose a model that was trained to write, or name its eos_token",
+        )
+    return list(dict.fromkeys(found))
+
+
+def plain(tokenizer: Any, text: str) -> str:
+    """A text of a row in which no special token stands: each is broken by a space."""
+    for mark in tokenizer.all_special_tokens:
+        if mark and mark in text:
+            text = text.replace(mark, f"{mark[:1]} {mark[1:]}")
+    return text
+
+
+def _applied(tokenizer: Any, messages: Sequence[dict[str, str]], *, asking: bool) -> str:
+    from jinja2 import TemplateError
+
+    template = tokenizer.chat_template or DEFAULT
+    if not isinstance(template, str):
+        raise _refused("is one of several, and nothing says which")
+    _check(template)
+    said = [{**one, "content": plain(tokenizer, one["content"])} for one in messages]
+    try:
+        found: str = tokenizer.apply_chat_template(
+            said,
+            chat_template=template,
+            tokenize=False,
+            add_generation_prompt=asking,
+            strftime_now=_DAY.strftime,
+            **({} if tokenizer.eos_token else {"eos_token": ""}),
+        )
+    except (TemplateError, ValueError, TypeError) as error:
+        raise _refused(f"cannot be applied: {' '.join(str(error).split())[:120]}") from error
+    return found
+
+
+@lru_cache(maxsize=8)
+def _check(template: str) -> None:
+    lacking = fields(template)
+    if lacking:
+        raise _refused(f"has an unknown field: {', '.join(lacking)[:200]}")
