@@ -108,7 +108,10 @@ def render(lines: list[dict[str, Any]]) -> str:
     for claim, line in sorted(found.items()):
         more = {key: value for key, value in line.items() if key not in (*NEEDED, "at")}
         page += ["", f"## {claim}", "", f"`{line['command']}`", ""]
-        page += [f"- {key}: {json.dumps(value, ensure_ascii=False)}" for key, value in more.items()]
+        tables = {key: value for key, value in more.items() if _tabular(value)}
+        page += [f"- {key}: {_plain(value)}" for key, value in more.items() if key not in tables]
+        for key, rows in tables.items():
+            page += ["", f"{key}:", "", *_table(rows)]
     return "\n".join(page) + "\n"
 
 
@@ -116,6 +119,30 @@ def _parts(line: dict[str, Any]) -> list[tuple[str, dict[str, Any]]]:
     """The parts of a claim that have a target of their own."""
     needed = {"value", "unit", "target", "met"}
     return [(k, v) for k, v in line.items() if isinstance(v, dict) and needed <= v.keys()]
+
+
+def _plain(value: Any) -> str:
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+
+
+def _tabular(value: Any) -> bool:
+    """Whether a value is rows of a table: two or more dicts without dicts inside."""
+    return (
+        isinstance(value, list)
+        and len(value) > 1
+        and all(isinstance(row, dict) for row in value)
+        and not any(isinstance(cell, dict) for row in value for cell in row.values())
+    )
+
+
+def _table(rows: list[dict[str, Any]]) -> list[str]:
+    """Markdown lines; columns in the order in which they are first met."""
+    columns = list(dict.fromkeys(name for row in rows for name in row))
+    cells = [
+        ["" if row.get(name) is None else _plain(row[name]) for name in columns] for row in rows
+    ]
+    lines = [columns, ["---"] * len(columns), *cells]
+    return [f"| {' | '.join(line)} |" for line in lines]
 
 
 def _row(name: str, found: dict[str, Any], more: list[str]) -> str:

@@ -50,3 +50,11 @@ def test_a_run_of_record_is_kept_whatever_it_says(
     assert json.loads(capsys.readouterr().out.splitlines()[-1])["value"] == 5
     assert [kept["value"] for kept in files.read_lines(record.RESULTS)] == [9, 1]
     assert record.PAGE.read_text() == record.render(files.read_lines(record.RESULTS))
+
+
+def test_rows_of_one_form_are_a_table_and_what_is_not_there_is_blank() -> None:
+    rows = [{"name": "naive", "average": [61.0, 60.2]}, {"name": "joint", "average": None, "n": 3}]
+    page = record.render([line("study", 1.0, True, table=rows, settings={"seeds": [0]})])
+    assert "| name | average | n |" in page
+    assert "| naive | [61.0, 60.2] |  |" in page and "| joint |  | 3 |" in page
+    assert '- settings: {"seeds": [0]}' in page
