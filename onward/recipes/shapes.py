@@ -16,9 +16,13 @@ Row = dict[str, Any]
 Feature = dict[str, Any]
 """row (an index), the INPUTS that the tokenizer makes, targets; extractive adds offsets."""
 
+Inputs = dict[str, str | list[str]]
+"""What a row asks, by name: texts, and lists of texts such as options."""
+
 Prediction = dict[str, Any]
 """text, probability, no_answer, n_best; extractive adds start and end, classification label,
-multilabel labels, regression value, tagging spans, relation label and triple."""
+multilabel labels, regression value, tagging spans, relation label and triple, choice
+option (its place)."""
 
 INPUTS = ("input_ids", "token_type_ids", "attention_mask")
 """The keys of a feature that a model reads; each a list of T integers."""
@@ -46,8 +50,24 @@ class Target:
 
     position: a token, int64 [B]; class: an index, int64 [B]; classes: indices as a list in the
     feature, multi-hot float32 [B, C] in a batch; number: float32 [B]; tags: an index for each
-    token, int64 [B, T], -100 where there is nothing to learn.
+    token, int64 [B, T], -100 where there is nothing to learn; choice: the place of the right one of
+    a row's options, int64 [B], beside `groups`, int64 [B], how many sequences are its options;
+    tokens: an index for each token of what is to be generated, int64 [B, T], -100 where there is
+    nothing to learn (a prompt, padding).
     """
 
     argument: str
-    kind: Literal["position", "class", "classes", "number", "tags"]
+    kind: Literal["position", "class", "classes", "number", "tags", "choice", "tokens"]
+
+
+def each_text(inputs: Inputs) -> list[tuple[str, str]]:
+    """(name, text) of every text of a row, those of a list one by one.
+
+    >>> each_text({"question": "Where?", "options": ["here", "there"]})
+    [('question', 'Where?'), ('options', 'here'), ('options', 'there')]
+    """
+    return [
+        (name, text)
+        for name, value in inputs.items()
+        for text in ([value] if isinstance(value, str) else value)
+    ]

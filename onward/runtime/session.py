@@ -70,7 +70,9 @@ class Session:
         }
         self._inputs = [(i.name, i.type == "tensor(int32)") for i in self._runtime.get_inputs()]
 
-    def predict(self, batch: list[dict[str, Any]]) -> list[dict[str, np.ndarray]]:
+    def predict(
+        self, batch: list[dict[str, Any]], settings: Evaluate | None = None
+    ) -> list[dict[str, np.ndarray]]:
         """The outputs of each feature, without padding.
 
         Args:
@@ -102,7 +104,7 @@ class Session:
             for name, short in self._inputs
         }
 
-    def answer(self, inputs: Mapping[str, str]) -> dict[str, Any]:
+    def answer(self, inputs: Mapping[str, str | list[str]]) -> dict[str, Any]:
         """The prediction for one row's texts, by the scorer's own code path.
 
         Args:

@@ -48,7 +48,7 @@ class Oracle:
     def key(feature: Any) -> str:
         return files.digest([feature["input_ids"], feature["offsets"].tolist()])
 
-    def predict(self, batch: list[Any]) -> list[Any]:
+    def predict(self, batch: list[Any], settings: Any = None) -> list[Any]:
         if len(self.batches) + 1 == self.dies_at:
             raise KeyboardInterrupt
         told = [self.answers[self.key(feature)] for feature in batch]
@@ -195,7 +195,7 @@ from onward.evaluation import scorer
 scorer.FLUSH = 3
 rows = {"0001-a": t.toys.toy_rows(24, seed=5)}
 class Killer(t.Oracle):
-    def predict(self, batch):
+    def predict(self, batch, settings=None):
         if len(self.batches) == 3:
             os.kill(os.getpid(), signal.SIGKILL)
         return super().predict(batch)

@@ -1,0 +1,247 @@
+"""Models that generate: what one is made of, as graphs with a key-value cache of plain tensors.
+
+A causal model is one graph, `model`: it reads a prompt, or one more token, and what it remembers of
+those before. An encoder-decoder is two: `encoder` reads the source once and gives what each layer
+of the decoder will look up in it; `decoder` reads one token at a time. The same modules run in
+torch and are exported, so that onward/runtime/cache.py keeps the books of both.
+
+    input_ids       int64 [B, T]; of a decoder [B, 1]
+    attention_mask  int64 [B, P + T], 0 for padding on the left; of a decoder the source's [B, S]
+    position_ids    int64 [B, T], of a causal model
+    past_key_0 ...  float32 [B, heads, P, width], and past_value_0; P is 0 at the start
+    cross_key_0 ... float32 [B, heads, S, width], of a decoder
+    logits          float32 [B, V], of the last token
+    key_0 ...       float32 [B, heads, P + T, width]
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from onward.errors import SettingsError
+from onward.recipes.shapes import ExportSpec
+
+POSITIONS = ("max_position_embeddings", "n_positions", "max_target_positions")
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What the loop has to know of a model; stands in a package's package.json."""
+
+    encoder: bool
+    """Whether the prompt is read by an encoder."""
+    start: tuple[int, ...]
+    """Tokens that the decoder of an encoder-decoder is given first."""
+    end: tuple[int, ...]
+    pad: int
+    layers: int
+    heads: int
+    """Of the keys and values, which may be fewer than those of the queries."""
+    width: int
+    """Of one head."""
+    positions: int | None
+    """Tokens that the model has places for: prompt and answer together, or each by itself where
+    there is an encoder; None where any number has."""
+
+    def to_json(self) -> dict[str, Any]:
+        """For package.json."""
+        return asdict(self)
+
+    @staticmethod
+    def from_json(value: Mapping[str, Any]) -> Plan:
+        """As `to_json` gave it. Raises TypeError or ValueError where it is something else."""
+        positions = value["positions"]
+        return Plan(
+            encoder=bool(value["encoder"]),
+            start=tuple(int(one) for one in value["start"]),
+            end=tuple(int(one) for one in value["end"]),
+            pad=int(value["pad"]),
+            layers=int(value["layers"]),
+            heads=int(value["heads"]),
+            width=int(value["width"]),
+            positions=None if positions is None else int(positions),
+        )
+
+    def cache(self, *kinds: str) -> list[str]:
+        """Names of the cache's tensors of each kind: past, cross, or none for what comes out."""
+        return [
+            "_".join(filter(None, (kind, part, str(layer))))
+            for kind in kinds
+            for layer in range(self.layers)
+            for part in ("key", "value")
+        ]
+
+    def require(self, longest: int, max_new_tokens: int) -> None:
+        """Check that prompt and answer fit. Raises SettingsError naming the settings."""
+        needed = max(longest, max_new_tokens) if self.encoder else longest + max_new_tokens
+        if self.positions is not None and needed > self.positions:
+            raise SettingsError(
+                f"A prompt of {longest} tokens and an answer of {max_new_tokens} do not fit: "
+                f"the model has places for {self.positions}",
+                where="params.yaml, prepare.max_length and evaluate.max_new_tokens",
+                fix="lower one of them, or use a model with more places",
+            )
+
+
+def plan(model: Any) -> Plan:
+    """The plan of a torch model. Raises SettingsError: it names no token that ends an answer."""
+    config, generation = model.config, model.generation_config
+    encoder = bool(config.is_encoder_decoder)
+    own = config if encoder else config.get_text_config(decoder=True)
+    end = generation.eos_token_id if generation.eos_token_id is not None else config.eos_token_id
+    ends = tuple(end) if isinstance(end, list | tuple) else (end,)
+    first = generation.decoder_start_token_id
+    if first is None:
+        first = config.decoder_start_token_id if encoder else None
+    start = (first, generation.forced_bos_token_id) if encoder else ()
+    if None in ends or (encoder and first is None):
+        raise SettingsError(
+            "The model names no token that ends an answer"
+            if None in ends
+            else "The model names no token that begins an answer",
+            where=str(config.name_or_path),
+            fix="set eos_token_id and decoder_start_token_id in its generation_config.json",
+        )
+    queries = getattr(own, "decoder_attention_heads", None) or own.num_attention_heads
+    width = getattr(own, "d_kv", None) or getattr(own, "head_dim", None)
+    pad = config.pad_token_id if config.pad_token_id is not None else ends[0]
+    return Plan(
+        encoder=encoder,
+        start=tuple(token for token in start if token is not None),
+        end=ends,
+        pad=pad,
+        layers=getattr(own, "decoder_layers", None)
+        or getattr(own, "num_decoder_layers", None)
+        or own.num_hidden_layers,
+        heads=getattr(own, "num_key_value_heads", None) or queries,
+        width=width or own.hidden_size // queries,
+        positions=next((getattr(own, n) for n in POSITIONS if getattr(own, n, None)), None),
+    )
+
+
+def graphs(model: Any) -> list[ExportSpec]:
+    """The graphs of a model that generates."""
+    made = plan(model)
+    tokens = ("input_ids", "attention_mask")
+    if not made.encoder:
+        inputs = (*tokens, "position_ids", *made.cache("past"))
+        return [ExportSpec("model", inputs, ("logits", *made.cache("")), per_token=False)]
+    return [
+        ExportSpec("encoder", tokens, tuple(made.cache("cross")), per_token=False),
+        ExportSpec(
+            "decoder",
+            (*tokens, *made.cache("cross", "past")),
+            ("logits", *made.cache("")),
+            per_token=False,
+        ),
+    ]
+
+
+def parts(model: Any) -> dict[str, Any]:
+    """Name -> the torch module of each graph; inputs and outputs as its ExportSpec has them."""
+    import torch
+    from transformers.cache_utils import DynamicCache, DynamicLayer, EncoderDecoderCache
+    from transformers.modeling_outputs import BaseModelOutput
+
+    made = plan(model)
+
+    class Layer(DynamicLayer):
+        """One that is there from the start, so that no length is asked for while tracing."""
+
+        def __init__(self, key: Any, value: Any) -> None:
+            super().__init__()
+            self.keys, self.values = key, value
+            self.dtype, self.device, self.is_initialized = key.dtype, key.device, True
+
+        def get_seq_length(self) -> int:
+            return (
+                int(self.keys.shape[-2])
+                if isinstance(self.keys.shape[-2], int)
+                else (self.keys.shape[-2])
+            )
+
+    def cache(tensors: Sequence[Any]) -> Any:
+        found = DynamicCache()
+        found.layers = [Layer(*tensors[at : at + 2]) for at in range(0, len(tensors), 2)]
+        return found
+
+    def flat(found: Any) -> tuple[Any, ...]:
+        return tuple(t for layer in found.layers for t in (layer.keys, layer.values))
+
+    class Causal(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.model = model
+
+        def forward(self, ids: Any, mask: Any, positions: Any, *past: Any) -> tuple[Any, ...]:
+            remembered = cache(past)
+            told = self.model(
+                input_ids=ids,
+                attention_mask=_bias(mask, ids.shape[1], past[0].dtype),
+                position_ids=positions,
+                past_key_values=remembered,
+                use_cache=True,
+                logits_to_keep=1,
+            )
+            return (told.logits[:, -1].float(), *flat(remembered))
+
+    class Encoder(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.model = model
+
+        def forward(self, ids: Any, mask: Any) -> tuple[Any, ...]:
+            read = self.model.get_encoder()(input_ids=ids, attention_mask=mask)
+            found = EncoderDecoderCache(DynamicCache(), DynamicCache())
+            # One step of the decoder fills the cache; of the graph only what fills it is kept.
+            self.model(
+                encoder_outputs=BaseModelOutput(last_hidden_state=read.last_hidden_state),
+                attention_mask=mask,
+                decoder_input_ids=torch.full_like(ids[:, :1], made.start[0]),
+                past_key_values=found,
+                use_cache=True,
+            )
+            return flat(found.cross_attention_cache)
+
+    class Decoder(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.model = model
+
+        def forward(self, ids: Any, mask: Any, *tensors: Any) -> tuple[Any, ...]:
+            both = len(tensors) // 2
+            found = EncoderDecoderCache(cache(tensors[both:]), cache(tensors[:both]))
+            found.is_updated = dict.fromkeys(range(made.layers), True)
+            # The source is looked up in the cache; only its shape is asked for here.
+            shape = (*mask.shape, self.model.config.hidden_size)
+            source = torch.zeros(shape, dtype=tensors[0].dtype, device=mask.device)
+            told = self.model(
+                encoder_outputs=BaseModelOutput(last_hidden_state=source),
+                attention_mask=mask,
+                decoder_input_ids=ids,
+                past_key_values=found,
+                use_cache=True,
+            )
+            return (told.logits[:, -1].float(), *flat(found.self_attention_cache))
+
+    if made.encoder:
+        return {"encoder": Encoder().eval(), "decoder": Decoder().eval()}
+    return {"model": Causal().eval()}
+
+
+def _bias(mask: Any, length: int, dtype: Any) -> Any:
+    """What is added to attention [B, 1, T, P + T]: nothing where a token may be looked at.
+
+    Made here and not by the model, because a row of padding may look at nothing: with the lowest
+    finite number it comes out as some average that nobody reads, with an infinite one as NaN.
+    """
+    import torch
+
+    width = mask.shape[1]
+    places = torch.arange(width, device=mask.device)
+    queries = places[width - length :]
+    seen = (places[None, :] <= queries[:, None])[None, None] & (mask[:, None, None, :] > 0)
+    low = torch.finfo(dtype).min
+    return torch.where(seen, 0.0, low).to(dtype)
