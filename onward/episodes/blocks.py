@@ -80,7 +80,7 @@ def tagged_lines(path: Path, most_bytes: int) -> Iterator[Incoming]:
             parts = [part.rpartition(":") for part in tokens.split()]
             odd = next((part for part in parts if not (part[0] and part[2])), None)
             if odd is not None:
-                yield _unreadable([line], "malformed", f"{odd[2][:40]!r} is not token:TAG")
+                yield _unreadable([line], "malformed", f"{''.join(odd)[:40]!r} is not token:TAG")
             else:
                 found = [token for token, _, _ in parts]
                 tags = [tag for _, _, tag in parts]

@@ -19,7 +19,8 @@ from pathlib import Path
 
 import ijson
 
-from onward.episodes import columnar, delimited, jsonl, squad, text
+from onward import files
+from onward.episodes import blocks, columnar, delimited, jsonl, parallel, squad, text
 from onward.episodes.incoming import Incoming
 from onward.errors import DataError, FormatError, MissingFiles, UsageError
 
@@ -29,6 +30,10 @@ FORMATS = {
     "csv": "CSV",
     "tsv": "TSV",
     "parquet": "Parquet",
+    "conll": "CoNLL",
+    "tagged": "tagged lines",
+    "semeval": "SemEval-2010 task 8",
+    "parallel": "parallel lines",
 }
 """Format -> its name for people."""
 
@@ -47,7 +52,13 @@ _SUFFIXES = {
     ".tab": ("tsv",),
     ".parquet": ("parquet",),
     ".pq": ("parquet",),
+    ".conll": ("conll",),
+    ".bio": ("conll",),
+    ".iob2": ("conll",),
 }
+
+PLAIN = "plain text without columns"
+"""What a file is called that holds lines of text alone."""
 
 _ROW = re.compile(rb'^\{\s*"', re.MULTILINE)
 
@@ -67,22 +78,41 @@ _FOREIGN = (
 
 @dataclass(frozen=True)
 class Source:
-    """A file to read rows from. `delimiter` belongs to CSV and TSV."""
+    """A file to read rows from. `delimiter` belongs to CSV and TSV, `target` to parallel lines."""
 
     path: Path
     format: str
     columns: list[str]
     most_bytes: int
     delimiter: str = ","
+    target: Path | None = None
+
+    @property
+    def name(self) -> str:
+        """The file's name; of two files both."""
+        return self.path.name + (f" and {self.target.name}" if self.target else "")
+
+    @property
+    def bytes(self) -> int:
+        """How large it is."""
+        return sum(path.stat().st_size for path in (self.path, self.target) if path)
+
+    def sha256(self) -> str:
+        """Hash of the file; of two files, of both hashes."""
+        found = [files.sha256(path) for path in (self.path, self.target) if path]
+        return found[0] if len(found) == 1 else files.digest(found)
 
 
-def sniff(path: Path, max_field_chars: int, declared: str | None = None) -> Source:
+def sniff(
+    path: Path, max_field_chars: int, declared: str | None = None, *, target: Path | None = None
+) -> Source:
     """Find the format and the columns by content; the suffix or `declared` must agree.
 
     Args:
         path: the file.
         max_field_chars: the longest field that may be taken; limits of lines follow from it.
         declared: one of FORMATS, where a person says so; the suffix then does not matter.
+        target: the file whose lines translate those of `path`; the format is then "parallel".
 
     Raises:
         MissingFiles: there is no such file.
@@ -90,21 +120,46 @@ def sniff(path: Path, max_field_chars: int, declared: str | None = None) -> Sour
         FormatError: the content is another format than the name says; both are named.
         UsageError: `declared` is not one of FORMATS.
     """
-    if not path.is_file():
-        raise MissingFiles("There is no such file", where=str(path), fix="check the path")
+    for each in filter(None, (path, target)):
+        if not each.is_file():
+            raise MissingFiles("There is no such file", where=str(each), fix="check the path")
     if declared is not None and declared not in FORMATS:
         raise UsageError(
             f"{declared!r} is not a format", where=str(path), fix=f"one of {', '.join(FORMATS)}"
         )
     most = LINE_FACTOR * max_field_chars
-    expected = (declared,) if declared else _SUFFIXES.get(path.suffix.lower(), tuple(FORMATS))
+    if target is not None or declared == "parallel":
+        return _two(path, target, declared, most)
+    name = Path(path.stem) if text.compressed(path) else path
+    expected = (declared,) if declared else _SUFFIXES.get(name.suffix.lower(), tuple(FORMATS))
     kind = _content(path, likely_rows=expected == ("jsonl",))
+    if kind == "parquet" and text.compressed(path):
+        raise _differs(path, "text in gzip", "Parquet in gzip (expand it first)")
     if kind not in expected:
         raise _differs(path, " or ".join(FORMATS[e] for e in expected), _called(kind))
     return _with_columns(path, kind, most)
 
 
+def _two(path: Path, target: Path | None, declared: str | None, most: int) -> Source:
+    """Parallel lines: two files of plain text."""
+    if target is None or declared not in (None, "parallel"):
+        raise UsageError(
+            "Parallel lines are two files, a text and its translation",
+            where=str(path),
+            fix="name the translation with --target FILE, and no other --format",
+        )
+    for each in (path, target):
+        found = _content(each, likely_rows=False)
+        if found in FORMATS and found not in ("csv", "tsv"):
+            raise _differs(each, "lines of plain text", _called(found))
+        if found not in (*FORMATS, PLAIN):
+            raise _differs(each, "lines of plain text", found)
+    return Source(path, "parallel", list(parallel.COLUMNS), most, target=target)
+
+
 def _with_columns(path: Path, kind: str, most: int) -> Source:
+    if kind in blocks.COLUMNS:
+        return Source(path, kind, list(blocks.COLUMNS[kind]), most)
     if kind == "parquet":
         return Source(path, kind, columnar.columns(path), most)
     if kind == "squad":
@@ -121,6 +176,10 @@ def read(source: Source, wanted: Sequence[str] = ()) -> Iterator[Incoming]:
     Raises:
         FormatError, DataError: the file breaks where rows cannot be told any more.
     """
+    if source.target is not None:
+        return parallel.read(source.path, source.target, source.most_bytes)
+    if source.format in blocks.COLUMNS:
+        return blocks.read(source.path, source.format, source.most_bytes)
     if source.format == "parquet":
         return columnar.read(source.path, wanted or source.columns)
     if source.format == "squad":
@@ -135,8 +194,7 @@ def _content(path: Path, *, likely_rows: bool) -> str:
 
     `likely_rows`: it is called JSONL, so a strange first line is one bad row where others are good.
     """
-    with path.open("rb") as source:
-        start = source.read(16)
+    start = text.start(path, 16)
     if not start:
         raise DataError(f"{path.name} is empty (0 bytes)", where=str(path), fix="send it again")
     if start.startswith(b"PAR1"):
@@ -156,7 +214,9 @@ def _content(path: Path, *, likely_rows: bool) -> str:
         return "HTML or XML"
     if body.startswith(b"["):
         return "a JSON list (send one object a line: JSONL)"
-    return _json_kind(body) if body.startswith(b"{") else _delimited_kind(found)
+    if body.startswith(b"{"):
+        return _json_kind(body)
+    return blocks.kind(found.decode("utf-8", "replace")) or _delimited_kind(found)
 
 
 def _json_kind(body: bytes) -> str:
@@ -193,7 +253,7 @@ def _delimited_kind(found: bytes) -> str:
     header = _first_line(found)
     if "\t" in header:
         return "tsv"
-    return "csv" if "," in header or ";" in header else "plain text without columns"
+    return "csv" if "," in header or ";" in header else PLAIN
 
 
 def _called(kind: str) -> str:

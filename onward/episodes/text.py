@@ -1,7 +1,8 @@
 """Incoming bytes to lines of text, memory flat whatever the file's or a line's length.
 
-UTF-8 with or without a byte order mark, and UTF-16 with one. A line that is too long, or whose
-bytes are not of its encoding, is still handed on, with what is wrong with it.
+UTF-8 with or without a byte order mark, and UTF-16 with one; compressed by gzip, where the name
+ends in .gz. A line that is too long, or whose bytes are not of its encoding, is still handed on,
+with what is wrong with it.
 
 >>> import tempfile; path = Path(tempfile.mkdtemp()) / "a.csv"
 >>> _ = path.write_bytes(b"ab\\n\\xff\\n")
@@ -15,15 +16,21 @@ it happens to be valid UTF-8 as well, as other letters.
 from __future__ import annotations
 
 import codecs
+import gzip
+import zlib
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, cast
 
 from onward.errors import FormatError
 
 CHUNK = 1 << 16
 """Bytes read at a time."""
+
+EXPANDED = 100
+"""Times its own size that a compressed file may hold: text has 3 to 10, a bomb 1,000."""
 
 SHOWN = 2_000
 """Characters that are kept of a line that is too long."""
@@ -52,8 +59,7 @@ def encoding(path: Path) -> tuple[str, int]:
     Raises:
         FormatError: it is UTF-32.
     """
-    with path.open("rb") as source:
-        head = source.read(4)
+    head = start(path, 4)
     for mark, name in _MARKS:
         if head.startswith(mark):
             if name == "utf-32":
@@ -69,20 +75,58 @@ def utf8(path: Path) -> Iterator[bytes]:
         FormatError: UTF-16 is cut off in the middle of a character.
     """
     name, skip = encoding(path)
-    with path.open("rb") as source:
-        source.seek(skip)
-        yield from _pieces(source) if name == "utf-8" else _transcoded(source, name, path)
+    with opened(path) as source:
+        source.read(skip)
+        pieces = _pieces(source, EXPANDED * path.stat().st_size + CHUNK, path)
+        yield from pieces if name == "utf-8" else _transcoded(pieces, name, path)
 
 
-def _pieces(source: BinaryIO) -> Iterator[bytes]:
+def compressed(path: Path) -> bool:
+    """Whether a file's name says that it is compressed by gzip."""
+    return path.suffix.lower() == ".gz"
+
+
+@contextmanager
+def opened(path: Path) -> Iterator[BinaryIO]:
+    """The bytes of a file, expanded where it is compressed.
+
+    Raises:
+        FormatError: it is called .gz and is not gzip, or is cut off or damaged.
+    """
+    try:
+        with gzip.open(path) if compressed(path) else path.open("rb") as source:
+            yield cast(BinaryIO, source)
+    except (gzip.BadGzipFile, EOFError, zlib.error) as error:
+        raise FormatError(
+            f"{path.name} is not whole gzip: {error}",
+            where=str(path),
+            fix="send it again, or expand it first",
+        ) from error
+
+
+def start(path: Path, most: int) -> bytes:
+    """The first bytes of a file, expanded where it is compressed. Raises as `opened`."""
+    with opened(path) as source:
+        return source.read(most)
+
+
+def _pieces(source: BinaryIO, most: int, path: Path) -> Iterator[bytes]:
+    size = 0
     while piece := source.read(CHUNK):
+        size += len(piece)
+        if size > most:
+            raise FormatError(
+                f"{path.name} expands to more than {EXPANDED} times its size",
+                where=str(path),
+                fix="expand it first, if it is what it should be",
+            )
         yield piece
 
 
-def _transcoded(source: BinaryIO, name: str, path: Path) -> Iterator[bytes]:
+def _transcoded(pieces: Iterator[bytes], name: str, path: Path) -> Iterator[bytes]:
     decoder = codecs.getincrementaldecoder(name)("surrogatepass")
     try:
-        for piece in _pieces(source):
+        for piece in pieces:
             yield decoder.decode(piece).encode("utf-8", "surrogatepass")
         decoder.decode(b"", final=True)
     except UnicodeDecodeError as error:

@@ -38,7 +38,7 @@ def written(folder: Path, kind: str, name: str | None = None) -> Path:
     return path
 
 
-@pytest.mark.parametrize("kind", list(formats.FORMATS))
+@pytest.mark.parametrize("kind", ["squad", "jsonl", "csv", "tsv", "parquet"])
 def test_every_format_is_told_by_content_and_read(tmp_path: Path, kind: str) -> None:
     for name in (None, "no-suffix"):
         found, rows = rows_of(written(tmp_path, kind, name))
