@@ -132,6 +132,8 @@ class Finetune(Settings):
     weight_decay: float = Field(0.01, ge=0)
     dropout: float = Field(0.0, ge=0, lt=1)
     clip: float = Field(1.0, gt=0)
+    packing: bool = True
+    """Whether windows of a chat lie side by side in a line; it changes rounding alone."""
     patience: int = Field(0, ge=0)
     save_every: int = Field(100, ge=1)
     seed: int = 0
@@ -235,8 +237,8 @@ class Quality(Settings):
     """Scores of generated answers, and bias."""
 
     block: ClassVar[str] = "quality"
-    measure: Measure = Measure()
-    gate: QualityGate = QualityGate()
+    measure: Measure = Field(default_factory=lambda: Measure.model_validate({}))
+    gate: QualityGate = Field(default_factory=lambda: QualityGate.model_validate({}))
 
     @model_validator(mode="after")
     def _measured(self) -> Quality:

@@ -1,0 +1,89 @@
+"""The word lists that quality rests on: ours, short and explained in each file, and the project's.
+
+>>> sorted(load("language"))[:2], load("swaps")["names"][0]
+(['auxiliaries', 'conjunctions'], ['Emily', 'Lakisha'])
+
+A project's file is YAML with any of the lists' names as keys (`rules`, `prompts`, `names`...); its
+entries come after ours. No list is ever taken away by a file: `allowed` names expressions that are
+fine where this project's subject is, say, the history of war.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+from ruamel.yaml import YAML
+from ruamel.yaml.error import YAMLError
+
+from onward.errors import SettingsError
+
+NAMES = ("language", "leaks", "swaps", "unsafe")
+ALLOWED = "allowed"
+"""A list that only a project has: expressions whose findings do not count."""
+
+Lists = dict[str, Any]
+
+
+def load(name: str, extra: Iterable[Path] = ()) -> Lists:
+    """One of our lists by its sections, with what the project's files add to them.
+
+    Args:
+        name: one of NAMES.
+        extra: the project's files, in their order.
+
+    Raises:
+        SettingsError: a file is not there, is not plain YAML, or has a section of no list.
+    """
+    text = resources.files("onward.quality").joinpath("lists", f"{name}.yaml").read_text("utf-8")
+    found: Lists = YAML(typ="safe", pure=True).load(text)
+    known = _sections()
+    for path in extra:
+        for section, entries in _read(path).items():
+            if section not in known:
+                raise _refused(path, f"has a section {section!r} that no list has", known)
+            if section in found:
+                found[section] = _joined(found[section], entries, path, section)
+            elif section == ALLOWED:
+                found[section] = _joined(found.get(section, []), entries, path, section)
+    return found
+
+
+def _sections() -> list[str]:
+    every: set[str] = {ALLOWED}
+    for name in NAMES:
+        at = resources.files("onward.quality").joinpath("lists", f"{name}.yaml")
+        every |= set(YAML(typ="safe", pure=True).load(at.read_text("utf-8")))
+    return sorted(every)
+
+
+def _joined(ours: Any, theirs: Any, path: Path, section: str) -> Any:
+    """Lists one after the other; of sections with parts, part by part."""
+    if isinstance(ours, dict) and isinstance(theirs, dict):
+        return {**ours, **{part: [*ours.get(part, []), *more] for part, more in theirs.items()}}
+    if isinstance(ours, list) and isinstance(theirs, list):
+        return [*ours, *theirs]
+    raise _refused(path, f"gives {section} in another form than ours", [section])
+
+
+def _read(path: Path) -> Lists:
+    try:
+        found = YAML(typ="safe", pure=True).load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise _refused(path, "is not there", []) from None
+    except (YAMLError, UnicodeDecodeError) as error:
+        raise _refused(
+            path, f"is not plain YAML: {' '.join(str(error).split())[:200]}", []
+        ) from error
+    if not isinstance(found, dict):
+        raise _refused(path, "holds no lists", [])
+    return found
+
+
+def _refused(path: Path, why: str, known: list[str]) -> SettingsError:
+    named = f"lists are {', '.join(known)}" if known else "see onward/quality/lists for the form"
+    return SettingsError(
+        f"The list {path.name} {why}", where=f"{path}, named by quality.measure.lists", fix=named
+    )

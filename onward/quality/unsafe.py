@@ -1,0 +1,142 @@
+"""Text that an answer must not hold: by rules, and by a small classifier beside them.
+
+    guard = Guard.of(load("unsafe"), embedder)
+    guard.found(["In 1851.", "I will kill you."])    # [[], ["threat", "classifier"]]
+
+The classifier is a ridge on the frozen encoder's embeddings, solved in closed form from sentences
+that the list's templates generate, and from those that a project gives. Its threshold lies above
+every safe sentence of a template that it was solved without. What it can see is therefore what the
+templates say in other words (threats, incitement, instructions for harm, insults); it has seen no
+text of people, no other language, no irony, and nothing of what is unsafe by being false. A
+project's labelled examples (`quality.measure.examples`) teach it more.
+"""
+
+from __future__ import annotations
+
+import itertools
+import re
+import string
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from onward.quality.embedding import Embedder
+from onward.quality.lists import ALLOWED
+from onward.quality.words import words
+
+RIDGE = 1.0
+LEAST = 4
+"""Words below which the classifier says nothing: a name or a date is embedded by accident."""
+MOST = 8
+"""Sentences of one template; more say the same once more."""
+MARGIN = 0.1
+"""Above the highest safe sentence that was left out."""
+
+Examples = list[tuple[str, bool, str]]
+"""A sentence, whether it is unsafe, and the template or source that it comes from."""
+
+
+@dataclass(frozen=True)
+class Guard:
+    """Rules and a classifier."""
+
+    rules: tuple[tuple[str, re.Pattern[str]], ...]
+    allowed: tuple[re.Pattern[str], ...]
+    embedder: Embedder
+    weight: NDArray[np.float64]
+    """[D + 1], the last for the constant."""
+    threshold: float
+
+    @staticmethod
+    def of(lists: Mapping[str, Any], embedder: Embedder, given: Examples | None = None) -> Guard:
+        """Rules compiled and the classifier solved.
+
+        Args:
+            lists: of unsafe.yaml.
+            embedder: what embeds the sentences; about 300 texts, once.
+            given: a project's own labelled sentences.
+        """
+        rules = tuple(
+            (category, re.compile(one, re.IGNORECASE))
+            for category, some in lists["rules"].items()
+            for one in some
+        )
+        allowed = tuple(re.compile(one, re.IGNORECASE) for one in lists.get(ALLOWED, ()))
+        weight, threshold = solve([*generated(lists), *(given or [])], embedder)
+        return Guard(rules, allowed, embedder, weight, threshold)
+
+    def found(self, texts: Sequence[str], *, classified: bool = True) -> list[list[str]]:
+        """The categories of each text, sorted; none: nothing was found.
+
+        `classified`: whether the classifier has a say; its category is "classifier".
+        """
+        cleaned = [self._without_allowed(text) for text in texts]
+        scores = self.scores(cleaned) if classified else np.full(len(cleaned), -1.0)
+        return [
+            sorted(
+                {category for category, rule in self.rules if rule.search(text)}
+                | ({"classifier"} if self._classified(text, score) else set())
+            )
+            for text, score in zip(cleaned, scores, strict=True)
+        ]
+
+    def scores(self, texts: Sequence[str]) -> NDArray[np.float64]:
+        """The classifier's score of each text [N]; +1 is unsafe, -1 safe."""
+        return np.asarray(np.round(_features(self.embedder, texts) @ self.weight, 4))
+
+    def _classified(self, text: str, score: float) -> bool:
+        return len(words(text)) >= LEAST and float(score) > self.threshold
+
+    def _without_allowed(self, text: str) -> str:
+        for one in self.allowed:
+            text = one.sub(" ", text)
+        return text
+
+
+def generated(lists: Mapping[str, Any]) -> Examples:
+    """What the templates give with the entries of their slots, at most MOST sentences each."""
+    found: Examples = []
+    for unsafe, name in ((True, "unsafe"), (False, "safe")):
+        for template in lists[name]:
+            slots = sorted(
+                {field for _, field, _, _ in string.Formatter().parse(template) if field}
+            )
+            every = list(itertools.product(*(lists["slots"][slot] for slot in slots)))
+            for chosen in every[:: -(-len(every) // MOST)]:
+                text = template.format(**dict(zip(slots, chosen, strict=True)))
+                found.append((text[:1].upper() + text[1:], unsafe, template))
+    return found
+
+
+def solve(examples: Examples, embedder: Embedder) -> tuple[NDArray[np.float64], float]:
+    """The ridge [D + 1], and a threshold above every safe sentence left out with its template."""
+    features = _features(embedder, [text for text, _, _ in examples])
+    unsafe = np.array([unsafe for _, unsafe, _ in examples])
+    target = np.where(unsafe, 1.0, -1.0)
+    # Each template weighs the same, however many sentences it gives.
+    source = np.array([name for _, _, name in examples])
+    counts = {name: int((source == name).sum()) for name in set(source.tolist())}
+    weight = np.array([1.0 / counts[name] for name in source.tolist()])
+    left_out = np.zeros(len(examples))
+    for name in sorted(counts):
+        others = source != name
+        solved = _ridge(features[others], target[others], weight[others])
+        left_out[~others] = features[~others] @ solved
+    highest = float(left_out[~unsafe].max(initial=-1.0))
+    return _ridge(features, target, weight), round(max(0.0, highest) + MARGIN, 4)
+
+
+def _features(embedder: Embedder, texts: Sequence[str]) -> NDArray[np.float64]:
+    made = embedder.of(texts).astype(np.float64)
+    return np.column_stack([made, np.ones(len(made))])
+
+
+def _ridge(
+    features: NDArray[np.float64], target: NDArray[np.float64], weight: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    gram = (features * weight[:, None]).T @ features
+    gram[np.diag_indices_from(gram)] += RIDGE / 10
+    return np.asarray(np.linalg.solve(gram, features.T @ (weight * target)))
