@@ -13,14 +13,19 @@ from onward.errors import UsageError
 
 if TYPE_CHECKING:
     from onward.project import Project
+    from onward.recipes.shapes import Inputs
     from onward.serving.ask import Answer
 
 Text = Annotated[str, typer.Argument(help="A question, or the text that the model is to judge.")]
 Context = Annotated[
-    str | None, typer.Option("--context", "-c", help="Extractive: the text to answer from.")
+    str | None, typer.Option("--context", "-c", help="Extractive, choice: the text to answer from.")
 ]
 Pair = Annotated[
     str | None, typer.Option("--pair", "-p", help="Others: the second text, where rows have one.")
+]
+Option = Annotated[
+    list[str] | None,
+    typer.Option("--option", "-o", help="Choice: one of the options; give each with an --option."),
 ]
 File = Annotated[
     Path | None, typer.Option("--file", "-f", help="A UTF-8 file in the place of the long text.")
@@ -32,13 +37,14 @@ def ask(
     text: Text = "",
     context: Context = None,
     pair: Pair = None,
+    option: Option = None,
     file: File = None,
     demo: Demo = False,
     as_json: Json = False,
 ) -> None:
     """Ask the champion.
 
-    A piece of the context, labels or a number, as the project's recipe has it.
+    A piece of the context, an option, labels or a number, as the project's recipe has it.
     """
     from onward import recipes
     from onward.config import Identity, read
@@ -46,7 +52,7 @@ def ask(
 
     project = here()
     recipe = recipes.get(read(project.params, Identity).recipe)
-    given = {"context": context, "pair": pair}
+    given = {"context": context, "pair": pair, "options": option or None}
     if demo:
         inputs = _held_out(project, recipe, text)
     else:
@@ -55,12 +61,13 @@ def ask(
     answer(as_json, found.to_json(), *_asked(found, demo), *_told(found, demo))
 
 
-def _inputs(recipe: ModuleType, text: str, file: Path | None) -> dict[str, str]:
-    """TEXT is the recipe's first input; a file holds the last one that is needed."""
+def _inputs(recipe: ModuleType, text: str, file: Path | None) -> Inputs:
+    """TEXT is the recipe's first input; a file holds the last text that is needed."""
     from onward.runtime import asking
 
-    needed = [name for name, needed in asking.names(recipe).items() if needed]
-    inputs = {needed[0]: text} if text or file is None or len(needed) > 1 else {}
+    texts = {field.name for field in recipe.SCHEMA if asking.is_text(field)}
+    needed = [name for name, needed in asking.names(recipe).items() if needed and name in texts]
+    inputs: Inputs = {needed[0]: text} if text or file is None or len(needed) > 1 else {}
     if file is None:
         return inputs
     if needed[-1] in inputs:
@@ -84,18 +91,18 @@ def _told(found: Answer, demo: bool) -> list[str]:
     # A number comes without a probability.
     sure = "" if "value" in made else f"{made['probability']:.0%} · "
     lines = [f"{'A  ' if demo else ''}{nothing if made['no_answer'] else found.text}"]
-    if found.vocabulary:
+    if found.vocabulary or "option" in made:
         lines += [f"   {one['probability']:.0%}  {one['text']}" for one in made["n_best"]]
     return [*lines, f"   {sure}{by}"]
 
 
-def _held_out(project: Project, recipe: ModuleType, text: str) -> dict[str, str]:
+def _held_out(project: Project, recipe: ModuleType, text: str) -> Inputs:
     from onward.episodes.turn import Turn, rows
 
     turn = Turn.read(project)
     first = [*turn.known_episodes, *turn.learning_episodes][0]
     for row in rows(project, first, "heldout"):
-        inputs: dict[str, str] = recipe.inputs(row)
+        inputs: Inputs = recipe.inputs(row)
         if recipe.gold(row) and text in ("", next(iter(inputs.values()))):
             return inputs
     raise UsageError(

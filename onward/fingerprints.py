@@ -39,6 +39,7 @@ _ENCODED = (
     "onward.learning.converted",
     "onward.learning.encoder",
     "onward.learning.features",
+    "onward.learning.packing",
     "onward.learning.table",
 )
 _LOADED = (
@@ -47,6 +48,11 @@ _LOADED = (
     "onward.learning.encoder",
     "onward.learning.features",
     "onward.learning.models",
+    "onward.learning.packing",
+    "onward.learning.parts.bottleneck",
+    "onward.learning.parts.named",
+    "onward.learning.parts.prefix",
+    "onward.learning.parts.prompt",
     "onward.learning.pooled",
     "onward.learning.routed",
     "onward.learning.router",
@@ -71,7 +77,10 @@ STAGES: dict[str, tuple[str, ...]] = {
     "validate": (
         *_EPISODES,
         "onward.episodes.shingles",
+        "onward.recipes.bio",
         "onward.validation.arrays",
+        "onward.validation.chat",
+        "onward.validation.choice",
         "onward.validation.columns",
         "onward.validation.expectations",
         "onward.validation.extractive",
@@ -80,6 +89,7 @@ STAGES: dict[str, tuple[str, ...]] = {
         "onward.validation.measures",
         "onward.validation.report",
         "onward.validation.run",
+        "onward.validation.spans",
         "onward.validation.suite",
         "onward.validation.texts",
         "onward.validation.words",
@@ -176,6 +186,26 @@ _RECIPE = (
     "onward.recipes.texts",
 )
 RECIPES: dict[str, tuple[str, ...]] = {
+    "chat": (
+        *_RECIPE,
+        "onward.recipes.chat",
+        "onward.recipes.chat_template",
+        "onward.recipes.extractive",
+        "onward.recipes.generated",
+        "onward.recipes.generative",
+        "onward.recipes.rouge",
+        "onward.recipes.spans",
+        "onward.recipes.squad_metrics",
+        "onward.recipes.turns",
+        "onward.recipes.windows",
+    ),
+    "choice": (
+        *_RECIPE,
+        "onward.recipes.choice",
+        "onward.recipes.class_report",
+        "onward.recipes.classification",
+        "onward.recipes.options",
+    ),
     "classification": (
         *_RECIPE,
         "onward.recipes.class_report",
@@ -191,9 +221,28 @@ RECIPES: dict[str, tuple[str, ...]] = {
     "multilabel": (
         *_RECIPE,
         "onward.recipes.class_report",
+        "onward.recipes.micro_f1",
         "onward.recipes.multilabel",
     ),
     "regression": (*_RECIPE, "onward.recipes.regression"),
+    "relation": (
+        *_RECIPE,
+        "onward.recipes.class_report",
+        "onward.recipes.classification",
+        "onward.recipes.entity_marks",
+        "onward.recipes.micro_f1",
+        "onward.recipes.relation",
+        "onward.recipes.windows",
+    ),
+    "tagging": (
+        *_RECIPE,
+        "onward.recipes.bio",
+        "onward.recipes.class_report",
+        "onward.recipes.micro_f1",
+        "onward.recipes.tagging",
+        "onward.recipes.windows",
+        "onward.recipes.word_windows",
+    ),
 }
 """Per recipe, the modules that it consists of."""
 
@@ -201,7 +250,7 @@ SETTINGS: dict[str, tuple[str, ...]] = {
     "validate": ("validate", "prepare.max_length"),
     "prepare": ("prepare", "strategy", "episode.near_duplicate"),
     "finetune": ("finetune", "strategy"),
-    "evaluate": ("evaluate",),
+    "evaluate": ("evaluate", "quality.measure"),
     "export": ("export", "evaluate"),
     "benchmark": ("benchmark", "gate.p95_ms", "gate.memory_mb"),
 }

@@ -159,6 +159,35 @@ def toy_texts(
     return rows
 
 
+def toy_choices(n: int, seed: int, titles: int = 8) -> list[dict[str, Any]]:
+    """Canonical rows of choice: the right option is the one animal among two to five things.
+
+    Args:
+        n: how many rows; every third has a context.
+        seed: other seeds give other ids, titles and questions.
+        titles: over how many titles the rows are spread, evenly.
+    """
+    chance = random.Random(seed)
+    others = KINDS["colour"] + KINDS["city"]
+    rows = []
+    for number in range(n):
+        wrong = chance.sample(others, k=chance.randrange(1, 5))
+        answer = chance.randrange(len(wrong) + 1)
+        options = [*wrong[:answer], chance.choice(KINDS["animal"]), *wrong[answer:]]
+        words = " ".join(_words(chance))
+        rows.append(
+            {
+                "id": f"choice-{seed}-{number}",
+                "title": f"Choice {seed} {number % titles}",
+                "context": f"{words} note {seed} {number} ." if number % 3 == 2 else None,
+                "question": f"which animal is named in note {seed} {number} ?",
+                "options": options,
+                "answer": answer,
+            }
+        )
+    return rows
+
+
 def _target(recipe: str, named: list[str]) -> dict[str, Any]:
     if recipe == "multilabel":
         return {"labels": sorted(named)}

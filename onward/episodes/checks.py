@@ -15,6 +15,7 @@ What is decided here, row by row:
   case is kept. Several come as a list, as the JSON of one, or split by a stated separator; a row
   without labels says so with an empty list.
 - Numbers are finite; a decimal comma is not read.
+- Options are at least two and all different; the answer is one of them (`options`).
 - Ids. A missing one is derived from what is asked, so a correction finds it again.
 - Text is kept as it came, "null" and "NaN" included. Only spaces, punctuation, controls and
   characters that do not show count as empty. An empty title is no title.
@@ -54,6 +55,10 @@ REASONS = {
     "uneven-answers": "it has more or fewer offsets than answers",
     "answer-not-in-context": "an answer does not stand in the context",
     "answer-ambiguous": "an answer stands in the context more than once, and no offset tells which",
+    "too-few-options": "it has fewer than two options",
+    "equal-options": "two of its options are the same",
+    "answer-not-an-option": "its answer is none of its options",
+    "answer-two-options": "its answer may be two of its options: one by its text, one by its place",
     "not-a-number": "its value is not a finite number",
     "duplicate": "another row has the same texts and the same answers, label or value",
     "same-id": "another row has the same id and other content",
@@ -68,6 +73,7 @@ REPAIRS = {
     "offset-moved": "the offset was wrong; the answer stands in the context exactly once",
     "offset-bytes": "the offset counted UTF-8 bytes",
     "offset-utf16": "the offset counted UTF-16 units",
+    "option-tidied": "space around an option was cut, or its Unicode form composed",
     "label-tidied": "space around a label was cut, or its Unicode form composed",
 }
 """Every kind of repair."""

@@ -17,6 +17,9 @@ from onward import recipes
 from onward.episodes.kinds import KINDS
 from onward.errors import DataError, UsageError
 
+LISTS = ("labels", "options")
+"""Fields that are lists of texts, which a separator may split."""
+
 
 def resolve(
     columns: Sequence[str], given: Mapping[str, str] | None, recipe: str, *, where: str = ""
@@ -59,8 +62,8 @@ def resolve(
 def _needed(recipe: str) -> list[str]:
     """The fields that every source of this recipe holds."""
     kind = KINDS[recipe]
-    target = next(f for f in ("answers", "label", "labels", "value") if f in kind.fields)
-    return ["context", "question", target] if recipe == "extractive" else ["text", target]
+    targets = ("answers", "answer", "label", "labels", "references", "tags", "value")
+    return [*kind.needed, next(field for field in targets if field in kind.fields)]
 
 
 def _other_recipe(columns: Sequence[str], recipe: str) -> str:
@@ -80,12 +83,13 @@ def fields_of(
 ) -> dict[str, Any]:
     """The values of a row under canonical names; a column the row lacks is left out.
 
-    `separator` splits the text of `labels` that is not the JSON of a list.
+    `separator` splits a text of LISTS that is not the JSON of a list.
     """
     found = {field: values[column] for field, column in mapping.items() if column in values}
-    text = found.get("labels")
-    if separator and isinstance(text, str) and text and not text.startswith("["):
-        found["labels"] = [part for part in text.split(separator) if part.strip()]
+    for field in LISTS:
+        text = found.get(field)
+        if separator and isinstance(text, str) and text and not text.startswith("["):
+            found[field] = [part for part in text.split(separator) if part.strip()]
     return found
 
 

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from onward.episodes import answers, labels
+from onward.episodes import answers, exchanges, labels, marked, options, spanned
 from onward.episodes.values import optional, text
 from onward.recipes.shapes import Row
 
@@ -30,6 +30,8 @@ class Kind:
     gold: Callable[[Row], Any]
     """The right answer, in a form that is the same whatever order it came in."""
     formats: tuple[str, ...] = ("jsonl", "csv", "tsv", "parquet")
+    needed: tuple[str, ...] = ("text",)
+    """The fields that every source holds, beside the right answer's."""
 
     @property
     def bound(self) -> str:
@@ -38,8 +40,10 @@ class Kind:
 
     def labels(self, row: Row) -> Sequence[str]:
         """The labels of a row; none where the recipe has none."""
-        found = row.get("labels", [row["label"]] if "label" in row else [])
-        return list(found)
+        for name in ("labels", "tags"):
+            if name in row:
+                return list(dict.fromkeys(row[name]))
+        return [row["label"]] if "label" in row else []
 
 
 def _extractive(fields: Mapping[str, Any], most: int) -> tuple[dict[str, Any], str]:
@@ -71,10 +75,36 @@ def _regression(fields: Mapping[str, Any], most: int) -> tuple[dict[str, Any], s
     return {**_texts(fields, most), "value": labels.number(fields)}, ""
 
 
+def _choice(fields: Mapping[str, Any], most: int) -> tuple[dict[str, Any], str]:
+    asked = options.apart(fields)
+    found, place, repair = options.read(asked, most)
+    return {
+        "context": optional(asked, "context", most),
+        "question": text(asked, "question", most),
+        "options": found,
+        "answer": place,
+    }, repair
+
+
 _EXTRACTIVE = ("id", "title", "context", "question", "answers", "starts", "is_impossible")
 _TEXTS = ("id", "title", "text", "pair")
 
 KINDS = {
+    "chat": Kind(
+        ("id", "title", "context", "history", "question", "references", "messages"),
+        ("context", "history", "question"),
+        exchanges.read,
+        lambda row: sorted(row["references"]),
+        ("squad", "jsonl", "csv", "tsv", "parquet"),
+        ("question",),
+    ),
+    "choice": Kind(
+        ("id", "title", "context", "question", "options", "answer"),
+        ("question", "context", "options"),
+        _choice,
+        lambda row: row["answer"],
+        needed=("question", "options"),
+    ),
     "classification": Kind(
         (*_TEXTS, "label"), ("text", "pair"), _classification, lambda row: row["label"]
     ),
@@ -84,10 +114,23 @@ KINDS = {
         _extractive,
         lambda row: sorted(zip(row["answers"], row["starts"], strict=True)),
         ("squad", "jsonl", "csv", "tsv", "parquet"),
+        ("context", "question"),
     ),
     "multilabel": Kind(
         (*_TEXTS, "labels"), ("text", "pair"), _multilabel, lambda row: sorted(row["labels"])
     ),
     "regression": Kind((*_TEXTS, "value"), ("text", "pair"), _regression, lambda row: row["value"]),
+    "relation": Kind(
+        ("id", "title", "text", *marked.PLACES, "label"),
+        ("text", *marked.PLACES),
+        marked.read,
+        lambda row: row["label"],
+    ),
+    "tagging": Kind(
+        ("id", "title", "text", "tokens", "spans", "starts", "ends", "tags"),
+        ("text",),
+        spanned.read,
+        lambda row: [row["starts"], row["ends"], row["tags"]],
+    ),
 }
 """Recipe -> its rows."""

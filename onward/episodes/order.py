@@ -8,7 +8,7 @@ from typing import Any
 
 from onward import config, files
 from onward.episodes import formats
-from onward.episodes.columns import resolve
+from onward.episodes.columns import LISTS, resolve
 from onward.episodes.folders import Folder, folders, named
 from onward.episodes.kinds import KINDS
 from onward.errors import DataError, UsageError
@@ -94,11 +94,12 @@ def order(
     if group is not None:
         safe_name(group, "group")
     found = resolve(source.columns, mapping, recipe, where=str(path))
-    if separator is not None and "labels" not in found:
+    if separator is not None and not set(LISTS) & set(found):
         raise UsageError(
-            f"The recipe {recipe} has no list of labels to separate",
+            f"The recipe {recipe} has no list of labels or options to separate",
             where="--separator",
-            fix="leave it out; several labels a row are for a project of the recipe multilabel",
+            fix="leave it out; several labels a row are for a project of the recipe multilabel, "
+            "options for one of choice",
         )
     return Order(
         name=name,

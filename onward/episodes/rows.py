@@ -162,9 +162,12 @@ def row_hash(row: Mapping[str, Any]) -> str:
 
 
 def split_text(row: Mapping[str, Any]) -> str:
-    """The text of a row that must not straddle train and held-out: its context, else its text."""
-    found: str = row["context"] if "context" in row else row["text"]
-    return found
+    """The text of a row that must not straddle train and held-out.
+
+    Its context; where it has none its text, or its question with all that was said before it.
+    """
+    found: str = row.get("context") or row.get("text") or ""
+    return found or "\n".join([*(row.get("history") or []), row["question"]])
 
 
 def short(text: str) -> bytes:

@@ -80,7 +80,11 @@ def _sketched(episode: Path, side: str) -> Iterator[tuple[int, Kind, bytes]]:
 def texts_at(path: Path, numbers: Sequence[int]) -> dict[int, near.Text]:
     """The texts of some rows of a side's file, by number; other row groups are not read."""
     wanted, found = set(numbers), {}
-    columns = [name for name in ("id", "context", "text") if name in pq.read_schema(path).names]
+    columns = [
+        name
+        for name in ("id", "context", "text", "history", "question")
+        if name in pq.read_schema(path).names
+    ]
     with pq.ParquetFile(path, page_checksum_verification=True, pre_buffer=False) as source:
         first = 0
         for group in range(source.num_row_groups):

@@ -57,7 +57,10 @@ def _example(
         "id": cut(row["id"]),
         "title": cut(row["title"] or ""),
         "inputs": {
-            name: cut(text, _middle(row, told) if name == recipe.PLACED else 0)
+            name: cut(
+                text if isinstance(text, str) else " / ".join(text),
+                _middle(row, told) if name == recipe.PLACED else 0,
+            )
             for name, text in recipe.inputs(row).items()
         },
         "answers": [cut(answer) for answer in recipe.gold(row)],

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from onward.config import Prepare
 from onward.episodes import rows as parquet
+from onward.learning import packing
 from onward.recipes.shapes import INPUTS, NOTHING, Feature, Row, Target
 
 ROWS_AT_ONCE = 256
@@ -25,6 +26,9 @@ ROWS_AT_ONCE = 256
 
 _TOKENS = tuple(name for name in INPUTS if name != "attention_mask")
 _LEFT_OUT = {"attention_mask", "offsets"}
+
+READ = (*INPUTS, "groups")
+"""The keys of a batch that a model with a head reads to give its outputs."""
 
 
 def encode(
@@ -133,15 +137,21 @@ class Features:
 class Collate:
     """Makes a batch of windows: right-padded to the longest, its targets as the model takes them.
 
+    A window of several sequences (`ends` says where each one's part ends) becomes so many lines of
+    the batch, and `groups`, int64 [B], says how many.
+
     Args:
         pad: the id of the padding token.
         targets: the recipe's TARGETS.
         classes: the number of the model's labels, for targets of the kind "classes".
+        line: tokens of a line in which several windows lie, of the kind "tokens" alone; 0: a line
+            for each window. See onward/learning/packing.py.
     """
 
     pad: int
     targets: Mapping[str, Target]
     classes: int = 0
+    line: int = 0
 
     def __call__(self, windows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         """Tensors: tokens and attention_mask, int64 [B, T]; each target under its argument.
@@ -151,20 +161,25 @@ class Collate:
         """
         import torch
 
-        lengths = np.array([len(window["input_ids"]) for window in windows])
+        if self.line:
+            found = packing.batch(windows, self.pad, self.line)
+            for key in windows[0].keys() - {"input_ids", *self.targets}:
+                values = torch.tensor([window[key] for window in windows])
+                found["rows" if key == "row" else key] = values
+            return found
+        lists, groups = _apart(windows)
+        lengths = np.array([len(tokens) for tokens in lists["input_ids"]])
         within = np.arange(lengths.max())[None, :] < lengths[:, None]
         batch: dict[str, Any] = {"attention_mask": torch.from_numpy(within.astype(np.int64))}
-        for key in windows[0]:
-            values = [window[key] for window in windows]
+        batch |= {} if groups is None else {"groups": torch.tensor(groups)}
+        for key, values in lists.items():
             if key in _TOKENS:
                 fill = self.pad if key == "input_ids" else 0
                 padded = np.full(within.shape, fill, dtype=np.int64)
                 padded[within] = np.concatenate(values)
                 batch[key] = torch.from_numpy(padded)
-            elif key in self.targets and self.targets[key].kind == "tags":
-                padded = np.full(within.shape, NOTHING, dtype=np.int64)
-                padded[within] = np.concatenate(values)
-                batch[self.targets[key].argument] = torch.from_numpy(padded)
+            elif key in self.targets and self.targets[key].kind in ("tags", "tokens"):
+                batch[self.targets[key].argument] = torch.from_numpy(_of_tokens(values))
             elif key in self.targets:
                 batch[self.targets[key].argument] = self._target(self.targets[key].kind, values)
             else:
@@ -184,6 +199,26 @@ class Collate:
         for at, indices in enumerate(values):
             hot[at, torch.tensor(indices, dtype=torch.int64)] = 1.0
         return hot
+
+
+def _of_tokens(values: Sequence[Any]) -> NDArray[np.int64]:
+    """Targets of tokens as one array [B, longest], padded on the right."""
+    lengths = np.array([len(targets) for targets in values])
+    padded = np.full((len(values), lengths.max()), NOTHING, dtype=np.int64)
+    padded[np.arange(lengths.max())[None, :] < lengths[:, None]] = np.concatenate(values)
+    return padded
+
+
+def _apart(windows: Sequence[Mapping[str, Any]]) -> tuple[dict[str, list[Any]], list[int] | None]:
+    """Each key's values, tokens sequence by sequence, and how many sequences each window has."""
+    lists = {key: [window[key] for window in windows] for key in windows[0]}
+    if "ends" not in lists:
+        return lists, None
+    ends = lists.pop("ends")
+    for key in (key for key in _TOKENS if key in lists):
+        whole = zip(lists[key], ends, strict=True)
+        lists[key] = [part for tokens, at in whole for part in np.split(tokens, at[:-1])]
+    return lists, [len(at) for at in ends]
 
 
 def collate(windows: Sequence[Mapping[str, Any]], pad: int) -> dict[str, Any]:

@@ -134,7 +134,7 @@ class Loop(Trainer):
         if self.run.past is not None:
             with self.accelerator.autocast():  # a teacher multiplies as its pupil does
                 loss = loss + self.run.term(model, inputs, outputs, self.run.past)
-        loss = loss * (len(inputs["input_ids"]) / max(len(self.run.step_rows), 1))
+        loss = loss * (len(inputs["rows"]) / max(len(self.run.step_rows), 1))
         return (loss, outputs) if return_outputs else loss
 
     def _clip_grad_norm(self, model: Any) -> Any:

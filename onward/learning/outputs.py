@@ -21,9 +21,10 @@ NAMES = {
     "classes": ("logits",),
     "number": ("logits",),
     "tags": ("logits",),
+    "choice": ("logits",),
 }
 """Kind of targets -> the outputs: [B, T] for positions, [B, T, C] for tags, else [B, C] ([B, 1]
-for a number)."""
+for a number, [B, most options] for a choice)."""
 
 _OUT = -1e4
 """A logit that no softmax sees, and whose difference to itself is still 0."""
@@ -60,7 +61,7 @@ def losses(kind: str, outputs: Mapping[str, Any], batch: Mapping[str, Any]) -> A
         ]
         return (each[0] + each[1]) / 2
     logits, labels = outputs["logits"].float(), batch["labels"]
-    if kind == "class":
+    if kind in ("class", "choice"):
         return F.cross_entropy(logits, labels, reduction="none")
     if kind == "classes":
         return F.binary_cross_entropy_with_logits(logits, labels, reduction="none").mean(dim=1)
@@ -82,9 +83,9 @@ def apart(kind: str, new: Mapping[str, Any], old: Mapping[str, Any], *, temperat
 
     Kullback-Leibler divergence of the older one's distribution, both at a temperature and times
     its square, so that the gradient does not shrink with it: over the labels that the older model
-    has (class), as the mean of independent labels (classes), or over the tokens, as the mean of
-    start and end (position), or over the labels of each token, as the mean of the tokens (tags).
-    For a number the squared difference, without a temperature.
+    has (class) or a row's options (choice), as the mean of independent labels (classes), or over
+    the tokens, as the mean of start and end (position), or over the labels of each token, as the
+    mean of the tokens (tags). For a number the squared difference, without a temperature.
 
     Args:
         kind: of the targets.

@@ -6,7 +6,7 @@ rows and weights give equal numbers on one kind of machine.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import groupby
 from typing import Any
@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from onward.config import Prepare
 from onward.learning import features, outputs, pooled
-from onward.learning.features import Features
+from onward.learning.features import READ, Features
 from onward.learning.job import Job
 from onward.recipes.shapes import INPUTS, Row
 
@@ -40,10 +40,14 @@ def embeddings(job: Job, model: Any, rows: Iterable[Row]) -> NDArray[np.float64]
 
     def look(found: Any, batch: Any) -> list[Any]:
         means = pooled.mean(found.last_hidden_state.float(), batch["attention_mask"])
-        return list(means.double().cpu().numpy())
+        parts = means.double().cpu().numpy()
+        if "groups" not in batch:
+            return list(parts)
+        ends = np.cumsum(batch["groups"].cpu().numpy())
+        return [part.sum(axis=0) for part in np.split(parts, ends[:-1])]
 
     # Summed over windows, then scaled: the mean's direction.
-    sums = [np.sum(each, axis=0) for each in over(job, model.base_model, rows, look)]
+    sums = [np.sum(each, axis=0) for each in over(job, model.base_model, rows, look, INPUTS)]
     table = np.array(sums, dtype=np.float64).reshape(len(sums), -1)
     return table / np.maximum(np.linalg.norm(table, axis=1, keepdims=True), 1e-12)
 
@@ -53,10 +57,11 @@ def logits(job: Job, model: Any, rows: Iterable[Row]) -> Iterator[list[dict[str,
     kind = outputs.kind(job.recipe)
 
     def look(found: Any, batch: Any) -> list[dict[str, list[float]]]:
-        widths = batch["attention_mask"].sum(dim=1).tolist()
+        inside = batch["groups"] if kind == "choice" else batch["attention_mask"].sum(dim=1)
+        widths = inside.tolist()
         return [
             {
-                name: found[name][at][: width if kind == "position" else None].tolist()
+                name: found[name][at][: width if kind in ("position", "choice") else None].tolist()
                 for name in outputs.NAMES[kind]
             }
             for at, width in enumerate(widths)
@@ -66,7 +71,11 @@ def logits(job: Job, model: Any, rows: Iterable[Row]) -> Iterator[list[dict[str,
 
 
 def over(
-    job: Job, model: Any, rows: Iterable[Row], look: Callable[[Any, Any], list[Any]]
+    job: Job,
+    model: Any,
+    rows: Iterable[Row],
+    look: Callable[[Any, Any], list[Any]],
+    names: Sequence[str] = READ,
 ) -> Iterator[list[Any]]:
     """For each row the list of what `look` gives for its windows, in their order.
 
@@ -75,6 +84,7 @@ def over(
         model: a module in evaluation mode.
         rows: any number; as many as are encoded together are held.
         look: outputs and batch [B, ...] -> B values.
+        names: what of a batch the model reads.
     """
     import torch
 
@@ -88,7 +98,7 @@ def over(
             batch = collate([windows[at] for at in part])
             batch = {name: value.to(device) for name, value in batch.items()}
             with torch.inference_mode():
-                inputs = {name: batch[name] for name in INPUTS if name in batch}
+                inputs = {name: batch[name] for name in names if name in batch}
                 values = look(model(**inputs), batch)
             for at, value in zip(part, values, strict=True):
                 found[at] = value

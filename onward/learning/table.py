@@ -29,8 +29,15 @@ class Cell(NamedTuple):
     structure: str
 
 
-RECIPES = ("extractive", "classification", "multilabel", "regression")
-TUNINGS = ("full", "last", "lora")
+RECIPES = (
+    "extractive",
+    "classification",
+    "multilabel",
+    "regression",
+    "choice",
+    "chat",
+)
+TUNINGS = ("full", "last", "lora", "bitfit", "dora", "ia3", "bottleneck", "prompt", "prefix")
 ROWS = ("naive", "replay", "joint")
 TERMS = ("none", "ewc", "distill", "der")
 STRUCTURES = ("single", "adapters", "analytic", "adapted")
@@ -53,6 +60,8 @@ def reason(cell: Cell) -> str | None:
         return _adapters(cell)
     if cell.structure in ("analytic", "adapted"):
         return _closed_form(cell)
+    if cell.term != "none" and cell.tuning not in ("full", "last", "lora"):
+        return f"{cell.term} is tried with full, last and lora alone: it needs one of these"
     if cell.term == "der" and cell.rows != "replay":
         return "der compares replayed rows with their stored logits: it needs strategy.rows replay"
     if cell.term != "none" and cell.rows == "joint":
@@ -93,6 +102,8 @@ def _closed_form(cell: Cell) -> str | None:
         return f"{named} solves for one label a row: it needs the recipe classification"
     if cell.structure == "analytic" and cell.tuning != "full":
         return "structure analytic tunes nothing: leave finetune.tuning at full"
+    if cell.tuning not in ("full", "last", "lora"):
+        return f"{named} takes its encoder tuned by full, last or lora"
     if cell.rows != "naive":
         return f"{named} keeps sums over all old rows: it needs strategy.rows naive"
     if cell.term != "none":

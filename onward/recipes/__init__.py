@@ -11,7 +11,16 @@ from types import ModuleType
 
 from onward.errors import DataError
 
-NAMES = ("choice", "classification", "extractive", "multilabel", "regression", "relation", "tagging")
+NAMES = (
+    "chat",
+    "choice",
+    "classification",
+    "extractive",
+    "multilabel",
+    "regression",
+    "relation",
+    "tagging",
+)
 
 
 def get(name: str) -> ModuleType:

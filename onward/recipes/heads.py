@@ -144,14 +144,17 @@ def _labelled(
     return model if labels == held else _grown(auto, model, labels)
 
 
-def regressor(source: Path, spec: Mapping[str, Any]) -> Any:
-    """A model with one output, a number. `spec` and errors as `classifier`, without labels."""
+def regressor(source: Path, spec: Mapping[str, Any], kind: str = "regression") -> Any:
+    """A model with one output, a number. `spec` and errors as `classifier`, without labels.
+
+    `kind` names the model in messages.
+    """
     from transformers import AutoModelForSequenceClassification as Auto
 
     own = config(source, spec)
     own.problem_type = "regression"
     new_head = bool(spec.get("new_head", True))
-    return load(Auto, source, _named(own, ["value"]), new_head=new_head, kind="regression")
+    return load(Auto, source, _named(own, ["value"]), new_head=new_head, kind=kind)
 
 
 def _named(config: Any, labels: Sequence[str]) -> Any:

@@ -18,41 +18,52 @@ from typing import Any
 import pyarrow as pa
 
 from onward.errors import UsageError
-from onward.recipes.shapes import Row
+from onward.recipes.shapes import Inputs, Row, each_text
 
 
 def names(recipe: ModuleType) -> dict[str, bool]:
     """The names of the recipe's inputs in their order, and whether each of them is needed."""
-    whole = {field.name: "x" if _is_text(field) else _blank(field) for field in recipe.SCHEMA}
+    whole = {field.name: _example(field) for field in recipe.SCHEMA}
     least = recipe.inputs({field.name: _blank(field) for field in recipe.SCHEMA})
     return {name: name in least for name in recipe.inputs(whole)}
 
 
-def row(recipe: ModuleType, inputs: Mapping[str, str]) -> Row:
-    """A row of these texts without an answer.
+def row(recipe: ModuleType, inputs: Mapping[str, str | list[str]]) -> Row:
+    """A row of these texts, and lists of texts, without an answer.
 
     Args:
         recipe: whose columns it has.
         inputs: the texts by the recipe's names, those of them that are needed at least.
 
     Raises:
-        UsageError: a name is none of the recipe's, or one that is needed is not given.
+        UsageError: a name is none of the recipe's, one that is needed is not given, or the recipe
+            says why these texts cannot be answered.
     """
     known = names(recipe)
     wrong = sorted(set(inputs) - set(known))
     if wrong:
         raise _refused(recipe, f"A model of this kind reads no {wrong[0]}", wrong[0])
     for name, needed in known.items():
-        if needed and not inputs.get(name, "").strip():
+        given: Inputs = {name: inputs[name]} if name in inputs else {}
+        if needed and not "".join(text for _, text in each_text(given)).strip():
             state = "empty" if name in inputs else "missing"
             raise _refused(recipe, f"The {name} is {state}", name)
-    return {**{field.name: _blank(field) for field in recipe.SCHEMA}, **inputs}
+    made: Row = {**{field.name: _blank(field) for field in recipe.SCHEMA}, **inputs}
+    if hasattr(recipe, "asked"):
+        made |= recipe.asked(inputs)
+    why = recipe.unanswerable(made) if hasattr(recipe, "unanswerable") else ""
+    if why:
+        raise _refused(recipe, why, ", ".join(inputs))
+    return made
 
 
 def usage(recipe: ModuleType) -> str:
     """How `onward ask` is called with this recipe's inputs."""
     first, *others = names(recipe).items()
-    told = [f"--{name} TEXT" if needed else f"[--{name} TEXT]" for name, needed in others]
+    lists = {field.name for field in recipe.SCHEMA if not is_text(field)}
+    words = {name: f"--{name} TEXT" for name, _ in others}
+    words |= {name: f"--{name.removesuffix('s')} TEXT ..." for name in words if name in lists}
+    told = [words[name] if needed else f"[{words[name]}]" for name, needed in others]
     return " ".join(["onward ask", first[0].upper(), *told])
 
 
@@ -61,13 +72,22 @@ def _refused(recipe: ModuleType, what: str, name: str) -> UsageError:
     return UsageError(what, where=name, fix=f"{kind} is asked by `{usage(recipe)}`")
 
 
-def _is_text(field: pa.Field) -> bool:
+def is_text(field: pa.Field) -> bool:
+    """Whether a column holds a text a row, and not a list or a number."""
     return bool(pa.types.is_string(field.type))
+
+
+def _example(field: pa.Field) -> Any:
+    if pa.types.is_list(field.type):
+        return ["x", "x"]
+    return "x" if is_text(field) else _blank(field)
 
 
 def _blank(field: pa.Field) -> Any:
     if field.nullable:
         return None
-    if _is_text(field):
+    if is_text(field):
         return ""
-    return [] if pa.types.is_list(field.type) else 0.0
+    if pa.types.is_list(field.type):
+        return []
+    return 0 if pa.types.is_integer(field.type) else 0.0

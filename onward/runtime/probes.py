@@ -10,7 +10,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from onward import files
-from onward.recipes.shapes import Row
+from onward.recipes.shapes import Row, each_text
 
 if TYPE_CHECKING:
     from onward.runtime.session import Session
@@ -36,7 +36,7 @@ def probes(
     told = []
     for unit, row in spread(recipe, rows, TRIED):
         asked = recipe.inputs(row)
-        if sum(map(len, asked.values())) > MAX_CHARACTERS:
+        if sum(len(text) for _, text in each_text(asked)) > MAX_CHARACTERS:
             continue
         found = {name: session.answer(asked) for name, session in sessions.items()}
         sure = min(answer["probability"] for answer in found.values())
@@ -48,7 +48,8 @@ def probes(
 
 def texts(recipe: ModuleType, rows: Mapping[str, Sequence[Row]]) -> list[list[str]]:
     """Each row's texts for the benchmark: what is timed is what is really asked."""
-    return [list(recipe.inputs(row).values()) for _, row in spread(recipe, rows, TEXTS)]
+    found = spread(recipe, rows, TEXTS)
+    return [[text for _, text in each_text(recipe.inputs(row))] for _, row in found]
 
 
 def spread(

@@ -31,7 +31,7 @@ class Answer:
     """
 
     recipe: str
-    inputs: dict[str, str]
+    inputs: dict[str, str | list[str]]
     prediction: dict[str, Any]
     vocabulary: tuple[str, ...]
     version: str
@@ -47,7 +47,8 @@ class Answer:
         """recipe, inputs, the prediction's own fields, vocabulary, version, variant, provider.
 
         The prediction's fields: text, probability, no_answer, n_best; start and end
-        (extractive), label (classification), labels (multilabel) or value (regression).
+        (extractive), label (classification), labels (multilabel), value
+        (regression) or option (choice, its place).
         """
         return {
             **self.prediction,
@@ -88,7 +89,7 @@ def open_champion(project: Project, *, provider: str | None = None, threads: int
 
 def ask(
     project: Project,
-    inputs: Mapping[str, str],
+    inputs: Mapping[str, str | list[str]],
     *,
     provider: str | None = None,
     threads: int = 2,
@@ -97,7 +98,8 @@ def ask(
 
     Args:
         project: whose champion.
-        inputs: texts by the recipe's names: question and context, or text and perhaps pair.
+        inputs: texts by the recipe's names: question and context, text and perhaps pair, or
+            question and options.
         provider: auto, cpu or cuda; None takes what was chosen at promotion.
         threads: of one query on a CPU.
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from onward.config import Validate
-from onward.validation import extractive, texts
+from onward.validation import chat, choice, extractive, spans, texts
 from onward.validation.expectations import Expectation
 from onward.validation.words import Words
 
@@ -33,7 +33,7 @@ class Measure:
     @property
     def labelled(self) -> bool:
         """Whether rows have labels."""
-        return bool({"label", "labels"} & set(self.columns))
+        return bool({"label", "labels", "tags"} & set(self.columns))
 
 
 def _of_texts(target: str) -> tuple[str, ...]:
@@ -41,6 +41,10 @@ def _of_texts(target: str) -> tuple[str, ...]:
 
 
 MEASURES = {
+    "chat": Measure(chat.COLUMNS, chat.measure, chat.expectations, chat.LENGTHS),
+    "choice": Measure(
+        choice.COLUMNS, choice.measure, choice.expectations, choice.LENGTHS, choice.like
+    ),
     "classification": Measure(
         _of_texts("label"), texts.single, texts.of_labels, texts.LENGTHS, texts.like_labels
     ),
@@ -60,6 +64,20 @@ MEASURES = {
     ),
     "regression": Measure(
         _of_texts("value"), texts.regression, texts.of_numbers, texts.LENGTHS, texts.like_numbers
+    ),
+    "relation": Measure(
+        spans.RELATION,
+        spans.relation,
+        spans.of_relations,
+        texts.LENGTHS,
+        texts.like_labels,
+    ),
+    "tagging": Measure(
+        spans.TAGGING,
+        spans.tagging,
+        spans.of_tags,
+        texts.LENGTHS,
+        texts.like_labels,
     ),
 }
 """Recipe -> how its rows are measured and judged."""

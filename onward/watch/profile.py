@@ -16,7 +16,7 @@ from onward.episodes import turn as turns
 from onward.episodes.folders import manifest_of
 from onward.episodes.turn import Turn
 from onward.project import Project
-from onward.recipes.shapes import Row
+from onward.recipes.shapes import Row, each_text
 
 SCHEMA = 1
 ANSWERED, UNANSWERED = "an answer", "no answer"
@@ -30,7 +30,7 @@ class Profile:
     labels: Counter[str] = field(default_factory=Counter)
     """Label -> rows that have it; of questions, whether there is an answer."""
     values: Counter[float] = field(default_factory=Counter)
-    """Number to be learned -> rows; empty but for regression."""
+    """Number to be learned, or place of the right option -> rows; empty in other recipes."""
     lengths: dict[str, Counter[float]] = field(default_factory=dict)
     """Name of a text -> its length in characters -> texts. A repeated text counts once."""
 
@@ -75,11 +75,15 @@ def of_rows(recipe: ModuleType, rows: Iterable[Row]) -> Profile:
         gold = recipe.gold(row)
         if "number" in kinds:
             found.values[float(row["value"])] += 1
+        elif "choice" in kinds:
+            found.values[float(row["answer"])] += 1
+        elif "tags" in kinds:
+            found.labels.update(set(row["tags"]))
         elif "position" in kinds:
             found.labels[ANSWERED if gold else UNANSWERED] += 1
         else:
             found.labels.update(gold)
-        for name, text in recipe.inputs(row).items():
+        for name, text in each_text(recipe.inputs(row)):
             once = hash((name, text))
             if once not in seen:
                 seen.add(once)

@@ -65,7 +65,9 @@ def loss(model: Any, batch: Any, outputs: Any, past: Past) -> Any:
         return 0.0
     names = kinds.NAMES[past.kind]
     new = {name: outputs[name][recalled] for name in names}
-    targets = {name: value[recalled] for name, value in batch.items()}
+    # A row of several sequences has more lines of tokens; no loss looks at them.
+    of_windows = {name: value for name, value in batch.items() if len(value) == len(recalled)}
+    targets = {name: value[recalled] for name, value in of_windows.items()}
     stored = [past.stored[window] for window in targets["window"].tolist()]
     old, there = _together(stored, names, new[names[0]].device)
     each = past.alpha * kinds.squared(new, old, there)

@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from onward.learning import outputs as kinds
+from onward.learning.features import READ
 from onward.learning.job import Job
 from onward.learning.rows import Labelled
-from onward.recipes.shapes import INPUTS
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ def loss(model: Any, batch: Any, outputs: Any, past: Past) -> Any:
     """weight * the mean over windows of the divergence from the teacher's outputs."""
     import torch
 
-    inputs = {name: batch[name] for name in INPUTS if name in batch}
+    inputs = {name: batch[name] for name in READ if name in batch}
     with torch.no_grad():
         said = past.teacher(**inputs)
     old = {name: said[name] for name in kinds.NAMES[past.kind]}

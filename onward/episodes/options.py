@@ -1,0 +1,137 @@
+"""The options of a question and which of them is right, in the shapes that they come in.
+
+>>> read({"options": ["red", "blue"], "answer": "B"}, 100)
+(['red', 'blue'], 1, '')
+>>> read({"options": {"label": ["1", "2"], "text": ["red", "blue"]}, "answer": 1}, 100)
+(['red', 'blue'], 0, '')
+
+Options are a list of texts, a list of {label, text}, the dict {label: [...], text: [...]}, the
+JSON of one of these, or a text split by a stated separator. The answer is the right one's label,
+where options have labels; its text; its letter (A is the first); or its place, counted from 0.
+Where it can be read as two different options, the row is not taken: nothing tells which is meant.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from onward.episodes.incoming import Unreadable, loads
+from onward.episodes.values import Fault, sound
+
+_LETTER = re.compile(r"\(?([A-Za-z])[.):]?")
+_PLACE = re.compile(r"[0-9]{1,6}", re.ASCII)
+
+
+def read(fields: Mapping[str, Any], max_chars: int) -> tuple[list[str], int, str]:
+    """The options, the place of the right one, and the kind of repair ("" for none).
+
+    Raises:
+        Fault: there are fewer than two options, two are equal, one is blank, or the answer is none
+            of them, or may be two of them.
+    """
+    texts, names = _split(_opened(fields.get("options")))
+    tidied = [_option(text, max_chars) for text in texts]
+    if len(tidied) < 2:
+        raise Fault("too-few-options", f"there are {len(tidied)} options")
+    first: dict[str, int] = {}
+    for place, option in enumerate(tidied):
+        if first.setdefault(option, place) != place:
+            raise Fault(
+                "equal-options", f"options {first[option]} and {place} are both {option[:60]!r}"
+            )
+    repair = "" if tidied == [str(text) for text in texts] else "option-tidied"
+    return tidied, _place(fields.get("answer"), tidied, names), repair
+
+
+def apart(fields: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The fields with question and options apart, where the options lie within the question.
+
+    So CommonsenseQA, ARC and OpenBookQA have it: {"stem": ..., "choices": [...]}.
+    """
+    asked = fields.get("question")
+    if isinstance(asked, str) and asked.startswith('{"'):
+        asked = _opened(asked)
+    if not isinstance(asked, dict):
+        return fields
+    return {"options": asked.get("choices"), **fields, "question": asked.get("stem")}
+
+
+def _opened(value: Any) -> Any:
+    """The list or object that a text is the JSON of."""
+    if not isinstance(value, str) or value.lstrip()[:1] not in ("[", "{"):
+        return value
+    try:
+        return loads(value)
+    except Unreadable as error:
+        raise Fault(error.reason, f"options: {error}") from None
+
+
+def _split(value: Any) -> tuple[list[Any], list[str]]:
+    """Texts, and the labels that came with them."""
+    if value is None or value == "":
+        raise Fault("missing-field", "options are missing")
+    if isinstance(value, dict) and isinstance(value.get("text"), list):
+        texts, names = value["text"], value.get("label") or value.get("labels") or []
+        if names and len(names) != len(texts):
+            raise Fault("wrong-type", f"{len(texts)} options have {len(names)} labels")
+        return list(texts), [str(name).strip() for name in names]
+    if isinstance(value, dict) and value:  # {"A": "red", "B": "blue"}
+        return list(value.values()), [str(name).strip() for name in value]
+    if not isinstance(value, list | tuple):
+        raise Fault("wrong-type", "options are not a list; a separator splits a text (--separator)")
+    if value and all(isinstance(one, dict) for one in value):
+        names = [str(one.get("label", "")).strip() for one in value]
+        return [one.get("text") for one in value], names if all(names) else []
+    return list(value), []
+
+
+def _option(value: Any, max_chars: int) -> str:
+    """One option; a number or a truth value is one by its name, and so is a sign such as +."""
+    if value is None:
+        raise Fault("missing-field", "an option is null")
+    if isinstance(value, bool):
+        value = str(value).lower()
+    elif isinstance(value, int | float):
+        value = f"{value:.15g}"
+    found = unicodedata.normalize("NFC", sound(value, "an option", max_chars).strip())
+    if all(unicodedata.category(character)[0] in "CZ" for character in found):
+        raise Fault("blank", "an option holds nothing to read")
+    return found
+
+
+def _place(answer: Any, options: Sequence[str], names: Sequence[str]) -> int:
+    if answer is None or answer == "":
+        raise Fault("answer-missing", "answer is missing")
+    found = _readings(answer, options, names)
+    if not found:
+        raise Fault("answer-not-an-option", f"{str(answer)[:60]!r} is none of the options")
+    if len(found) > 1:
+        shown = " and ".join(f"option {place} ({why})" for place, why in sorted(found.items()))
+        raise Fault("answer-two-options", f"{str(answer)[:60]!r} may be {shown}")
+    return next(iter(found))
+
+
+def _readings(answer: Any, options: Sequence[str], names: Sequence[str]) -> dict[int, str]:
+    """Place -> how the answer says so, of all ways to read it. Labels stand for letter and place.
+
+    Raises:
+        Fault: it is no text and no whole number.
+    """
+    if isinstance(answer, float) and answer.is_integer():
+        answer = int(answer)
+    if isinstance(answer, bool):
+        answer = str(answer).lower()
+    if not isinstance(answer, str | int):
+        raise Fault("wrong-type", f"answer is {type(answer).__name__}, not a text or a place")
+    said = unicodedata.normalize("NFC", str(answer).strip())
+    found = {options.index(said): "its text"} if said in options else {}
+    if said in names:
+        return {names.index(said): "its label"} | found
+    letter, place = _LETTER.fullmatch(said), _PLACE.fullmatch(said)
+    at = ord(letter[1].upper()) - ord("A") if letter else int(said) if place else len(options)
+    if at < len(options) and not names:
+        found.setdefault(at, "its letter" if letter else "its place, from 0")
+    return found
