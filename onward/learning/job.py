@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -15,7 +15,7 @@ from onward import files
 from onward.config import Finetune, Strategy
 from onward.episodes import rows as parquet
 from onward.episodes.turn import Turn
-from onward.learning import encoder, memory
+from onward.learning import encoder, memory, models
 from onward.learning.features import Collate, Features
 from onward.learning.rows import Labelled
 from onward.project import Project
@@ -90,16 +90,23 @@ class Job:
     def build(self) -> Any:
         """A new model from the base, in fp32; what it lacks is drawn from torch's generator."""
         spec = {"dropout": self.settings.dropout, "new_head": self.first}
-        return self.recipe.build(self.source, {**spec, "labels": list(self.labels)})
+        return models.load(self.recipe, self.source, {**spec, "labels": list(self.labels)})
 
     def tokenizer(self) -> Any:
         """The base's tokenizer."""
         return encoder.tokenizer(self.source)
 
     def collate(self) -> Collate:
-        """Makes a batch of windows."""
+        """Makes a batch of windows, a line each."""
         pad = self.tokenizer().pad_token_id or 0
         return Collate(pad, self.recipe.TARGETS, len(self.labels))
+
+    def packing(self) -> Collate:
+        """Makes a batch to train on: with several windows in a line, where that may be."""
+        own = self.settings.packing and self.settings.tuning in ("full", "last", "lora")
+        if not (own and getattr(self.recipe, "PACKS", False)):
+            return self.collate()
+        return replace(self.collate(), line=int(self.prepared.manifest["window"]["max_length"]))
 
     def features(self) -> Features:
         """The windows to train on; `row` is a row's number in `rows`."""

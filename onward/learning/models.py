@@ -7,6 +7,7 @@ them, the model is more than one set of weights that `recipe.build` makes:
                (also what the structure `adapted` makes)
     adapters   model.safetensors holds the encoder, adapters/EPISODE/ the rest; see
                onward/learning/routed.py
+    parts      parts.safetensors holds what a tuning added; see onward/learning/parts/named.py
 
 Nothing is unpickled. Equal weights are written as equal bytes.
 
@@ -32,7 +33,7 @@ from onward.learning import encoder
 SCHEMA = 1
 STRUCTURE = "structure.json"
 WEIGHTS = "model.safetensors"
-KINDS = ("single", "analytic", "adapters")
+KINDS = ("single", "analytic", "adapters", "parts")
 
 
 def describe(folder: Path) -> dict[str, Any]:
@@ -56,7 +57,7 @@ def describe(folder: Path) -> dict[str, Any]:
 
 
 def kind(folder: Path) -> str:
-    """The structure of a model's folder: single, analytic or adapters."""
+    """The structure of a model's folder: one of KINDS."""
     return str(describe(folder)["structure"])
 
 
@@ -81,14 +82,28 @@ def load(recipe: ModuleType, folder: Path, spec: Mapping[str, Any]) -> Any:
         from onward.learning.routed import load as load_routed
 
         return load_routed(recipe, folder)
-    return recipe.build(folder, spec)
+    model = recipe.build(folder, spec)
+    if found == "parts":
+        from onward.learning.parts import named
+
+        named.restore(model, folder, describe(folder))
+    return model
 
 
 def save(model: Any, source: Path, folder: Path) -> None:
-    """Config, model.safetensors and the tokenizer of `source`, in an empty or missing folder."""
+    """Config, model.safetensors and the tokenizer of `source`, in an empty or missing folder.
+
+    What a tuning added to the model lies beside it: parts.safetensors and structure.json.
+    """
+    from onward.learning.parts import named
+
+    added = named.of(model)
     files.operation("write", folder)
-    model.save_pretrained(folder)
+    model.save_pretrained(folder, **({"state_dict": named.without(model)} if added else {}))
     (folder / WEIGHTS).chmod(0o644)  # safetensors lets its owner alone read it
+    if added:
+        write_tensors(folder / named.FILE, named.weights(model))
+        files.write_json(folder / STRUCTURE, {"schema": SCHEMA, **named.describe(added)})
     copy_tokenizer(source, folder)
 
 
@@ -143,9 +158,25 @@ def require_exportable(folder: Path) -> None:
 def require_single(folder: Path) -> None:
     """Refuse to train on as one set of weights what is more. Raises SettingsError naming it."""
     found = kind(folder)
-    if found != "single":
+    if found not in ("single", "parts"):
         raise SettingsError(
             f"The base is of structure {found}; its encoder alone has no head to train on",
             where="params.yaml, strategy.structure: single",
             fix=f"set strategy.structure to {found}, or start over with `onward run --fresh`",
+        )
+
+
+def require_no_parts(folder: Path) -> None:
+    """Refuse to read the encoder of a model without the parts that it was tuned by.
+
+    Raises:
+        SettingsError: naming the tuning that made the parts.
+    """
+    if kind(folder) == "parts":
+        tuning = describe(folder)["tuning"]
+        raise SettingsError(
+            f"The base was tuned by {tuning}: its encoder alone is not what answered",
+            where="params.yaml, strategy.structure",
+            fix=f"set strategy.structure to single with finetune.tuning {tuning}, or start over "
+            "with `onward run --fresh`",
         )

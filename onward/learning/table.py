@@ -37,6 +37,9 @@ RECIPES = (
     "choice",
     "chat",
 )
+GENERATED = ("chat",)
+"""Recipes whose answers are written token by token."""
+
 TUNINGS = ("full", "last", "lora", "bitfit", "dora", "ia3", "bottleneck", "prompt", "prefix")
 ROWS = ("naive", "replay", "joint")
 TERMS = ("none", "ewc", "distill", "der")
@@ -60,12 +63,25 @@ def reason(cell: Cell) -> str | None:
         return _adapters(cell)
     if cell.structure in ("analytic", "adapted"):
         return _closed_form(cell)
+    if cell.recipe in GENERATED:
+        return _generated(cell)
     if cell.term != "none" and cell.tuning not in ("full", "last", "lora"):
         return f"{cell.term} is tried with full, last and lora alone: it needs one of these"
     if cell.term == "der" and cell.rows != "replay":
         return "der compares replayed rows with their stored logits: it needs strategy.rows replay"
     if cell.term != "none" and cell.rows == "joint":
         return f"joint trains on all rows again, which leaves {cell.term} nothing to keep"
+    return None
+
+
+def _generated(cell: Cell) -> str | None:
+    if cell.term != "none":
+        return (
+            f"{cell.term} compares what a model says of a whole row, and {cell.recipe} says a word "
+            "at a time: it needs strategy.term none"
+        )
+    if cell.tuning not in ("full", "last", "lora"):
+        return f"{cell.tuning} is not tried with {cell.recipe}: it needs full, last or lora"
     return None
 
 

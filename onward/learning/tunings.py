@@ -1,29 +1,75 @@
-"""Which weights move: full, last (upper layers and head), lora (low-rank adapters and head).
+"""Which weights move, by finetune.tuning; the head always does.
 
-After Hu et al. 2021, LoRA. Layers count from the embeddings upwards.
+    full         all
+    last         the upper layers
+    bitfit       the biases (Ben Zaken et al. 2022)
+    lora, dora   low-rank matrices (Hu et al. 2021), with a magnitude of their own (Liu et al. 2024)
+    ia3          factors on keys, values and the feed-forward part (Liu et al. 2022)
+    bottleneck   two small layers behind each half of a layer (Houlsby et al. 2019)
+    prompt       vectors before the text (Lester et al. 2021)
+    prefix       keys and values in every layer (Li and Liang 2021)
+
+The first six end as plain weights: what peft added is merged. Of the last three the candidate's
+folder keeps the parts (onward/learning/parts/named.py), and a later turn goes on with them.
+Layers count from the embeddings upwards.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import partial
 from typing import Any
 
 from onward.config import Finetune
 from onward.errors import SettingsError
+from onward.learning.parts import named as parts
+from onward.learning.parts.named import Added
+
+_PEFT = ("lora_", "ia3_")
+"""In the names of what peft adds."""
 
 
 def apply(model: Any, settings: Finetune) -> Any:
     """The model with exactly those weights trainable that `settings.tuning` names.
 
     Raises:
-        SettingsError: finetune.frozen_layers is more than the model has.
+        SettingsError: finetune.frozen_layers is more than the model has; the model lacks what the
+            tuning moves; or it has parts of another tuning, or of another size.
     """
-    if settings.tuning == "last":
+    tuning, added = settings.tuning, _added(settings)
+    if parts.of(model) not in (None, added):
+        raise _other(parts.of(model), settings)
+    if tuning == "last":
         freeze(model, settings.frozen_layers)
-    elif settings.tuning == "lora":
-        return _with_adapters(model, settings)
+    elif tuning == "bitfit":
+        _only(model, _biases(model))
+    elif tuning in ("lora", "dora", "ia3"):
+        return _with_peft(model, settings)
+    elif added is not None:
+        if parts.of(model) is None:
+            parts.add(model, added)
+        _only(model, _moved_with(model, added))
     return model
+
+
+def _added(settings: Finetune) -> Added | None:
+    """The parts that a tuning adds; None: none that stay."""
+    if settings.tuning not in parts.KINDS:
+        return None
+    bottleneck = settings.tuning == "bottleneck"
+    size = settings.bottleneck_size if bottleneck else settings.virtual_tokens
+    return Added(settings.tuning, size)
+
+
+def _other(held: Added | None, settings: Finetune) -> SettingsError:
+    assert held is not None  # noqa: S101 - only asked of a model with parts
+    key = "bottleneck_size" if held.tuning == "bottleneck" else "virtual_tokens"
+    return SettingsError(
+        f"The base was tuned by {held.tuning} of size {held.size}; only the same goes on with it",
+        where=f"params.yaml, finetune.tuning: {settings.tuning}",
+        fix=f"set finetune.tuning to {held.tuning} and finetune.{key} to {held.size}, or start "
+        "over with `onward run --fresh`",
+    )
 
 
 def freeze(model: Any, count: int) -> None:
@@ -32,7 +78,7 @@ def freeze(model: Any, count: int) -> None:
     Frozen is all that the base registers up to the last weight of those layers: what comes after
     them, a pooler or a last norm, keeps moving.
     """
-    layers = _layers(model)
+    layers = parts.layers(model)
     if count > len(layers):
         raise SettingsError(
             f"finetune.frozen_layers is {count}, the model has {len(layers)} layers",
@@ -46,31 +92,70 @@ def freeze(model: Any, count: int) -> None:
         parameter.requires_grad_(False)
 
 
-def _layers(model: Any) -> Any:
-    """The transformer layers: the base's longest list of modules."""
-    import torch
-
-    lists = [m for m in model.base_model.modules() if isinstance(m, torch.nn.ModuleList)]
-    return max(lists, key=len)
-
-
 def _heads(model: Any) -> list[str]:
     """The parts of the model that are not its base and have weights: the recipe's head."""
     children = [child for child in model.named_children() if child[0] != model.base_model_prefix]
     return [name for name, child in children if any(True for _ in child.parameters())]
 
 
-def _with_adapters(model: Any, settings: Finetune) -> Any:
-    from peft import LoraConfig, get_peft_model
+def _only(model: Any, moving: Iterable[Any]) -> None:
+    """Freeze the base but for these weights of it."""
+    for parameter in model.base_model.parameters():
+        parameter.requires_grad_(False)
+    for parameter in moving:
+        parameter.requires_grad_(True)
+
+
+def _biases(model: Any) -> list[Any]:
+    found = [p for name, p in model.base_model.named_parameters() if name.endswith("bias")]
+    if not found:
+        raise SettingsError(
+            f"The model {model.config.model_type} has no biases",
+            where="params.yaml, finetune.tuning: bitfit",
+            fix="choose lora",
+        )
+    return found
+
+
+def _moved_with(model: Any, added: Added) -> list[Any]:
+    """The parts; the norms, too, where the parts stand between them."""
+    import torch
+
+    found = [p for name, p in model.base_model.named_parameters() if parts.MARK in name]
+    if added.tuning == "bottleneck":
+        norms = [m for m in model.base_model.modules() if isinstance(m, torch.nn.LayerNorm)]
+        found += [parameter for norm in norms for parameter in norm.parameters()]
+    return found
+
+
+def _with_peft(model: Any, settings: Finetune) -> Any:
+    from peft import IA3Config, LoraConfig, get_peft_model
+    from peft.utils import TRANSFORMERS_MODELS_TO_IA3_FEEDFORWARD_MODULES_MAPPING as FEED_FORWARD
+    from peft.utils import TRANSFORMERS_MODELS_TO_IA3_TARGET_MODULES_MAPPING as SCALED
     from peft.utils import TRANSFORMERS_MODELS_TO_LORA_TARGET_MODULES_MAPPING as BY_ARCHITECTURE
 
-    config = LoraConfig(
-        r=settings.lora_rank,
-        lora_alpha=settings.lora_alpha,
-        lora_dropout=settings.dropout,
-        target_modules=BY_ARCHITECTURE.get(model.config.model_type, "all-linear"),
-        modules_to_save=_heads(model),
-    )
+    kind = model.config.model_type
+    if settings.tuning != "ia3":
+        config: Any = LoraConfig(
+            r=settings.lora_rank,
+            lora_alpha=settings.lora_alpha,
+            lora_dropout=settings.dropout,
+            target_modules=BY_ARCHITECTURE.get(kind, "all-linear"),
+            modules_to_save=_heads(model),
+            use_dora=settings.tuning == "dora",
+        )
+    elif kind in SCALED:
+        config = IA3Config(
+            target_modules=SCALED[kind],
+            feedforward_modules=FEED_FORWARD[kind],
+            modules_to_save=_heads(model),
+        )
+    else:
+        raise SettingsError(
+            f"peft does not say what IA3 scales in the architecture {kind}",
+            where="params.yaml, finetune.tuning: ia3",
+            fix="choose lora, or another encoder",
+        )
     return get_peft_model(model, config)
 
 
@@ -82,8 +167,9 @@ def changes(model: Any, device: str) -> dict[str, Callable[[], Any]]:
         device: where the differences will be asked for.
 
     Returns:
-        Functions whose tensors have the weight's shape and a gradient. A weight under adapters
-        moves by what they add to it, s B A.
+        Functions whose tensors have the weight's shape and a gradient. A weight under low-rank
+        adapters moves by what they add to it, s B A. (dora and ia3 scale a weight as well: the
+        table does not allow them with a term that asks.)
     """
     found: dict[str, Callable[[], Any]] = {}
     for name, module in model.named_modules():
@@ -91,7 +177,7 @@ def changes(model: Any, device: str) -> dict[str, Callable[[], Any]]:
             for adapter in module.active_adapters:
                 found[f"{_plain(name)}.weight"] = partial(module.get_delta_weight, adapter)
     for name, weight in model.named_parameters():
-        if weight.requires_grad and "lora_" not in name:
+        if weight.requires_grad and not any(part in name for part in _PEFT):
             found[_plain(name)] = partial(_minus, weight, weight.detach().clone().to(device))
     return found
 
@@ -106,14 +192,15 @@ def _plain(name: str) -> str:
 
 
 def sizes(model: Any) -> dict[str, int]:
-    """Parameters in all and those that move; for adapters also their own number and bytes."""
+    """Parameters in all and those that move; of what was added also the number and bytes."""
     found = {"parameters": 0, "trainable": 0}
     adapter = {"adapter_parameters": 0, "adapter_bytes": 0}
     for name, parameter in model.named_parameters():
-        if "lora_" in name:
+        beside = any(part in name for part in _PEFT)
+        if beside or parts.MARK in name:
             adapter["adapter_parameters"] += parameter.numel()
             adapter["adapter_bytes"] += parameter.numel() * parameter.element_size()
-        elif "original_module" not in name:
+        if not beside and "original_module" not in name:
             found["parameters"] += parameter.numel()
         if parameter.requires_grad:
             found["trainable"] += parameter.numel()
@@ -121,5 +208,5 @@ def sizes(model: Any) -> dict[str, int]:
 
 
 def plain(model: Any) -> Any:
-    """The model without adapters: merged into the weights that they adapt."""
+    """The model with what peft added merged into the weights; parts that stay are left as is."""
     return model.merge_and_unload() if hasattr(model, "merge_and_unload") else model

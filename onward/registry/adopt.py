@@ -73,7 +73,7 @@ def adopt(
 
 
 def _check(project: Project, source: Path) -> None:
-    from onward.learning import encoder
+    from onward.learning import encoder, models
 
     at = versions.pointer(project)
     if at is not None:
@@ -89,6 +89,13 @@ def _check(project: Project, source: Path) -> None:
             fix="give a folder that `save_pretrained` wrote",
         )
     encoder.check(source)
+    found = models.kind(source)
+    if found != "single":
+        raise SettingsError(
+            f"The model is of structure {found}: it is more than one set of weights",
+            where=str(source / models.STRUCTURE),
+            fix="adopt one with its weights merged",
+        )
     recipe = recipes.get(Turn.read(project).recipe)
     _check_labels(recipe.labels_of(source), source)
     recipe.build(source, {"new_head": False})

@@ -24,16 +24,22 @@ QUICK = {
     Cell("extractive", "last", "replay", "der", "single"),
     Cell("multilabel", "full", "replay", "der", "single"),
     Cell("regression", "full", "naive", "distill", "single"),
+    Cell("classification", "bitfit", "naive", "none", "single"),
+    Cell("classification", "dora", "naive", "none", "single"),
+    Cell("extractive", "prompt", "replay", "none", "single"),
+    Cell("extractive", "bottleneck", "naive", "none", "single"),
+    Cell("multilabel", "prefix", "naive", "none", "single"),
+    Cell("regression", "ia3", "joint", "none", "single"),
 }
 """Cells that are trained by default; the rest take minutes together."""
 
 
 def test_the_table_holds_every_word_once_and_this_many_cells() -> None:
-    """Per recipe and tuning 8 single ones; adapters for two recipes, the closed form for one."""
-    assert len(table.cells()) == 4 * 3 * 3 * 4 * 4
-    assert len(table.ALLOWED) == 4 * 3 * 8 + 2 + 1 + 3
+    """Per recipe 8 single ones with each of three tunings, 3 with the six others."""
+    assert len(table.cells()) == 4 * 9 * 3 * 4 * 4
+    assert len(table.ALLOWED) == 4 * (3 * 8 + 6 * 3) + 2 + 1 + 3
     assert Counter(cell.structure for cell in table.ALLOWED) == {
-        "single": 96,
+        "single": 168,
         "adapters": 2,
         "analytic": 1,
         "adapted": 3,
@@ -83,7 +89,9 @@ def test_a_refused_cell_says_which_it_is_and_why(cell: Cell) -> None:
         (Cell("classification", "full", "joint", "none", "analytic"), "needs strategy.rows naive"),
         (Cell("classification", "full", "naive", "ewc", "analytic"), "needs strategy.term none"),
         (Cell("chat", "full", "naive", "none", "single"), "project.recipe 'chat' (known: extr"),
-        (Cell("extractive", "bitfit", "naive", "none", "single"), "finetune.tuning 'bitfit'"),
+        (Cell("extractive", "spell", "naive", "none", "single"), "finetune.tuning 'spell'"),
+        (Cell("extractive", "prefix", "naive", "ewc", "single"), "with full, last and lora alone"),
+        (Cell("classification", "ia3", "naive", "none", "adapted"), "tuned by full, last or lora"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, Cell) else "",
 )
@@ -135,6 +143,11 @@ def turn(project: Project, encoder: Path, recipe: str, number: int) -> Path:
     return toys.toy_version(project, f"v{number}")
 
 
+def _folder(tuning: str) -> str:
+    """What a single model's folder holds: three tunings leave parts beside the weights."""
+    return "parts" if tuning in ("bottleneck", "prompt", "prefix") else "single"
+
+
 def cells() -> list[Any]:
     return [
         pytest.param(cell, id=" ".join(cell), marks=() if cell in QUICK else pytest.mark.slow)
@@ -158,6 +171,8 @@ def test_each_allowed_cell_trains(cell: Cell, toy_encoder: Path, tmp_path: Path)
             "first_epochs": 0.5,
             "epochs": 0.5,
             "lora_rank": 2,
+            "virtual_tokens": 3,
+            "bottleneck_size": 4,
         },
     )
     first = turn(project, toy_encoder, cell.recipe, 1)
@@ -173,8 +188,8 @@ def test_each_allowed_cell_trains(cell: Cell, toy_encoder: Path, tmp_path: Path)
     told = (spec["recipe"], spec["tuning"], *(spec["strategy"][key] for key in strategy))
     assert told == tuple(cell) and spec["term"] == cell.term
     assert [named["episode"] for named in spec["learned"]] == ["0001-one", "0002-two"]
-    kept = "analytic" if cell.structure == "adapted" else cell.structure
-    assert models.kind(second / "checkpoint") == kept
+    kept = {"adapted": "analytic", "single": _folder(cell.tuning)}.get(cell.structure)
+    assert models.kind(second / "checkpoint") == (kept or cell.structure)
     before, after = (files.inventory(version / "checkpoint") for version in (first, second))
     assert before != after
     if cell.recipe in ("classification", "multilabel"):

@@ -80,6 +80,7 @@ def _root(job: Job) -> Path:
     Weights that the base lacks and a head may read, such as a pooler's, are drawn once, so that
     every adapter stands on the same ones.
     """
+    models.require_no_parts(job.source)
     if models.kind(job.source) == "adapters":
         return job.source
     import transformers

@@ -210,6 +210,7 @@ def _start(job: Job, width: int) -> tuple[Any, Statistics, Iterator[Part]]:
             where=f"params.yaml, strategy.structure: analytic; base {job.turn.base.name}",
             fix="set strategy.structure to single, or start over with `onward run --fresh`",
         )
+    models.require_no_parts(job.source)
     if models.kind(job.source) != "analytic":
         projection = closed_form.draw(width, count, job.seed)
         return projection, Statistics.empty(count, width), chain(own.known(job), parts)

@@ -1,0 +1,229 @@
+"""Every tuning: what it moves, what its folder keeps, that a resumed training is the same one."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from onward import files
+from onward.config import Finetune
+from onward.errors import IntegrityError, SettingsError, TrainingError
+from onward.learning import checkpoints, models, orphan, tunings
+from onward.learning.parts import named as parts
+from onward.learning.structures import adapters
+from onward.learning.trainer import Task, fit
+from onward.recipes import classification, extractive
+from onward.registry import adopt
+from onward.runtime import graph
+from tests.learning.test_trainer import COLLATE, alike, settings, weights, windows
+
+PARTS = ("bottleneck", "prompt", "prefix")
+SMALL = {"lora_rank": 2, "bottleneck_size": 4, "virtual_tokens": 3}
+ADDED = {"bottleneck": 2 * 2 * (2 * 32 * 4 + 4 + 32), "prompt": 3 * 32, "prefix": 2 * 2 * 3 * 32}
+"""Parameters of two layers of width 32."""
+
+MOVED = {
+    "bitfit": "bias$",
+    "dora": r"(query|value)\.weight$",
+    "ia3": r"(key\.weight|value\.weight|value\.bias|output\.dense\.weight)$",
+    "bottleneck": "LayerNorm",
+    "prompt": "^$",
+    "prefix": "^$",
+}
+"""The base's weights that a tuning moves, merged."""
+
+QUICK = ("dora", "prefix")
+"""Tried by default."""
+
+
+def each(tunings: tuple[str, ...]) -> list[Any]:
+    """Those of QUICK by default, the others in the slow tests."""
+    return [pytest.param(t, marks=() if t in QUICK else pytest.mark.slow) for t in tunings]
+
+
+def tuned(tuning: str, **more: Any) -> Finetune:
+    return settings(tuning=tuning, **SMALL, **more)
+
+
+@pytest.fixture
+def lesson(toy_encoder: Path, tmp_path: Path) -> Task:
+    work = tmp_path / "work"
+    work.mkdir()
+    return Task(
+        build=lambda: extractive.build(toy_encoder, {"dropout": 0.0}),
+        data=windows(tmp_path, "train", alike(16, 1), toy_encoder),
+        stopping=None,
+        rate=0.01,
+        epochs=2,
+        collate=COLLATE,
+        work=work,
+    )
+
+
+def answers(model: Any, length: int = 12) -> torch.Tensor:
+    """Of a batch of two texts, the second one padded from `length` to 20."""
+    tokens = torch.arange(5, 45).reshape(2, 20)
+    mask = torch.ones_like(tokens)
+    mask[1, length:] = 0
+    with torch.no_grad():
+        found: torch.Tensor = model(input_ids=tokens, attention_mask=mask)["start_logits"]
+    return found
+
+
+@pytest.mark.parametrize(
+    "tuning", each(("bitfit", "dora", "ia3", "bottleneck", "prompt", "prefix"))
+)
+def test_it_moves_what_it_says_and_is_the_same_after_a_stop(
+    tuning: str, lesson: Task, toy_encoder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    chosen = tuned(tuning)
+    at = iter([False, True])
+    with monkeypatch.context() as change:
+        change.setattr(orphan.Starter, "gone", lambda self: next(at))
+        with pytest.raises(TrainingError, match="stopped after step 2"):
+            fit(lesson, chosen)
+    resumed = fit(lesson, chosen)
+    files.remove(lesson.work / checkpoints.FINISHED)
+    through = fit(lesson, chosen)
+    one, other = weights(resumed.model), weights(through.model)
+    assert one.keys() == other.keys() and all(torch.equal(one[n], other[n]) for n in one)
+
+    plain = weights(extractive.build(toy_encoder, {}))
+    # The key's bias adds the same to every score of a query: it has no gradient.
+    base = {n for n in plain if not n.startswith("qa_outputs") and not n.endswith("key.bias")}
+    moved = {name for name in base if not torch.equal(plain[name], one[name])}
+    assert moved == {name for name in base if re.search(MOVED[tuning], name)}
+    assert {name for name in one if parts.MARK in name} == set(one) - set(plain)
+    if tuning in PARTS:
+        assert through.sizes["adapter_parameters"] == ADDED[tuning]
+    assert through.sizes["trainable"] < 0.25 * through.sizes["parameters"]
+
+
+@pytest.mark.parametrize("tuning", each(PARTS))
+def test_the_folder_keeps_the_parts_and_they_are_exported(
+    tuning: str, toy_encoder: Path, tmp_path: Path
+) -> None:
+    import onnxruntime
+
+    torch.manual_seed(0)
+    model = tunings.apply(extractive.build(toy_encoder, {}), tuned(tuning))
+    before = answers(model.eval())
+    with torch.no_grad():
+        for name, weight in model.named_parameters():
+            if weight.requires_grad:
+                weight += 0.1 * torch.randn_like(weight)
+    models.save(model, toy_encoder, tmp_path / "made")
+    assert {"parts.safetensors", "structure.json"} <= {
+        p.name for p in (tmp_path / "made").iterdir()
+    }
+    assert models.describe(tmp_path / "made")["tuning"] == tuning
+    plain = models.read_tensors(tmp_path / "made" / "model.safetensors")
+    assert not any(parts.MARK in name for name in plain)
+
+    read = models.load(extractive, tmp_path / "made", {"new_head": False}).eval()
+    found = answers(read)
+    assert torch.equal(found, answers(model)) and not torch.allclose(found, before, atol=1e-3)
+    # What is behind a text's end says nothing to it, and the added ones count as no token.
+    assert torch.allclose(found[1, :12], answers(read, length=9)[1, :12]) is False
+    with torch.no_grad():
+        alone = read(input_ids=torch.arange(25, 37)[None])["start_logits"]
+    assert torch.allclose(found[1, :12], alone[0], atol=1e-5)
+
+    exported = graph.export(read, extractive.graphs(read)[0], opset=20)
+    assert exported.attention_fused == exported.layers == 2
+    session = onnxruntime.InferenceSession(exported.model)
+    tokens = np.arange(5, 45).reshape(2, 20)
+    mask = np.ones_like(tokens)
+    mask[1, 12:] = 0
+    feeds = {"input_ids": tokens, "token_type_ids": 0 * tokens, "attention_mask": mask}
+    there = session.run(["start_logits"], feeds)[0]
+    assert np.abs((there - found.numpy()) * mask).max() < 1e-5
+
+
+def test_a_pooler_reads_the_text_and_not_the_prompt(toy_encoder: Path) -> None:
+    model = classification.build(toy_encoder, {"labels": ["a", "b"]}).eval()
+    tokens = torch.arange(5, 25)[None]
+    with torch.no_grad():
+        parts.add(model, parts.Added("prompt", 3))
+        found = model.bert(input_ids=tokens)
+        first = model.bert.pooler(found.last_hidden_state)
+    assert found.last_hidden_state.shape[1] == 20
+    assert torch.equal(found.pooler_output, first)
+
+
+def test_parts_begin_near_the_model_that_they_are_added_to(toy_encoder: Path) -> None:
+    """A bottleneck changes nothing at first."""
+    model = extractive.build(toy_encoder, {}).eval()
+    before = answers(model)
+    assert torch.equal(answers(tunings.apply(model, tuned("bottleneck")).eval()), before)
+
+
+@pytest.mark.parametrize(
+    ("change", "fix"),
+    [
+        ({"tuning": "full"}, "set finetune.tuning to prompt and finetune.virtual_tokens to 3"),
+        ({"tuning": "prefix"}, "set finetune.tuning to prompt"),
+        ({"virtual_tokens": 4}, "finetune.virtual_tokens to 3"),
+    ],
+    ids=str,
+)
+def test_parts_go_on_with_the_same_tuning_alone(
+    change: dict[str, Any], fix: str, toy_encoder: Path
+) -> None:
+    model = tunings.apply(extractive.build(toy_encoder, {}), tuned("prompt"))
+    with pytest.raises(SettingsError, match="was tuned by prompt of size 3") as caught:
+        tunings.apply(model, tuned("prompt").model_copy(update=change))
+    assert fix in caught.value.fix
+    assert tunings.apply(model, tuned("prompt")) is model
+
+
+def test_what_a_model_lacks_is_refused_by_name(toy_encoder: Path) -> None:
+    from transformers import LlamaConfig, LlamaForCausalLM
+
+    sizes = {"hidden_size": 8, "intermediate_size": 8, "num_attention_heads": 2}
+    model = LlamaForCausalLM(LlamaConfig(vocab_size=16, num_hidden_layers=1, **sizes))
+    with pytest.raises(SettingsError, match="llama has no biases"):
+        tunings.apply(model, tuned("bitfit"))
+    with pytest.raises(SettingsError, match="llama has no embedding layer"):
+        tunings.apply(model, tuned("prompt"))
+    model.config.model_type = "of its own"
+    with pytest.raises(SettingsError, match="what IA3 scales in the architecture of its own"):
+        tunings.apply(model, tuned("ia3"))
+
+
+@pytest.fixture
+def folder(toy_encoder: Path, tmp_path: Path) -> Path:
+    model = tunings.apply(extractive.build(toy_encoder, {}), tuned("prefix"))
+    models.save(model, toy_encoder, tmp_path / "made")
+    return tmp_path / "made"
+
+
+def test_damaged_parts_are_refused(folder: Path) -> None:
+    held = models.read_tensors(folder / parts.FILE)
+    name = next(iter(held))
+    models.write_tensors(folder / parts.FILE, {**held, name: held[name][:2]})
+    with pytest.raises(IntegrityError, match=f"do not fit the model: {name}"):
+        models.load(extractive, folder, {})
+    (folder / parts.FILE).unlink()
+    with pytest.raises(IntegrityError, match=r"parts\.safetensors cannot be read"):
+        models.load(extractive, folder, {})
+
+
+def test_the_encoder_below_parts_is_not_read_without_them(folder: Path) -> None:
+    with pytest.raises(SettingsError, match="The base was tuned by prefix"):
+        adapters._root(SimpleNamespace(source=folder))  # type: ignore[arg-type]
+    with pytest.raises(SettingsError, match="tuned by prefix"):
+        models.require_no_parts(folder)
+
+
+def test_a_model_with_parts_is_not_adopted_without_them(folder: Path, tmp_path: Path) -> None:
+    from onward.project import Project
+
+    with pytest.raises(SettingsError, match="of structure parts"):
+        adopt._check(Project(tmp_path), folder)
