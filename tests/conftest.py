@@ -58,3 +58,14 @@ def toy_encoder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
     torch.set_num_threads(1)
     return toys.toy_encoder(tmp_path_factory.mktemp("toy") / "encoder")
+
+
+@pytest.fixture(scope="session")
+def toy_causal(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the toy causal model and its chat template; read only."""
+    import torch
+
+    from tests import toys
+
+    torch.set_num_threads(1)
+    return toys.toy_causal(tmp_path_factory.mktemp("toy") / "causal")

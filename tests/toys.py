@@ -77,6 +77,90 @@ def _write_tokenizer(folder: Path) -> list[str]:
     return words
 
 
+CHAT_TEMPLATE = (
+    "{% for message in messages %}{{ '<|' + message['role'] + '|>' + message['content'] + '<|end|>'"
+    " }}{% endfor %}{% if add_generation_prompt %}{{ '<|assistant|>' }}{% endif %}"
+)
+
+
+def toy_causal(folder: Path, *, template: str | None = CHAT_TEMPLATE) -> Path:
+    """Write a Llama of 2 layers and hidden size 32 with a tokenizer and a chat template.
+
+    Always the same bytes. Every text encodes: the vocabulary has all bytes.
+    """
+    import torch
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+    from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+    from transformers.utils import logging
+
+    logging.disable_progress_bar()
+    folder.mkdir(parents=True, exist_ok=True)
+    marks = ["<|pad|>", "<|end|>", "<|user|>", "<|assistant|>", "<|system|>"]
+    fast = Tokenizer(models.BPE())
+    fast.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    fast.decoder = decoders.ByteLevel()
+    words = [word for kind in KINDS.values() for word in kind] + list(KINDS) + FILLERS + ASKED
+    text = [f"{before}{word}" for word in words for before in ("", " ")]
+    alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
+    fast.train_from_iterator(
+        text, trainers.BpeTrainer(vocab_size=600, special_tokens=marks, initial_alphabet=alphabet)
+    )
+    tokenizer = PreTrainedTokenizerFast(
+        tokenizer_object=fast,
+        pad_token="<|pad|>",
+        eos_token="<|end|>",
+        additional_special_tokens=marks[2:],
+        model_max_length=512,
+    )
+    tokenizer.chat_template = template
+    tokenizer.save_pretrained(folder)
+    config = LlamaConfig(
+        vocab_size=fast.get_vocab_size(),
+        hidden_size=32,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        num_key_value_heads=1,
+        intermediate_size=64,
+        max_position_embeddings=512,
+        pad_token_id=0,
+        bos_token_id=None,
+        eos_token_id=1,
+        tie_word_embeddings=True,
+        initializer_range=0.2,
+    )
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        LlamaForCausalLM(config).save_pretrained(folder)
+    return folder
+
+
+def toy_talks(n: int, seed: int, titles: int = 8) -> list[dict[str, Any]]:
+    """Canonical rows of chat: what kind a thing is of; every third has a turn before.
+
+    Args:
+        n: how many rows.
+        seed: other seeds give other ids, titles and contexts.
+        titles: over how many titles the rows are spread, evenly.
+    """
+    chance = random.Random(seed)
+    rows: list[dict[str, Any]] = []
+    for number in range(n):
+        kind = chance.choice(list(KINDS))
+        thing, other = chance.choice(KINDS[kind]), chance.choice(list(KINDS))
+        before = [f"what is {chance.choice(KINDS[other])} ?", other] if number % 3 == 2 else []
+        rows.append(
+            {
+                "id": f"talk-{seed}-{number}",
+                "title": f"Talk {seed} {number % titles}",
+                "context": f"note {seed} {number} ." if number % 2 else None,
+                "history": before,
+                "question": f"what is {thing} ? {seed} {number}",
+                "references": [kind],
+            }
+        )
+    return rows
+
+
 def toy_rows(
     n: int, seed: int, titles: int = 8, *, no_answer: float = 0.0, contexts: int = 2
 ) -> list[dict[str, Any]]:

@@ -77,6 +77,21 @@ def check(folder: Path) -> None:
         raise _refused(folder, "has no tokenizer.json, so tokens have no place in the text")
 
 
+def check_window(folder: Path, window: int) -> None:
+    """Refuse a window that is longer than the model's own.
+
+    Raises:
+        SettingsError: naming both. A model whose places are relative has no longest window.
+    """
+    places = files.read_json(folder / "config.json").get("max_position_embeddings")
+    if isinstance(places, int) and window > places:
+        raise SettingsError(
+            f"A window of {window} tokens is longer than the model's {places}",
+            where="params.yaml, prepare.max_length",
+            fix=f"set prepare.max_length to at most {places}, or choose another project.encoder",
+        )
+
+
 def _refused(folder: Path, why: str) -> SettingsError:
     return SettingsError(f"The encoder {folder.name} {why}", where=str(folder), fix=_FIX)
 

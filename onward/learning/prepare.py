@@ -72,6 +72,7 @@ def run(project: Project) -> None:
     table.check(turn.recipe, None, strategy)
     _validated(project)
     source = base.source(project, turn)
+    encoder.check_window(source, settings.max_length)
     recipe = recipes.get(turn.recipe)
     chosen = choose(project, turn, recipe, settings, strategy)
     tokenizer = encoder.tokenizer(source)

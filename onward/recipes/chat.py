@@ -22,8 +22,18 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from onward.config import Evaluate, Prepare
-from onward.recipes import chat_template, extractive, generated, generative, hashing, heads, labels
-from onward.recipes import rouge, squad_metrics, turns
+from onward.recipes import (
+    chat_template,
+    extractive,
+    generated,
+    generative,
+    hashing,
+    heads,
+    labels,
+    rouge,
+    squad_metrics,
+    turns,
+)
 from onward.recipes.shapes import ExportSpec, Feature, Inputs, Prediction, Row, Target
 from onward.recipes.texts import folded, span_of
 
@@ -60,8 +70,10 @@ _COLUMNS = {
     "context": ("context", "passage", "story", "document", "input", "dialogue", "support"),
     "history": ("history", "turns", "previous", "chathistory", "pastturns"),
     "question": ("question", "query", "instruction", "prompt", "user"),
-    "references": ("references", "reference", "response", "output", "completion", "reply")
-    + ("assistant", "answers", "answer", "answertext", "correctanswer"),
+    "references": (
+        *("references", "reference", "response", "output", "completion", "reply"),
+        *("assistant", "answers", "answer", "answertext", "correctanswer"),
+    ),
     "messages": ("messages", "conversation", "conversations"),
 }
 """Canonical field -> names of source columns, the likeliest first, compared by letters alone."""

@@ -33,7 +33,7 @@ def task(job: Job) -> Task:
         stopping=job.stopping(),
         rate=job.rate,
         epochs=job.epochs,
-        collate=job.collate(),
+        collate=job.packing(),
         work=job.work,
         name_rows=job.ids,
         recalled=job.recalled(),
