@@ -1,0 +1,212 @@
+"""Names, genders or places of a text exchanged, consistently, and with one way back.
+
+>>> from onward.quality.lists import load
+>>> gender = exchanges(load("swaps"), load("language"))["gender"]
+>>> swapped, edits = gender.apply("John lost his hat, and Mary gave him hers.")
+>>> swapped, restored(swapped, edits)
+('Mary lost her hat, and John gave her his.', 'John lost his hat, and Mary gave him hers.')
+
+A row is exchanged in all its texts alike; the places of its answers move along, and an answer that
+holds an exchanged word is exchanged with it. What this does not cover: names that the list lacks,
+lower-case names, words that agree with what was exchanged (a "Roman" stays one), pronouns of
+anybody whose name did not change, and any language but English.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from onward.errors import SettingsError
+from onward.quality.words import words
+from onward.recipes.shapes import Row
+
+KINDS = ("names", "gender", "places")
+TEXTS = ("context", "question", "text", "pair")
+TEXT_LISTS = ("history", "options", "references")
+OFFSETS = {
+    "text": (("starts", "ends"), ("head_start", "head_end"), ("tail_start", "tail_end")),
+    "context": (("starts", None),),
+}
+"""Text -> columns that hold places in it, first and end; an end of None follows from `answers`."""
+NOT_ALIKE = {"translation": "its references are of another language than the texts"}
+"""Recipes whose gold cannot be exchanged alike, and why."""
+_OWN = {"him", "his", "her", "hers"}
+
+
+@dataclass(frozen=True)
+class Edit:
+    """One exchanged word: where it stood in the text before, and the words before and after."""
+
+    start: int
+    old: str
+    new: str
+
+
+@dataclass(frozen=True)
+class Exchange:
+    """Words and their partners; names as they are written, other words in any case."""
+
+    partner: Mapping[str, str]
+    any_case: frozenset[str]
+    closing: frozenset[str]
+    """Words that end a noun phrase: "her" before one of them is an object, not a possessive."""
+
+    def apply(self, text: str) -> tuple[str, list[Edit]]:
+        """The exchanged text, and what was exchanged, in order."""
+        edits = []
+        for match in re.finditer(r"[^\W\d_]+", text):
+            new = self._new(match[0], text[match.end() :])
+            if new is not None:
+                edits.append(Edit(match.start(), match[0], new))
+        return _edited(text, [(edit.start, edit.old, edit.new) for edit in edits]), edits
+
+    def _new(self, word: str, after: str) -> str | None:
+        if word in self.partner and word not in self.any_case:
+            return self.partner[word]
+        folded = word.lower()
+        if folded in _OWN and "him" in self.any_case:
+            return _cased(word, self._pronoun(folded, after))
+        if folded in self.any_case:
+            return _cased(word, self.partner[folded])
+        return None
+
+    def _pronoun(self, word: str, after: str) -> str:
+        """English has one word where its partner has two: what follows tells them apart."""
+        if word in ("him", "hers"):
+            return "her" if word == "him" else "his"
+        follows = re.match(r"\s+([^\W\d_]+)", after)
+        possessive = follows is not None and follows[1].lower() not in self.closing
+        if word == "her":
+            return "his" if possessive else "him"
+        return "her" if possessive else "hers"
+
+    def neutral(self, text: str) -> list[str]:
+        """The words of a text, both partners as one: equal for a text and its exchange."""
+        names = {word.lower(): word for word in self.partner}
+        return [self._neutral(word, names) for word in words(text)]
+
+    def _neutral(self, word: str, names: Mapping[str, str]) -> str:
+        bare, mark, ending = word.partition("'")
+        if bare in _OWN and "him" in self.any_case:
+            return "|".join(sorted(_OWN))
+        if bare in names:
+            pair = sorted((names[bare], self.partner[names[bare]]))
+            return "|".join(pair) + mark + ending
+        return word
+
+
+def exchanges(
+    lists: Mapping[str, Any], language: Mapping[str, Sequence[str]]
+) -> dict[str, Exchange]:
+    """Kind -> what it exchanges, from the lists of swaps.yaml and language.yaml.
+
+    Raises:
+        SettingsError: a word stands twice in a kind, so there would be no way back.
+    """
+    closing = frozenset(
+        word
+        for name in (
+            "determiners",
+            "prepositions",
+            "auxiliaries",
+            "conjunctions",
+            "pronouns",
+            "others",
+        )
+        for word in language.get(name, ())
+    )
+    nothing: frozenset[str] = frozenset()
+    own = frozenset(word for pair in lists["gender"] for word in pair)
+    return {
+        "names": Exchange(_partners("names", lists["names"]), nothing, closing),
+        "gender": Exchange(
+            _partners("gender", [*lists["gender"], *lists["gender_names"]]), own, closing
+        ),
+        "places": Exchange(_partners("places", lists["places"]), nothing, closing),
+    }
+
+
+def _partners(kind: str, pairs: Sequence[Sequence[str]]) -> dict[str, str]:
+    found: dict[str, str] = {}
+    for one, other in pairs:
+        for word, partner in ((one, other), (other, one)):
+            if word in found:
+                raise SettingsError(
+                    f"{word!r} stands twice among the {kind} that are exchanged",
+                    where="onward/quality/lists/swaps.yaml and quality.measure.lists",
+                    fix="a word has one partner, or there is no way back: leave one pair out",
+                )
+            found[word] = partner
+    return found
+
+
+def exchanged(row: Row, exchange: Exchange) -> Row | None:
+    """The row with all its texts and answers exchanged; None where nothing in it is exchanged, or
+    an answer begins or ends inside an exchanged word."""
+    made, edits = dict(row), {name: exchange.apply(row[name]) for name in TEXTS if row.get(name)}
+    if not any(found for _, found in edits.values()):
+        return None
+    for name, (text, _) in edits.items():
+        made[name] = text
+    for name in TEXT_LISTS:
+        if row.get(name):
+            made[name] = [exchange.apply(text)[0] for text in row[name]]
+    for name, (text, found) in edits.items():
+        for first, end in OFFSETS.get(name, ()):
+            if first in row and not _move(row, made, text, found, first, end):
+                return None
+    return made
+
+
+def _move(
+    row: Row, made: Row, text: str, edits: Sequence[Edit], first: str, end: str | None
+) -> bool:
+    """Move the places of one pair of columns; False where one lies inside an exchanged word."""
+    several = isinstance(row[first], Sequence)
+    starts = list(row[first]) if several else [row[first]]
+    if end is None:
+        ends = [at + len(one) for at, one in zip(starts, row["answers"], strict=True)]
+    else:
+        ends = list(row[end]) if several else [row[end]]
+    moved = [(_moved(at, edits), _moved(to, edits)) for at, to in zip(starts, ends, strict=True)]
+    if any(at is None or to is None for at, to in moved):
+        return False
+    made[first] = [at for at, _ in moved] if several else moved[0][0]
+    if end is None:
+        made["answers"] = [text[at:to] for at, to in moved]
+    else:
+        made[end] = [to for _, to in moved] if several else moved[0][1]
+    return True
+
+
+def _moved(place: int, edits: Sequence[Edit]) -> int | None:
+    """Where a place lies in the exchanged text; None: inside a word that was exchanged."""
+    if any(edit.start < place < edit.start + len(edit.old) for edit in edits):
+        return None
+    return place + sum(len(e.new) - len(e.old) for e in edits if e.start + len(e.old) <= place)
+
+
+def restored(text: str, edits: Sequence[Edit]) -> str:
+    """The text before the edits."""
+    shift, back = 0, []
+    for edit in edits:
+        back.append((edit.start + shift, edit.new, edit.old))
+        shift += len(edit.new) - len(edit.old)
+    return _edited(text, back)
+
+
+def _edited(text: str, edits: Sequence[tuple[int, str, str]]) -> str:
+    parts, last = [], 0
+    for start, old, new in edits:
+        parts += [text[last:start], new]
+        last = start + len(old)
+    return "".join([*parts, text[last:]])
+
+
+def _cased(word: str, new: str) -> str:
+    """A word written as another one is."""
+    written: Callable[[str], str] = str.upper if word.isupper() and len(word) > 1 else str
+    return written(new[:1].upper() + new[1:] if word[:1].isupper() else new)
