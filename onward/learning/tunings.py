@@ -93,8 +93,16 @@ def freeze(model: Any, count: int) -> None:
 
 
 def _heads(model: Any) -> list[str]:
-    """The parts of the model that are not its base and have weights: the recipe's head."""
-    children = [child for child in model.named_children() if child[0] != model.base_model_prefix]
+    """The parts of the model that are not its base and have weights: the recipe's head.
+
+    What gives a language model its vocabulary was trained with its base and is none.
+    """
+    words = model.get_output_embeddings()
+    children = [
+        (name, child)
+        for name, child in model.named_children()
+        if name != model.base_model_prefix and child is not words
+    ]
     return [name for name, child in children if any(True for _ in child.parameters())]
 
 

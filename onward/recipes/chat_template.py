@@ -17,7 +17,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from datetime import date
 from functools import lru_cache
 from typing import Any
 
@@ -38,7 +37,9 @@ _GIVEN = frozenset(
 )
 """What transformers gives a template."""
 
-_DAY = date(2024, 1, 1)
+_DAY = "{% macro strftime_now(form) %}2024-01-01{% endmacro %}"
+"""Goes before a template that asks for the date."""
+
 _MARK = "\u2042"
 """Stands for an answer, to see what a template writes around it."""
 
@@ -112,7 +113,7 @@ def ends(tokenizer: Any) -> list[int]:
     """
     told = [{"role": "user", "content": "?"}, {"role": "assistant", "content": _MARK}]
     after = _applied(tokenizer, told, asking=False).rpartition(_MARK)[2]
-    special = set(tokenizer.all_special_ids)
+    special = _special(tokenizer)
     following = tokenizer(after, add_special_tokens=False)["input_ids"]
     found = [token for token in following[:1] if token in special]
     if tokenizer.eos_token_id is not None:
@@ -128,10 +129,16 @@ def ends(tokenizer: Any) -> list[int]:
 
 def plain(tokenizer: Any, text: str) -> str:
     """A text of a row in which no special token stands: each is broken by a space."""
-    for mark in tokenizer.all_special_tokens:
-        if mark and mark in text:
+    for mark in _special(tokenizer).values():
+        if mark in text:
             text = text.replace(mark, f"{mark[:1]} {mark[1:]}")
     return text
+
+
+def _special(tokenizer: Any) -> dict[int, str]:
+    """The tokens that stand for no text, as tokenizer.json names them: id -> name."""
+    added = tokenizer.added_tokens_decoder
+    return {number: token.content for number, token in added.items() if token.special}
 
 
 def _applied(tokenizer: Any, messages: Sequence[dict[str, str]], *, asking: bool) -> str:
@@ -141,6 +148,7 @@ def _applied(tokenizer: Any, messages: Sequence[dict[str, str]], *, asking: bool
     if not isinstance(template, str):
         raise _refused("is one of several, and nothing says which")
     _check(template)
+    template = f"{_DAY}{template}" if "strftime_now" in template else template
     said = [{**one, "content": plain(tokenizer, one["content"])} for one in messages]
     try:
         found: str = tokenizer.apply_chat_template(
@@ -148,7 +156,6 @@ def _applied(tokenizer: Any, messages: Sequence[dict[str, str]], *, asking: bool
             chat_template=template,
             tokenize=False,
             add_generation_prompt=asking,
-            strftime_now=_DAY.strftime,
             **({} if tokenizer.eos_token else {"eos_token": ""}),
         )
     except (TemplateError, ValueError, TypeError) as error:

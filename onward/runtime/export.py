@@ -189,7 +189,11 @@ def torch_part(project: Project) -> LedgerPart:
 
 
 def tokenizer_files(model: Path) -> dict[str, bytes]:
-    """The bytes of a model folder's fast tokenizer. Raises ExportError: it has none."""
+    """The bytes of a model folder's fast tokenizer, its chat template in its configuration.
+
+    Raises:
+        ExportError: it has none.
+    """
     missing = [name for name in package.TOKENIZER if not (model / name).is_file()]
     if missing:
         raise ExportError(
@@ -197,7 +201,12 @@ def tokenizer_files(model: Path) -> dict[str, bytes]:
             where=str(model),
             fix="choose an encoder whose folder holds tokenizer.json and tokenizer_config.json",
         )
-    return {name: (model / name).read_bytes() for name in package.TOKENIZER}
+    found = {name: (model / name).read_bytes() for name in package.TOKENIZER}
+    if (model / package.TEMPLATE).is_file():
+        named = files.read_json(model / "tokenizer_config.json")
+        named["chat_template"] = (model / package.TEMPLATE).read_text(encoding="utf-8")
+        found["tokenizer_config.json"] = files.canonical(named)
+    return found
 
 
 def _package(

@@ -34,6 +34,8 @@ SCHEMA = 1
 SPEC = "package.json"
 SERVING = "serving.json"
 TOKENIZER = ("tokenizer.json", "tokenizer_config.json")
+TEMPLATE = "chat_template.jinja"
+"""Of a model's folder; in a package it stands in tokenizer_config.json."""
 MODELS = {"fp32": "model.onnx", "int8": "model.int8.onnx"}
 NAMES = {*TOKENIZER, *MODELS.values(), SPEC, SERVING, files.MANIFEST}
 _KEPT_BYTES = {*TOKENIZER, SPEC, SERVING}

@@ -165,6 +165,7 @@ def tokenizer(package: Package, max_length: int) -> Any:
         padding_side="right",
         truncation_side="right",
         model_max_length=max_length,
+        chat_template=config.get("chat_template"),
         **{key: value for key, value in named.items() if value is not None},
     )
 
