@@ -272,6 +272,77 @@ def toy_choices(n: int, seed: int, titles: int = 8) -> list[dict[str, Any]]:
     return rows
 
 
+def toy_tagged(
+    n: int, seed: int, titles: int = 8, kinds: tuple[str, ...] = tuple(KINDS)
+) -> list[dict[str, Any]]:
+    """Canonical rows of tagging: one to three things of these kinds, each one or two words.
+
+    Args:
+        n: how many rows; every tenth has no thing.
+        seed: other seeds give other ids, titles and texts.
+        titles: over how many titles the rows are spread, evenly.
+        kinds: the tags that occur, so that later episodes can bring new ones.
+    """
+    chance = random.Random(seed)
+    rows = []
+    for number in range(n):
+        text, spans = chance.choice(FILLERS), []
+        for _ in range(0 if number % 10 == 9 else chance.randint(1, 3)):
+            kind = chance.choice(kinds)
+            thing = " ".join(chance.sample(KINDS[kind], k=chance.randint(1, 2)))
+            spans.append((len(text) + 1, len(text) + 1 + len(thing), kind))
+            text = f"{text} {thing} {chance.choice(FILLERS)}"
+        starts, ends, tags = ([span[at] for span in spans] for at in range(3))
+        rows.append(
+            {
+                "id": f"tagged-{seed}-{number}",
+                "title": f"Tagged {seed} {number % titles}",
+                "text": f"{text} note {seed} {number} .",
+                "starts": starts,
+                "ends": ends,
+                "tags": tags,
+            }
+        )
+    return rows
+
+
+def toy_related(
+    n: int, seed: int, titles: int = 8, kinds: tuple[str, ...] = tuple(KINDS)
+) -> list[dict[str, Any]]:
+    """Canonical rows of relation: what the two marked things of a text are, whatever else it names.
+
+    Args:
+        n: how many rows.
+        seed: other seeds give other ids, titles and texts.
+        titles: over how many titles the rows are spread, evenly.
+        kinds: of the things. The label is Other where both are of one kind; else it names both,
+            with the direction (e1,e2) where they come in the order of KINDS.
+    """
+    chance = random.Random(seed)
+    rows = []
+    for number in range(n):
+        two = [chance.choice(kinds), chance.choice(kinds)]
+        things = [chance.choice(KINDS[kind]) for kind in two]
+        between = chance.choice(["near", "and", f"near a {chance.choice(KINDS[kinds[0]])} and"])
+        text = f"the {things[0]} {between} a {things[1]} note {seed} {number} ."
+        tail = len(text) - len(f"{things[1]} note {seed} {number} .")
+        label = "-".join(sorted(two, key=list(KINDS).index))
+        label += "(e1,e2)" if two == sorted(two, key=list(KINDS).index) else "(e2,e1)"
+        rows.append(
+            {
+                "id": f"related-{seed}-{number}",
+                "title": f"Related {seed} {number % titles}",
+                "text": text,
+                "head_start": 4,
+                "head_end": 4 + len(things[0]),
+                "tail_start": tail,
+                "tail_end": tail + len(things[1]),
+                "label": label if two[0] != two[1] else "Other",
+            }
+        )
+    return rows
+
+
 def _target(recipe: str, named: list[str]) -> dict[str, Any]:
     if recipe == "multilabel":
         return {"labels": sorted(named)}

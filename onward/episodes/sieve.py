@@ -171,7 +171,7 @@ class Sieve:
     def labels(self) -> dict[str, dict[str, int]]:
         """Label -> kept rows that have it, by side; sorted, and empty where the recipe has none."""
         found: dict[str, dict[str, int]] = {}
-        if not {"label", "labels"} & set(self.kind.fields):
+        if not {"label", "labels", "tags"} & set(self.kind.fields):
             return found
         for side in ("train", "heldout"):
             for row in self.rows(side):

@@ -23,6 +23,7 @@ from onward.evaluation import baseline
 from onward.evaluation.evidence import Evidence, Kind, Side, Unit
 from onward.evaluation.sides import Accuracy, Final
 from onward.project import Project
+from onward.quality import gathered
 from onward.recipes.shapes import Row
 from onward.registry import journal
 from onward.registry.versions import Champion
@@ -79,6 +80,7 @@ def gather(
     recipe = recipes.get(turn.recipe)
     sides = Final(project, candidate) if kind == "final" else Accuracy(project, candidate)
     new, seeds = sides.challenger(), sides.challengers()
+    rows = {test.episode: list(test.rows.values()) for test in units if test.rows}
     evidence = Evidence(
         kind=kind,
         turn=turn.id,
@@ -97,13 +99,14 @@ def gather(
     )
     if champion is None:
         learned = baseline.common(project, recipe, (*turn.known_episodes, *turn.learning_episodes))
-        return replace(evidence, units=_with_baselines(recipe, evidence.units, units, learned))
-    rows = {test.episode: list(test.rows.values()) for test in units if test.rows}
+        evidence = replace(evidence, units=_with_baselines(recipe, evidence.units, units, learned))
+        return gathered.added(project, evidence, rows, new=new, old=None, champion=None)
     try:
         old = sides.champion(champion, recipe, rows, new)
     except NotFinite as error:
         return replace(evidence, problems=(f"the champion cannot be scored: {error.what}",))
-    return replace(evidence, units=_with_champion(evidence.units, old))
+    evidence = replace(evidence, units=_with_champion(evidence.units, old))
+    return gathered.added(project, evidence, rows, new=new, old=old, champion=champion)
 
 
 def tries(project: Project, turn: str, candidate: str) -> int:
@@ -134,14 +137,13 @@ def vanished(
     withdrawn = learned & set(journal.withdrawn_episodes(project))
     if not gone or not withdrawn:
         return tuple(gone)
-    recipe = recipes.get(recipe_name)
-    kept = {
-        label
+    rows = (
+        row
         for episode in sorted(learned - withdrawn)
         for side in ("train", "heldout")
         for row in turns.rows(project, episode, side)
-        for label in recipe.gold(row)
-    }
+    )
+    kept = set(recipes.get(recipe_name).vocabulary(rows, []))
     return tuple(label for label in gone if label in kept)
 
 

@@ -8,7 +8,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence, Set
+from collections.abc import Callable, Sequence, Set
 from typing import Any
 
 import numpy as np
@@ -17,12 +17,15 @@ BINS = 15
 _DECIMALS = 4
 
 
-def by_class(gold: Sequence[Set[str]], told: Sequence[Set[str]]) -> dict[str, Any]:
+def by_class(
+    gold: Sequence[Set[Any]], told: Sequence[Set[Any]], label_of: Callable[[Any], str] = str
+) -> dict[str, Any]:
     """Each label with rows, precision, recall and F1 in percent, and the mean of the F1.
 
     Args:
-        gold: the right labels of each row.
-        told: those that the model gave.
+        gold: what is right of each row: its labels, or things that have a label.
+        told: what the model gave; right where it is equal.
+        label_of: the label of a thing, whose things rows counts.
 
     Returns:
         classes: {label, rows, precision, recall, f1}, by label, of every label that is right or
@@ -32,9 +35,9 @@ def by_class(gold: Sequence[Set[str]], told: Sequence[Set[str]]) -> dict[str, An
     given: Counter[str] = Counter()
     found: Counter[str] = Counter()
     for wanted, got in zip(gold, told, strict=True):
-        right.update(wanted)
-        given.update(got)
-        found.update(wanted & got)
+        right.update(map(label_of, wanted))
+        given.update(map(label_of, got))
+        found.update(map(label_of, wanted & got))
     every = sorted({*right, *given})
     classes = [
         {

@@ -17,20 +17,15 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from onward.config import Evaluate, Prepare
-from onward.recipes import class_report, hashing, heads, labels, texts
+from onward.recipes import class_report, hashing, heads, labels, micro_f1, texts
 from onward.recipes.shapes import ExportSpec, Feature, Prediction, Row, Target
 
 inputs, inputs_cut, split_key = texts.inputs, texts.inputs_cut, texts.split_key
 vocabulary, labels_of = labels.several, labels.of_folder
 
 SCHEMA = texts.schema(pa.field("labels", pa.list_(pa.string()), nullable=False))
-PRIMARY = "f1"
-METRICS = ("f1", "precision", "recall", "exact")
-"""Micro averages over all labels, and the share of rows with exactly the right ones."""
-
-STATISTICS = ("n", "found", "false", "missed", "exact")
-"""Rows; labels rightly given, wrongly given and left out; rows in which all are right."""
-
+PRIMARY, METRICS, STATISTICS = micro_f1.PRIMARY, micro_f1.METRICS, micro_f1.STATISTICS
+metrics, row_scores = micro_f1.metrics, micro_f1.row_scores
 RIGHT_OR_WRONG = False
 PERFECT = 100.0
 PLACED = None
@@ -115,35 +110,7 @@ def decode(
 
 def statistics(row: Row, prediction: Prediction) -> NDArray[np.float64]:
     """What one prediction adds to the totals. A label that the model lacks counts as missed."""
-    right, told = set(row["labels"]), set(prediction["labels"])
-    counts = (1, len(right & told), len(told - right), len(right - told), right == told)
-    return np.array(counts, dtype=np.float64)
-
-
-def metrics(total: NDArray[np.float64]) -> dict[str, NDArray[Any]]:
-    """Totals [..., 5] -> METRICS in percent and n, each [...]; 0 over no rows.
-
-    Where nothing was to be found and nothing was given, F1, precision and recall are 100.
-    """
-    n, found, false, missed, exact = np.moveaxis(np.asarray(total, dtype=np.float64), -1, 0)
-
-    def share(part: NDArray[np.float64], whole: NDArray[np.float64]) -> NDArray[np.float64]:
-        empty = np.where(n > 0, 100.0, 0.0)
-        return np.divide(100.0 * part, whole, out=empty, where=whole > 0)
-
-    return {
-        "f1": share(2 * found, 2 * found + false + missed),
-        "precision": share(found, found + false),
-        "recall": share(found, found + missed),
-        "exact": 100.0 * np.divide(exact, n, out=np.zeros_like(n), where=n > 0),
-        "n": n,
-    }
-
-
-def row_scores(statistics: NDArray[np.float64]) -> NDArray[np.float64]:
-    """What each row [n, k] is worth: the F1 of its labels."""
-    found: NDArray[np.float64] = metrics(statistics)["f1"]
-    return found
+    return micro_f1.counted(set(row["labels"]), set(prediction["labels"]))
 
 
 def report(rows: Sequence[Row], predictions: Sequence[Prediction]) -> dict[str, Any]:
@@ -191,4 +158,4 @@ def graphs(model: Any) -> list[ExportSpec]:
 
 def scorer(settings: Evaluate, prepare: Prepare) -> str:
     """Hash of all that can change a score but the artifact and the rows."""
-    return hashing.scorer(("multilabel", "shapes", "texts"), settings, prepare)
+    return hashing.scorer(("micro_f1", "multilabel", "shapes", "texts"), settings, prepare)

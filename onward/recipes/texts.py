@@ -13,7 +13,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from bisect import bisect_right
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import pyarrow as pa
@@ -21,14 +21,14 @@ import pyarrow as pa
 from onward.config import Prepare
 from onward.recipes.shapes import INPUTS, Feature, Row
 
-_COLUMNS = {
+COLUMNS = {
     "id": ("id", "uid", "rowid", "guid"),
     "title": ("title", "group", "source", "topic", "documenttitle"),
     "text": ("text", "sentence", "sentence1", "content", "review", "message", "body", "document"),
-    "pair": ("pair", "textpair", "sentence2", "text2", "hypothesis"),
 }
 """Canonical field -> names of source columns, the likeliest first, compared by letters alone."""
 
+_PAIR = {"pair": ("pair", "textpair", "sentence2", "text2", "hypothesis")}
 _LENGTHS = ((25, "0-24"), (100, "25-99"), (200, "100-199"), (None, "200+"))
 
 
@@ -52,14 +52,23 @@ def guess(columns: Sequence[str], likely: Sequence[str]) -> dict[str, str] | Non
         columns: names in the source.
         likely: names that the target's column may have; the first is its canonical name.
     """
-    wanted = {**_COLUMNS, likely[0]: tuple(likely)}
-    names = {re.sub(r"[\W_]", "", column).lower(): column for column in reversed(columns)}
-    found = {
-        field: names[next(name for name in likely if name in names)]
-        for field, likely in wanted.items()
-        if any(name in names for name in likely)
-    }
+    found = named(columns, {**COLUMNS, **_PAIR, likely[0]: tuple(likely)})
     return found if "text" in found and likely[0] in found else None
+
+
+def named(columns: Sequence[str], likely: Mapping[str, Sequence[str]]) -> dict[str, str]:
+    """Canonical field -> the source column that has the likeliest of its names.
+
+    Args:
+        columns: names in the source.
+        likely: field -> names in lower case without spaces and marks, the likeliest first.
+    """
+    names = {re.sub(r"[\W_]", "", column).lower(): column for column in reversed(columns)}
+    return {
+        field: names[next(name for name in known if name in names)]
+        for field, known in likely.items()
+        if any(name in names for name in known)
+    }
 
 
 def folded(text: str) -> str:

@@ -27,7 +27,7 @@ LENGTHS = ("text_chars",)
 def of_labels(settings: Validate) -> list[Expectation]:
     """The list of the recipe classification. D14: single and unknown labels."""
     return [
-        *_of_texts(settings),
+        *of_texts(settings),
         between("labels say something", "rows", "blank_labels", high=0),
         between("enough labels to tell apart", "learning", "labels", low=settings.min_labels),
         between(
@@ -54,7 +54,7 @@ def of_several_labels(settings: Validate) -> list[Expectation]:
 def of_numbers(settings: Validate) -> list[Expectation]:
     """The list of the recipe regression. D14: a single value."""
     return [
-        *_of_texts(settings),
+        *of_texts(settings),
         between("values are finite", "rows", "infinite", high=0),
         between("enough values to tell apart", "learning", "values", low=settings.min_labels),
     ]
@@ -94,7 +94,8 @@ def like_numbers(settings: Validate) -> list[Expectation]:
     ]
 
 
-def _of_texts(settings: Validate) -> list[Expectation]:
+def of_texts(settings: Validate) -> list[Expectation]:
+    """What is expected of any text."""
     return [
         between("texts say something", "rows", "text_blank", high=0),
         between("texts are short enough", "rows", "text_chars", high=settings.max_context_chars),
@@ -105,15 +106,16 @@ def single(batch: Any, words: Words) -> dict[str, Any]:
     """Derived columns of rows with one label; `label` is a list for each row, by name."""
     column = arrays.filled(batch.column("label"))
     labels = pa.ListArray.from_arrays(np.arange(len(column) + 1, dtype=np.int32), column)
-    return _texts(batch, words, "label") | _labels(labels)
+    return measured(batch, words, "label") | by_label(labels)
 
 
 def multilabel(batch: Any, words: Words) -> dict[str, Any]:
     """Derived columns of rows with several labels; `label` is a list for each row, by name."""
-    return _texts(batch, words, "labels") | _labels(arrays.filled(batch.column("labels")))
+    return measured(batch, words, "labels") | by_label(arrays.filled(batch.column("labels")))
 
 
-def _labels(labels: Any) -> dict[str, Any]:
+def by_label(labels: Any) -> dict[str, Any]:
+    """label (a list for each row, by name), blank_labels and repeated_labels."""
     of_row = pc.list_parent_indices(labels).to_numpy(zero_copy_only=False)
     names = pc.fill_null(pc.list_flatten(labels), "")
     different = {*zip(of_row.tolist(), names.to_pylist(), strict=True)}
@@ -130,28 +132,35 @@ def regression(batch: Any, words: Words) -> dict[str, Any]:
     """Derived columns of rows with a number: value (0.0 where it is not finite), infinite."""
     found = pc.fill_null(batch.column("value"), 0.0).to_numpy(zero_copy_only=False)
     finite = np.isfinite(found)
-    return _texts(batch, words, "value") | {
+    return measured(batch, words, "value") | {
         "value": np.where(finite, found, 0.0),
         "infinite": arrays.numbers(~finite),
     }
 
 
-def _texts(batch: Any, words: Words, target: str) -> dict[str, Any]:
-    """What is measured of a text and its pair, whatever is to be said about them."""
+def measured(batch: Any, words: Words, *targets: str) -> dict[str, Any]:
+    """What is measured of a text, and of its pair where it may have one.
+
+    Args:
+        batch: rows with id, text and perhaps pair.
+        words: counts those of the texts.
+        targets: columns of what is to be said about them; they hold no nulls.
+    """
     identity = arrays.filled(batch.column("id"))
-    text, pair = (arrays.filled(batch.column(name)) for name in ("text", "pair"))
-    digests, in_texts = arrays.read(text, words)
-    _, in_pairs = arrays.read(pair, words)
-    counted = in_texts + in_pairs
+    names = [name for name in ("text", "pair") if name in batch.schema.names]
+    text, *pair = (arrays.filled(batch.column(name)) for name in names)
+    digests, counted = arrays.read(text, words)
+    for other in pair:
+        counted = counted + arrays.read(other, words)[1]
     return {
         "id": identity,
         "id_chars": arrays.numbers(pc.utf8_length(identity)),
-        "nulls": sum(arrays.nulls(batch.column(name)) for name in ("id", "text", target)),
+        "nulls": sum(arrays.nulls(batch.column(name)) for name in ("id", "text", *targets)),
         # The text alone has one side, whatever its pair: as when an episode is opened.
         "key": arrays.keys(digests),
         "words": counted[:, 0],
         "new_words": counted[:, 1],
-        "tokens": arrays.tokens(text, pair),
+        "tokens": arrays.tokens(text, *pair),
         "text_chars": arrays.numbers(pc.utf8_length(text)),
         "text_blank": arrays.numbers(arrays.blank(text)),
     }

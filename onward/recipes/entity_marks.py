@@ -1,0 +1,105 @@
+"""Two entities of a text: marked for people, marked for a model, and kept where a text is cut.
+
+>>> unmarked("<e1>Smog</e1> causes <e2>asthma</e2>.")
+('Smog causes asthma.', ((0, 4), (12, 18)))
+>>> marked("Smog causes asthma.", ((0, 4), (12, 18)))
+'<e1>Smog</e1> causes <e2>asthma</e2>.'
+>>> spaced("Smog causes asthma.", ((0, 4), (12, 18)), ("@", "#"))
+('@ Smog @ causes # asthma #.', 0, 26)
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import Any
+
+Place = tuple[int, int]
+"""Start and end of an entity, in characters."""
+
+_MARK = re.compile(r"</?e[12]>")
+_ORDERS = (["<e1>", "</e1>", "<e2>", "</e2>"], ["<e2>", "</e2>", "<e1>", "</e1>"])
+_BETWEEN = " ... "
+
+
+def unmarked(text: str) -> tuple[str, tuple[Place, Place]]:
+    """A marked text without its marks, and where head (e1) and tail (e2) stand in it.
+
+    Raises:
+        ValueError: each entity is not marked once, apart from the other, and not empty.
+    """
+    found = list(_MARK.finditer(text))
+    if [mark[0] for mark in found] not in _ORDERS:
+        raise ValueError("The text does not mark one <e1>head</e1> and one <e2>tail</e2>")
+    pieces, at = [], 0
+    for mark in found:
+        pieces.append(text[at : mark.start()])
+        at = mark.end()
+    ends = [sum(map(len, pieces[: n + 1])) for n in range(4)]
+    if not pieces[1].strip() or not pieces[3].strip():
+        raise ValueError("An entity of the text is empty")
+    first, second = (ends[0], ends[1]), (ends[2], ends[3])
+    plain = "".join(pieces) + text[at:]
+    return plain, (first, second) if found[0][0] == "<e1>" else (second, first)
+
+
+def has_marks(text: str) -> bool:
+    """Whether a text holds anything that marks an entity."""
+    return bool(_MARK.search(text))
+
+
+def marked(text: str, places: Sequence[Place]) -> str:
+    """A text with head and tail marked as people do."""
+    head, tail = places
+    marks = [(head, "<e1>", "</e1>"), (tail, "<e2>", "</e2>")]
+    for (start, end), begin, close in sorted(marks, reverse=True):
+        text = f"{text[:start]}{begin}{text[start:end]}{close}{text[end:]}"
+    return text
+
+
+def spaced(text: str, places: Sequence[Place], marks: Sequence[str]) -> tuple[str, int, int]:
+    """A text with a mark on both sides of head and tail, apart by spaces.
+
+    Returns:
+        The text, and where the first mark begins and the last one ends.
+    """
+    for (start, end), mark in sorted(zip(places, marks, strict=True), reverse=True):
+        text = f"{text[:start]}{mark} {text[start:end]} {mark}{text[end:]}"
+    (first, _), (_, last) = sorted(places)
+    return text, first, last + 8  # two marks of a character and a space each, twice
+
+
+def cut(texts: Sequence[tuple[str, int, int]], tokenizer: Any, length: int) -> list[str]:
+    """Texts of `spaced` that are longer than `length` tokens, cut around their entities.
+
+    The tokens that are left go to both sides alike. Where the entities alone are too far apart,
+    the middle between the first mark and the last is left out, too.
+    """
+    if not texts:
+        return []
+    room = length - tokenizer.num_special_tokens_to_add()
+    dots = len(tokenizer.tokenize(_BETWEEN)) + 1
+    made = tokenizer(
+        [text for text, _, _ in texts], add_special_tokens=False, return_offsets_mapping=True
+    )
+    return [
+        text if len(offsets) <= room else _kept(text, offsets, (room, dots), first, last)
+        for (text, first, last), offsets in zip(texts, made["offset_mapping"], strict=True)
+    ]
+
+
+def _kept(
+    text: str, offsets: Sequence[Place], sizes: tuple[int, int], first: int, last: int
+) -> str:
+    room, dots = sizes
+    inside = [n for n, (low, high) in enumerate(offsets) if low < last and high > first]
+    low, high = inside[0], inside[-1] + 1
+    spare = room - (high - low)
+    if spare < 0:
+        half = max((room - dots) // 2, 1)  # the cut is shown to the model
+        begin = text[offsets[low][0] : offsets[low + half - 1][1]]
+        return f"{begin}{_BETWEEN}{text[offsets[high - half][0] : offsets[high - 1][1]]}"
+    before = min(low, max(spare // 2, spare - (len(offsets) - high)))
+    after = spare - before
+    end = min(high + after, len(offsets))
+    return text[offsets[low - before][0] : offsets[end - 1][1]]
