@@ -21,12 +21,14 @@ import typer
 
 from cli import (
     ask,
+    compare,
     doctor,
     episode,
     gate,
     matrix,
     new,
     output,
+    pretrain,
     run,
     server,
     status,
@@ -47,7 +49,20 @@ app = typer.Typer(
 )
 app.add_typer(episode.app, name="episode")
 app.add_typer(server.app, name="server")
-for group in (new, run, watch, gate, matrix, versions, status, ask, study, doctor):
+for group in (
+    new,
+    run,
+    pretrain,
+    watch,
+    gate,
+    matrix,
+    versions,
+    status,
+    ask,
+    study,
+    compare,
+    doctor,
+):
     for command in group.COMMANDS:
         app.command(command.__name__)(command)
 

@@ -19,6 +19,11 @@ from onward.study.sequence import Episodes
 from onward.study.trial import STAGES, Trial
 
 
+def code(recipe: str) -> str:
+    """The digest of the code that makes a trial's results."""
+    return files.digest([fingerprints.code(stage, recipe) for stage in STAGES])
+
+
 @dataclass(frozen=True)
 class Plan:
     """A study in a folder of its own."""
@@ -58,7 +63,7 @@ class Plan:
     @cached_property
     def code(self) -> str:
         """The digest of the code that makes the results."""
-        return files.digest([fingerprints.code(stage, self.recipe) for stage in STAGES])
+        return code(self.recipe)
 
     def trial(
         self,

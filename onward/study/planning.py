@@ -10,11 +10,13 @@ from pathlib import Path
 from onward import config
 from onward.errors import UsageError
 from onward.project import Project
-from onward.study import sequence
+from onward.study import compare, plan, sequence
 from onward.study import study as studies
 from onward.study.combinations import every, parse
+from onward.study.compare import Comparison
 from onward.study.opening import of_file
 from onward.study.plan import Plan
+from onward.study.start import of_turn
 
 DEFAULT = "naive,joint,replay-reservoir,replay-herding+der"
 
@@ -60,10 +62,56 @@ def planned(
     )
 
 
+def compared(
+    project: Project,
+    folder: Path,
+    listing: Path | None,
+    tunings: str | None,
+    seeds: str,
+    jobs: int,
+    threads: int | None,
+) -> Comparison:
+    """The comparison on the project's own turn that the words of a command make.
+
+    Args:
+        project: whose turn it is.
+        folder: where the comparison lies.
+        listing: a file of named settings; None: none.
+        tunings: names joined by commas; None: all that are allowed, without a listing.
+        seeds: numbers joined by commas.
+        jobs: trainings at a time.
+        threads: of each; None: the cores shared among the jobs.
+
+    Raises:
+        UsageError: a tuning or the seeds are none, or the turn trains nothing.
+        SettingsError: params.yaml or the listing.
+    """
+    from onward.learning import encoder
+
+    identity = config.read(project.params, config.Identity)
+    strategy = config.read(project.params, config.Strategy)
+    names = [one.strip() for one in (tunings or "").split(",") if one.strip()]
+    if tunings is None and listing is None:
+        names = compare.of_recipe(identity.recipe, strategy)
+    numbers = _numbers(seeds)
+    start, episodes = of_turn(project, folder, percent=compare.PERCENT, seed=min(numbers))
+    return Comparison(
+        folder=folder,
+        settings=config.load(project.params),
+        entries=compare.of_tunings(names) + (compare.of_file(listing) if listing else []),
+        start=start,
+        episodes=episodes,
+        seeds=numbers,
+        threads=studies.threads(folder, jobs, threads),
+        encoder=encoder.fingerprint(encoder.locate(identity.encoder), project.cache),
+        code=plan.code(identity.recipe),
+    )
+
+
 def _numbers(seeds: str) -> list[int]:
     try:
         return [int(seed) for seed in seeds.split(",")]
     except ValueError:
         raise UsageError(
-            f"{seeds!r} does not list seeds", where="onward study --seeds", fix="as in 0,1,2"
+            f"{seeds!r} does not list seeds", where="--seeds", fix="as in 0,1,2"
         ) from None

@@ -85,6 +85,16 @@ def collect(plan: Plan) -> list[Result]:
     ]
 
 
+def counts(size: int) -> Iterator[Array]:
+    """How often each of `size` rows is drawn, in blocks [N, size]: once each, then RESAMPLES."""
+    yield np.ones((1, size))
+    draw = np.random.Generator(np.random.PCG64(DRAWN_WITH))
+    step = max(1, _AT_ONCE // max(size, 1))
+    for start in range(0, RESAMPLES, step):
+        many = min(step, RESAMPLES - start)
+        yield draw.multinomial(size, np.full(size, 1 / size), size=many).astype(np.float64)
+
+
 class _Samples:
     """How often each test row is drawn in each resample: [1 + R, rows], ones first."""
 
@@ -98,16 +108,6 @@ class _Samples:
             names.update(row for unit in part.units() for row in part.statistics(unit)[0])
         self.place = {name: at for at, name in enumerate(sorted(names))}
 
-    def counts(self) -> Iterator[Array]:
-        """Blocks of counts, the same at each call."""
-        size = len(self.place)
-        yield np.ones((1, size))
-        draw = np.random.Generator(np.random.PCG64(DRAWN_WITH))
-        step = max(1, _AT_ONCE // max(size, 1))
-        for start in range(0, RESAMPLES, step):
-            many = min(step, RESAMPLES - start)
-            yield draw.multinomial(size, np.full(size, 1 / size), size=many).astype(np.float64)
-
     def scores(self, one: Trial) -> Array:
         """a[t, u] of a trial: [1 + R, T, T]; NaN where u was not learned yet."""
         names = [named.episode for named in one.sequence.named]
@@ -119,11 +119,11 @@ class _Samples:
             for u, name in enumerate(names[: t + 1])
         ]
         first = 0
-        for counts in self.counts():
+        for drawn in counts(len(self.place)):
             for t, u, places, values in cells:
                 with np.errstate(all="ignore"):
-                    made[first : first + len(counts), t, u] = self.score(counts[:, places] @ values)
-            first += len(counts)
+                    made[first : first + len(drawn), t, u] = self.score(drawn[:, places] @ values)
+            first += len(drawn)
         return made
 
     def _rows(self, part: Any, unit: str) -> tuple[list[int], Array]:
@@ -174,15 +174,15 @@ def _result(
     joint: Mapping[int, Array],
 ) -> Result:
     seeds = sorted(trials)
-    drawn = _seeds(len(seeds))
-    measures = {key: _value([of(scores[s]) for s in seeds], drawn) for key, of in MEASURES.items()}
+    drawn = seeds_drawn(len(seeds))
+    measures = {key: mean([of(scores[s]) for s in seeds], drawn) for key, of in MEASURES.items()}
     if seeds and set(seeds) <= set(joint):
         pairs = [(average(scores[seed]), average(joint[seed])) for seed in seeds]
         measures["of_joint"] = _share(pairs, drawn)
         before = [known(scores[seed]) - known(joint[seed]) for seed in seeds]
-        measures["known_against_joint"] = _value(before, drawn)
+        measures["known_against_joint"] = mean(before, drawn)
         lost = [forgetting(scores[seed]) - forgetting(joint[seed]) for seed in seeds]
-        measures["beyond_joint"] = _value(lost, drawn)
+        measures["beyond_joint"] = mean(lost, drawn)
     stacked = np.stack([scores[seed][0] for seed in seeds])
     turns = scores[seeds[0]].shape[-1]
     return Result(
@@ -190,9 +190,7 @@ def _result(
         seeds=tuple(seeds),
         matrix=stacked.mean(axis=0),
         measures=measures,
-        curve=[
-            _value([average(scores[s][:, : t + 1]) for s in seeds], drawn) for t in range(turns)
-        ],
+        curve=[mean([average(scores[s][:, : t + 1]) for s in seeds], drawn) for t in range(turns)],
         turns=[
             {"number": number, **trial.read(folder, key)}
             for seed in seeds
@@ -202,14 +200,19 @@ def _result(
     )
 
 
-def _seeds(many: int) -> Indices:
+def seeds_drawn(many: int) -> Indices:
     """Which seeds each resample draws: [R, S]; the same for all with as many seeds."""
     draw = np.random.Generator(np.random.PCG64(DRAWN_WITH + 1))
     return draw.integers(0, many, size=(RESAMPLES, many))
 
 
-def _value(of_seeds: Sequence[Array], drawn: Indices) -> Value:
-    """The mean over seeds with its bounds. of_seeds: S arrays [1 + R], the true value first."""
+def mean(of_seeds: Sequence[Array], drawn: Indices) -> Value:
+    """The mean over seeds with its bounds.
+
+    Args:
+        of_seeds: S arrays [1 + R], the true value first.
+        drawn: what `seeds_drawn` gave.
+    """
     stacked = np.stack(of_seeds)
     sampled = stacked[drawn, np.arange(1, RESAMPLES + 1)[:, None]].mean(axis=1)
     return _bounds(float(stacked[:, 0].mean()), sampled)

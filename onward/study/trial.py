@@ -31,10 +31,13 @@ from onward.evaluation import ledger
 from onward.project import Project
 from onward.study.combinations import Blocks
 from onward.study.sequence import Episodes
+from onward.study.start import Start
 
 SCHEMA = 1
 RESULT, ROWS = "result.json", "rows.parquet"
 STAGES = ("prepare", "finetune", "evaluate")
+SIZES = ("parameters", "trainable", "adapter_parameters", "adapter_bytes")
+"""Of spec.json."""
 WAIT = 120.0
 """Seconds to wait for an orphan of a killed study to save its checkpoint and end."""
 
@@ -53,6 +56,8 @@ class Trial:
     """The fingerprint of the pretrained encoder."""
     code: str
     """The digest of the code that makes the results."""
+    start: Start | None = None
+    """What it begins with in place of the encoder; the sequence is then learned in one turn."""
 
     @property
     def label(self) -> str:
@@ -72,6 +77,8 @@ class Trial:
             "code": self.code,
         }
         learned = [named.model_dump() for named in self.sequence.named]
+        if self.start is not None:
+            return [files.digest({**value, "start": self.start.key, "learned": learned})]
         return [files.digest({**value, "learned": learned[:n]}) for n in _counted(learned)]
 
     def work(self, folder: Path) -> Path:
@@ -158,7 +165,7 @@ def _turn(folder: Path, project: Project, trial: Trial, number: int, key: str) -
     before = cached_rows(project)
     spent = {stage: _timed(stage, project, trial, turn) for stage in STAGES}
     scored = cached_rows(project) - before
-    version = _keep(project, f"v{number}")
+    version = "" if trial.start else _keep(project, f"v{number}")
     part = _part(project)
     result = {
         "schema": SCHEMA,
@@ -186,6 +193,8 @@ def _compose(project: Project, trial: Trial, number: int) -> Turn:
     """The turn, and a link to each episode so far: later ones have not been delivered yet."""
     named = trial.sequence.named
     project.data.mkdir(exist_ok=True)
+    if trial.start is not None:
+        return trial.start.compose(project, str(trial.blocks["project"]["recipe"]), trial.sequence)
     for one in named[:number]:
         link = project.episode(one.episode)
         if not link.is_symlink():
@@ -215,6 +224,10 @@ def _timed(stage: str, project: Project, trial: Trial, turn: Turn) -> tuple[floa
 
     if stage == "finetune":
         _hold_steps(project, trial, turn)
+    if stage == "evaluate" and trial.start is not None:
+        # What is new alone is scored: the held-out rows of known episodes are the gate's.
+        alone = Base(kind="pretrained", name="none", sha256=trial.encoder)
+        turn.model_copy(update={"base": alone, "known": ()}).write(project)
     started, busy = time.monotonic(), time.process_time()
     {"prepare": prepare, "finetune": finetune, "evaluate": evaluate}[stage].run(project)
     return round(time.monotonic() - started, 3), round(time.process_time() - busy, 3)
@@ -296,6 +309,7 @@ def _sizes(project: Project, turn: Turn) -> dict[str, Any]:
     weights = {part: _bytes(held, f"{part}/") for part in ("memory", "model")}
     return {
         "steps": int(spec["steps"]),
+        **{name: int(spec.get(name, 0)) for name in SIZES},
         "rows": int(counts["rows"]),
         "recalled": sum(counts["episodes"].get(name, 0) for name in turn.known_episodes),
         "stored_rows": int(files.read_json(stored).get("rows", 0)) if stored.is_file() else 0,

@@ -1,0 +1,282 @@
+"""`onward compare`: tunings, and any named settings, on equal data in one run.
+
+    entries = of_tunings(["full", "lora"], settings) + of_file(Path("settings.yaml"))
+    table = compare(Comparison(folder, settings, entries, start, {0: episodes}, threads=2), jobs=1)
+
+Each entry trains the same rows from the same base, and is scored on the same rows, which none of
+them is trained on. A trial is the study's, of one turn: sealed when it is done, so that a killed
+comparison goes on. Learning rates that suit one tuning do nothing for another, so an entry that
+names none begins with the project's rate times FACTORS of its tuning; `choose` tries some around
+it on rows carved from the training rows.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from ruamel.yaml import YAML
+from ruamel.yaml.error import YAMLError
+
+from onward import config, files, locks
+from onward.config import Evaluate, Finetune, Identity, Prepare, Strategy
+from onward.errors import SettingsError, UsageError
+from onward.learning import table as allowed
+from onward.project import safe_name
+from onward.study import schedule, trial
+from onward.study.combinations import FROZEN, Blocks
+from onward.study.sequence import Episodes, carved
+from onward.study.start import Start
+from onward.study.trial import Trial
+
+FACTORS = {
+    "full": 1.0,
+    "last": 2.0,
+    "lora": 5.0,
+    "dora": 5.0,
+    "bottleneck": 5.0,
+    "bitfit": 10.0,
+    "ia3": 50.0,
+    "prefix": 50.0,
+    "prompt": 100.0,
+}
+"""Of the project's learning rate: few weights must each go further."""
+
+SPREAD = (1.0, 1 / 3, 3.0)
+"""Of an entry's rate: what `choose` tries."""
+
+PERCENT = 20.0
+"""Of the training rows: what is scored on, and of the rest what rates are chosen on."""
+
+KINDS: tuple[type[config.Settings], ...] = (Identity, Prepare, Finetune, Strategy, Evaluate)
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One way to tune."""
+
+    name: str
+    values: Mapping[str, Any]
+    """block.key -> value, over params.yaml."""
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """What is compared, in a folder of its own."""
+
+    folder: Path
+    settings: Mapping[str, Any]
+    """Blocks of params.yaml."""
+    entries: Sequence[Entry]
+    start: Start
+    episodes: Episodes
+    seeds: Sequence[int]
+    threads: int
+    encoder: str
+    """The fingerprint of the pretrained encoder."""
+    code: str
+    """The digest of the code that makes the results (`plan.code`)."""
+    chosen: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    """Name of an entry -> block.key -> value that was chosen for it."""
+
+    @property
+    def recipe(self) -> str:
+        """The recipe's name."""
+        return str(Identity.model_validate(self.settings.get("project") or {}).recipe)
+
+    @property
+    def rate(self) -> str:
+        """The key of the learning rate that this turn uses."""
+        first = self.start.base.kind == "pretrained"
+        return "finetune.first_learning_rate" if first else "finetune.learning_rate"
+
+    def trial(self, entry: Entry, seed: int, values: Mapping[str, Any], on: Episodes) -> Trial:
+        """One entry with one seed. Raises SettingsError: a value, or the table refuses it."""
+        blocks = self.blocks(entry, seed, values)
+        return Trial(entry.name, seed, False, blocks, on, self.encoder, self.code, self.start)
+
+    def blocks(self, entry: Entry, seed: int, values: Mapping[str, Any]) -> Blocks:
+        """The settings of one trial. Raises as `trial`."""
+        over: Blocks = {kind.block: {} for kind in KINDS}
+        over["finetune"] = {"seed": seed, "challengers": 1, "threads": self.threads}
+        over["evaluate"] = {"threads": self.threads}
+        own = {**_own(entry, self.settings, self.rate), **entry.values, **values}
+        for key, value in own.items():
+            block, _, name = key.partition(".")
+            over[block][name] = value
+        found = {
+            kind.block: config.parse(
+                {**(self.settings.get(kind.block) or {}), **over[kind.block]},
+                kind,
+                where=entry.name,
+            )
+            for kind in KINDS
+        }
+        tuning, strategy = found["finetune"].tuning, found["strategy"]  # type: ignore[attr-defined]
+        allowed.check(self.recipe, tuning, strategy)  # type: ignore[arg-type]
+        return {name: values.model_dump(mode="json") for name, values in found.items()}
+
+    def trials(self) -> dict[tuple[str, int], Trial]:
+        """(name, seed) -> trial, all entries of a seed before the next seed."""
+        return {
+            (one.name, seed): self.trial(one, seed, self.chosen.get(one.name, {}), self.episodes)
+            for seed in self.seeds
+            for one in self.entries
+        }
+
+
+def _own(entry: Entry, settings: Mapping[str, Any], rate: str) -> dict[str, Any]:
+    """What a tuning needs beside its name, where the entry does not say it."""
+    held = settings.get("finetune") or {}
+    tuning = str(entry.values.get("finetune.tuning", held.get("tuning", "full")))
+    frozen = int(held.get("frozen_layers") or FROZEN) if tuning == "last" else 0
+    base = config.parse(held, Finetune, where="params.yaml")
+    given = float(getattr(base, rate.partition(".")[2])) / FACTORS[base.tuning]
+    return {"finetune.frozen_layers": frozen, rate: float(f"{given * FACTORS[tuning]:.3g}")}
+
+
+def of_tunings(names: Sequence[str]) -> list[Entry]:
+    """An entry for each tuning. Raises UsageError: there is no such tuning."""
+    wrong = [name for name in names if name not in allowed.TUNINGS]
+    if wrong:
+        raise UsageError(
+            f"There is no tuning {wrong[0]!r}",
+            where="onward compare --tunings",
+            fix=f"tunings are {', '.join(allowed.TUNINGS)}",
+        )
+    return [Entry(name, {"finetune.tuning": name}) for name in dict.fromkeys(names)]
+
+
+def of_recipe(recipe: str, strategy: Strategy) -> list[str]:
+    """The tunings that the table allows with a recipe and a strategy."""
+    rest = (strategy.rows, strategy.term, strategy.structure)
+    return [
+        one for one in allowed.TUNINGS if allowed.reason(allowed.Cell(recipe, one, *rest)) is None
+    ]
+
+
+def of_file(path: Path) -> list[Entry]:
+    """Named settings: name -> {block.key: value}.
+
+    Raises:
+        SettingsError: the file is not of this form, or names a block that no trial reads.
+    """
+    try:
+        found = YAML(typ="safe", pure=True).load(path.read_bytes())
+    except (OSError, YAMLError) as error:
+        raise _unread(path, " ".join(str(error).split())[:200]) from error
+    if not isinstance(found, dict) or not all(isinstance(one, dict) for one in found.values()):
+        raise _unread(path, "it is not a mapping of names to settings")
+    blocks = [kind.block for kind in KINDS if kind is not Identity]
+    for name, values in found.items():
+        safe_name(str(name), "settings")
+        wrong = [key for key in values if str(key).partition(".")[0] not in blocks]
+        if wrong:
+            raise _unread(path, f"{wrong[0]!r} of {name} is no key of {', '.join(blocks)}")
+    return [Entry(str(name), values) for name, values in found.items()]
+
+
+def _unread(path: Path, why: str) -> SettingsError:
+    return SettingsError(
+        f"{path.name} does not name settings: {why}",
+        where=str(path),
+        fix="as in `lora-small: {finetune.tuning: lora, finetune.lora_rank: 2}`, a line each",
+    )
+
+
+@dataclass(frozen=True)
+class Choice:
+    """What was chosen for an entry, and every score that it was chosen by."""
+
+    values: dict[str, Any]
+    tried: list[dict[str, Any]]
+
+
+def compare(
+    made: Comparison,
+    *,
+    jobs: int,
+    select: bool = False,
+    only: Sequence[str] = (),
+    minutes: float = math.inf,
+) -> dict[str, Any]:
+    """Run what is not sealed yet, and return the table (`compared.describe`) of what is.
+
+    Args:
+        made: what to compare.
+        jobs: trials at a time.
+        select: choose a learning rate for each entry first.
+        only: NAME or NAME:SEED of the trials to run now; all by default.
+        minutes: after these no further trial is begun.
+
+    Raises:
+        Busy: another process works in this folder.
+        UsageError: `only` names no trial, or two entries have one name.
+        OnwardError: the first error of a trial, after all others were run.
+    """
+    from onward.study import compared
+
+    names = [one.name for one in made.entries]
+    if len(set(names)) < len(names) or not names:
+        raise UsageError(
+            "Settings to compare have a name each, and there is at least one",
+            where=", ".join(names),
+            fix="rename one, or leave it out",
+        )
+    with locks.held(made.folder / "study.lock", "a comparison"):
+        for inside in ("done", "data", "work"):
+            files.sweep(made.folder / inside)
+        choices = choose(made, jobs) if select else {}
+        made = replace(made, chosen={name: one.values for name, one in choices.items()})
+        trials = _asked(made, only)
+        schedule.run_all(made.folder, trials, jobs, "compare", minutes)
+        return compared.make(made, choices)
+
+
+def choose(made: Comparison, jobs: int) -> dict[str, Choice]:
+    """A learning rate for each entry, by its score on a part of the training rows."""
+    seed, first = made.seeds[0], len(made.episodes.named)
+    inner = carved(
+        made.episodes, made.folder / "data", made.recipe, percent=PERCENT, seed=seed, first=first
+    )
+    tries: dict[str, list[tuple[Trial, dict[str, Any]]]] = {}
+    for one in made.entries:
+        block, _, key = made.rate.partition(".")
+        rate = made.blocks(one, seed, {})[block][key]
+        every = [{made.rate: float(f"{rate * share:.3g}")} for share in SPREAD]
+        tries[one.name] = [(made.trial(one, seed, values, inner), values) for values in every]
+    trials = [trial for of_one in tries.values() for trial, _ in of_one]
+    schedule.run_all(made.folder, trials, jobs, "choose rates")
+    found = {}
+    for name, of_one in tries.items():
+        scores = [_score(made, one) for one, _ in of_one]
+        best = of_one[scores.index(max(scores))][1]
+        tried = [
+            {**values, "score": score} for (_, values), score in zip(of_one, scores, strict=True)
+        ]
+        found[name] = Choice(best, tried)
+    return found
+
+
+def _score(made: Comparison, one: Trial) -> float:
+    scores = trial.read(made.folder, one.keys()[-1])["scores"]
+    return round(sum(scores.values()) / len(scores), 4)
+
+
+def _asked(made: Comparison, only: Sequence[str]) -> list[Trial]:
+    every = made.trials()
+    wanted = [
+        (name, seed) for name, seed in every if not only or {name, f"{name}:{seed}"} & set(only)
+    ]
+    known = {word for name, seed in every for word in (name, f"{name}:{seed}")}
+    lost = [one for one in only if one not in known]
+    if lost:
+        raise UsageError(
+            f"{lost[0]!r} is no trial of this comparison",
+            where="--only",
+            fix=f"NAME or NAME:SEED of {', '.join(sorted({name for name, _ in every}))}",
+        )
+    return [every[pair] for pair in wanted]
