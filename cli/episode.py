@@ -20,7 +20,9 @@ app = typer.Typer(
 @app.command("open")
 def open_(
     name: Annotated[str, typer.Argument(help="A plain name such as support-2026.")],
-    source: Annotated[Path, typer.Argument(help="SQuAD JSON, JSONL, CSV, TSV or Parquet.")],
+    source: Annotated[
+        Path, typer.Argument(help="A file of labelled rows; the guide lists formats.")
+    ],
     pairs: Annotated[
         list[str] | None,
         typer.Option(
@@ -28,7 +30,7 @@ def open_(
         ),
     ] = None,
     file_format: Annotated[
-        str | None, typer.Option("--format", help="squad, jsonl, csv, tsv or parquet.")
+        str | None, typer.Option("--format", help="Such as csv or conll; else told by content.")
     ] = None,
     corrects: Annotated[
         str | None, typer.Option(help="The episode whose rows this one replaces.")
@@ -39,6 +41,9 @@ def open_(
     ] = None,
     separator: Annotated[
         str | None, typer.Option(help="Splits a column of several labels, such as ';'.")
+    ] = None,
+    target: Annotated[
+        Path | None, typer.Option(help="The file whose lines translate those of SOURCE.")
     ] = None,
     dry_run: Annotated[bool, typer.Option(help="Say what would happen; change nothing.")] = False,
     as_json: Json = False,
@@ -52,10 +57,11 @@ def open_(
     from onward.episodes.open import open_episode
     from tasks import versions
 
-    if not source.is_file():
-        raise UsageError(
-            f"There is no file {source.name}", where=str(source.absolute()), fix="check the path"
-        )
+    for path in filter(None, (source, target)):
+        if not path.is_file():
+            raise UsageError(
+                f"There is no file {path.name}", where=str(path.absolute()), fix="check the path"
+            )
     opened = open_episode(
         here(),
         name,
@@ -65,6 +71,7 @@ def open_(
         corrects=corrects,
         group=group,
         separator=separator,
+        target=target,
         dry_run=dry_run,
         keep=versions.add_data,
     )
@@ -150,6 +157,8 @@ def _named(name: str) -> dict[str, Any]:
 
 
 def _told(opened: Any, dry_run: bool) -> list[str]:
+    from onward.episodes.formats import FORMATS
+
     counts, source = opened.counts, opened.source
     if opened.already_open:
         return [f"{opened.folder} is already open with this source; nothing was changed"]
@@ -158,6 +167,7 @@ def _told(opened: Any, dry_run: bool) -> list[str]:
     columns = ", ".join(f"{k}={v}" for k, v in sorted(source["mapping"].items()))
     lines = [
         f"{'Would open' if dry_run else 'Opened'} {opened.folder} from {source['name']}",
+        f"Format       {FORMATS[source['format']]}, read for {opened.recipe}{_others(opened)}",
         f"Columns      {columns}{'   (guessed; --map says otherwise)' if opened.guessed else ''}",
         f"Rows         {_counted(counts)}",
         f"Split        {counts['train']:,} to learn from, {counts['heldout']:,} held out",
@@ -175,6 +185,16 @@ def _told(opened: Any, dry_run: bool) -> list[str]:
         lines += [f"  {told}" for told in opened.leaks[:3]]
     lines.append("Nothing was changed" if dry_run else "Next  onward run   (or `dvc repro`)")
     return lines
+
+
+def _others(opened: Any) -> str:
+    """What else the source could be."""
+    if not opened.others:
+        return ""
+    return (
+        f"; could also be {' or '.join(opened.others)}, in a project made by "
+        f"`onward new DIR --recipe {opened.others[0]}`"
+    )
 
 
 def _labels(opened: Any) -> list[str]:

@@ -20,6 +20,9 @@ from onward.errors import DataError, UsageError
 LISTS = ("labels", "options")
 """Fields that are lists of texts, which a separator may split."""
 
+JOINED, JOIN = ("references",), "+"
+"""Fields that several columns together may fill, and what stands between the columns' names."""
+
 
 def resolve(
     columns: Sequence[str], given: Mapping[str, str] | None, recipe: str, *, where: str = ""
@@ -39,10 +42,10 @@ def resolve(
     given, fields = dict(given or {}), KINDS[recipe].fields
     for field, column in given.items():
         _known(field, fields, "field of a row", where)
-        _known(column, columns, "column of the file", where)
-    renamed = {column: field for field, column in given.items()}
-    guessed = recipes.get(recipe).guess([renamed.get(column, column) for column in columns])
-    if guessed is None:
+        for part in _parts(field, column, columns):
+            _known(part, columns, "column of the file", where)
+    found = guessed(columns, given, recipe)
+    if found is None:
         raise DataError(
             f"The columns do not tell {_listed(_needed(recipe))}: {_listed(columns)}",
             where=where,
@@ -51,12 +54,56 @@ def resolve(
             "another kind of task needs a project of its own: `onward new DIR --recipe NAME`",
             details={"columns": list(columns)},
         )
-    found = {f: c for f, c in guessed.items() if f not in given and c not in given.values()}
-    found = {f: c for f, c in found.items() if c in columns} | given
+    return found
+
+
+def guessed(columns: Sequence[str], given: Mapping[str, str], recipe: str) -> dict[str, str] | None:
+    """Canonical field -> source column, as given and else by the recipe; None where one lacks.
+
+    Columns that are numbered from 1 (summary1, summary2) stand together for one field where it is
+    a list: "summary1+summary2". Any other field takes the first of them.
+    """
+    fields = KINDS[recipe].fields
+    renamed = {part: f for f, column in given.items() for part in _parts(f, column, columns)[:1]}
+    numbered = _numbered(columns)
+    names = [*(renamed.get(column, column) for column in columns), *numbered]
+    told = recipes.get(recipe).guess(names)
+    if told is None:
+        return None
+    found = dict(given)
+    for field, column in told.items():
+        run = [] if column in columns else numbered.get(column, [])
+        whole = JOIN.join(run if field in JOINED else run[:1]) or column
+        there = all(part in columns for part in _parts(field, whole, columns))
+        if there and field not in given and whole not in given.values():
+            found[field] = whole
     flag = [c for c in columns if re.sub(r"[\W_]", "", c).lower() == "isimpossible"]
     if flag and "is_impossible" in fields and "is_impossible" not in found:
         found["is_impossible"] = flag[0]
     return {field: found[field] for field in fields if field in found}
+
+
+def _numbered(columns: Sequence[str]) -> dict[str, list[str]]:
+    """Name without its number -> columns of that name that are numbered from 1."""
+    found: dict[str, list[str]] = {}
+    for stem in (column[:-1] for column in columns if column.endswith("1")):
+        run = [f"{stem}{n}" for n in range(1, 100) if f"{stem}{n}" in columns]
+        name = stem.rstrip("_- ")
+        if name and name not in columns and len(run) > 1:
+            found[name] = run
+    return found
+
+
+def _parts(field: str, column: str, columns: Sequence[str]) -> list[str]:
+    """The columns that a field is made of: one, or several joined by a plus sign."""
+    joined = field in JOINED and column not in columns and JOIN in column
+    return column.split(JOIN) if joined else [column]
+
+
+def sources(mapping: Mapping[str, str], columns: Sequence[str]) -> list[str]:
+    """All columns that a mapping reads."""
+    found = (part for field, column in mapping.items() for part in _parts(field, column, columns))
+    return list(dict.fromkeys(found))
 
 
 def _needed(recipe: str) -> list[str]:
@@ -86,6 +133,9 @@ def fields_of(
     `separator` splits a text of LISTS that is not the JSON of a list.
     """
     found = {field: values[column] for field, column in mapping.items() if column in values}
+    for field in (f for f in JOINED if f in mapping and f not in found):
+        parts = [values.get(column) for column in _parts(field, mapping[field], list(values))]
+        found[field] = [part for part in parts if part not in (None, "")]
     for field in LISTS:
         text = found.get(field)
         if separator and isinstance(text, str) and text and not text.startswith("["):

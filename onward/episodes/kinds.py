@@ -14,6 +14,8 @@ from onward.episodes import answers, exchanges, labels, marked, options, spanned
 from onward.episodes.values import optional, text
 from onward.recipes.shapes import Row
 
+_PLAIN = ("jsonl", "csv", "tsv", "parquet")
+
 
 @dataclass(frozen=True)
 class Kind:
@@ -29,14 +31,25 @@ class Kind:
     Raises Fault."""
     gold: Callable[[Row], Any]
     """The right answer, in a form that is the same whatever order it came in."""
-    formats: tuple[str, ...] = ("jsonl", "csv", "tsv", "parquet")
+    formats: tuple[str, ...] = _PLAIN
     needed: tuple[str, ...] = ("text",)
     """The fields that every source holds, beside the right answer's."""
+    several: Callable[[Mapping[str, Any], str | None], Sequence[Mapping[str, Any]]] | None = None
+    """Where one incoming row may hold several: its fields, and the system message that all rows of
+    the source share -> the fields of each.
+
+    Raises Fault."""
 
     @property
     def bound(self) -> str:
         """The column whose normalised text has one side for ever; see `rows.split_text`."""
         return self.asked[0]
+
+    def rows(
+        self, fields: Mapping[str, Any], instruction: str | None = None
+    ) -> Sequence[Mapping[str, Any]]:
+        """The fields of each row that an incoming one holds. Raises Fault."""
+        return [fields] if self.several is None else self.several(fields, instruction)
 
     def labels(self, row: Row) -> Sequence[str]:
         """The labels of a row; none where the recipe has none."""
@@ -95,8 +108,9 @@ KINDS = {
         ("context", "history", "question"),
         exchanges.read,
         lambda row: sorted(row["references"]),
-        ("squad", "jsonl", "csv", "tsv", "parquet"),
+        ("squad", *_PLAIN),
         ("question",),
+        exchanges.several,
     ),
     "choice": Kind(
         ("id", "title", "context", "question", "options", "answer"),
@@ -106,14 +120,18 @@ KINDS = {
         needed=("question", "options"),
     ),
     "classification": Kind(
-        (*_TEXTS, "label"), ("text", "pair"), _classification, lambda row: row["label"]
+        (*_TEXTS, "label"),
+        ("text", "pair"),
+        _classification,
+        lambda row: row["label"],
+        ("tagged", *_PLAIN),
     ),
     "extractive": Kind(
         _EXTRACTIVE,
         ("context", "question"),
         _extractive,
         lambda row: sorted(zip(row["answers"], row["starts"], strict=True)),
-        ("squad", "jsonl", "csv", "tsv", "parquet"),
+        ("squad", *_PLAIN),
         ("context", "question"),
     ),
     "multilabel": Kind(
@@ -125,12 +143,14 @@ KINDS = {
         ("text", *marked.PLACES),
         marked.read,
         lambda row: row["label"],
+        ("semeval", *_PLAIN),
     ),
     "tagging": Kind(
         ("id", "title", "text", "tokens", "spans", "starts", "ends", "tags"),
         ("text",),
         spanned.read,
         lambda row: [row["starts"], row["ends"], row["tags"]],
+        ("tagged", "conll", *_PLAIN),
     ),
 }
 """Recipe -> its rows."""

@@ -68,6 +68,10 @@ class Opened:
     """Rows that were kept although they nearly repeat another; with episode.leakage `warn`."""
     leaks: list[str] = field(default_factory=list)
     """The first of them, in words."""
+    recipe: str = ""
+    """The project's."""
+    others: list[str] = field(default_factory=list)
+    """Recipes of other projects that could read the same source."""
     samples: list[dict[str, Any]] = field(default_factory=list)
     """The first quarantined rows: line, reason, detail, row (its JSON, cut)."""
 
@@ -82,6 +86,7 @@ def open_episode(
     corrects: str | None = None,
     group: str | None = None,
     separator: str | None = None,
+    target: Path | None = None,
     dry_run: bool = False,
     keep: Keep,
 ) -> Opened:
@@ -97,6 +102,7 @@ def open_episode(
             replace from then on.
         group: a plain name that small episodes share which the gate judges together.
         separator: splits the text of several labels, where it is not a JSON list (multilabel).
+        target: a file whose lines translate those of `source`.
         dry_run: change nothing.
         keep: versions data/ and returns its out entry.
 
@@ -123,6 +129,7 @@ def open_episode(
             corrects=corrects,
             group=group,
             separator=separator,
+            target=target,
         )
         return _opened(project, asked, lost, keep, dry_run)
 
@@ -132,7 +139,7 @@ def _opened(project: Project, asked: Order, lost: str | None, keep: Keep, dry_ru
     before = same_name(project, asked.name)
     if before is not None:
         return _again(project, asked, before, keep, dry_run)
-    files.ensure_space(project.private, ROOM * asked.path.stat().st_size)
+    files.ensure_space(project.private, ROOM * asked.source.bytes)
     with sifted(project, asked) as sieve:
         refuse_unusable(project, asked, sieve, dry_run=dry_run)
         opened = _outcome(project, asked, sieve)
@@ -182,6 +189,8 @@ def _again(project: Project, asked: Order, before: Folder, keep: Keep, dry_run: 
         group=manifest.get("group"),
         labels=manifest.get("labels", {}),
         leaked=manifest.get("leaked", 0),
+        recipe=asked.recipe,
+        others=list(asked.others),
     )
 
 
@@ -200,6 +209,8 @@ def _outcome(project: Project, asked: Order, sieve: Sieve) -> Opened:
         guessed=asked.guessed,
         corrects=asked.corrects,
         group=asked.group,
+        recipe=asked.recipe,
+        others=list(asked.others),
         labels=labels,
         new_labels=sorted(set(labels) - known),
         absent_labels=sorted(known - set(labels)),

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from onward import config, files
-from onward.episodes import formats
-from onward.episodes.columns import LISTS, resolve
+from onward import config
+from onward.episodes import exchanges, formats, naming
+from onward.episodes.columns import LISTS, fields_of, resolve
 from onward.episodes.folders import Folder, folders, named
 from onward.episodes.kinds import KINDS
-from onward.errors import DataError, UsageError
+from onward.errors import UsageError
 from onward.project import Project, safe_name
 
 
@@ -32,6 +33,10 @@ class Order:
     """Splits a text of several labels."""
     replaces: list[str]
     """The episode to be corrected first, then those that it corrects in turn."""
+    others: tuple[str, ...] = ()
+    """Recipes that could read the file as well."""
+    instruction: str | None = None
+    """The system message that all conversations of the file share."""
 
     @property
     def path(self) -> Path:
@@ -47,9 +52,9 @@ class Order:
         """What the manifest says of the source."""
         said = {} if self.separator is None else {"separator": self.separator}
         return {
-            "name": self.path.name,
+            "name": self.source.name,
             "sha256": self.sha256,
-            "bytes": self.path.stat().st_size,
+            "bytes": self.source.bytes,
             "format": self.source.format,
             "mapping": self.mapping,
             **said,
@@ -80,6 +85,7 @@ def order(
     corrects: str | None,
     group: str | None,
     separator: str | None,
+    target: Path | None = None,
 ) -> Order:
     """Resolve format, columns and the corrected episode.
 
@@ -89,11 +95,12 @@ def order(
     settings = config.read(project.params, config.Episode)
     recipe = config.read(project.params, config.Identity).recipe
     _same_recipe(project, recipe)
-    source = formats.sniff(path, settings.max_field_chars, file_format)
-    _refuse_format(source, recipe)
+    source = formats.sniff(path, settings.max_field_chars, file_format, target=target)
+    _refuse_format(source, recipe, settings)
     if group is not None:
         safe_name(group, "group")
     found = resolve(source.columns, mapping, recipe, where=str(path))
+    others = naming.others(source, recipe, settings.max_field_chars)
     if separator is not None and not set(LISTS) & set(found):
         raise UsageError(
             f"The recipe {recipe} has no list of labels or options to separate",
@@ -106,25 +113,34 @@ def order(
         source=source,
         mapping=found,
         guessed=source.format != "squad" and set(found) > set(mapping or {}),
-        sha256=files.sha256(path),
+        sha256=source.sha256(),
         settings=settings,
         recipe=recipe,
         group=group,
         separator=separator,
         replaces=_replaced(project, name, corrects),
+        others=tuple(others),
+        instruction=_instruction(source, found),
     )
 
 
-def _refuse_format(source: formats.Source, recipe: str) -> None:
-    """Refuse SQuAD JSON where rows are not questions with answers in a context."""
+def _instruction(source: formats.Source, mapping: dict[str, str]) -> str | None:
+    """The system message that the first conversations all have, where there are several."""
+    if "messages" not in mapping:
+        return None
+    rows = islice(formats.read(source), naming.TRIED)
+    told = [exchanges.system(fields_of(row.values, mapping)) for row in rows if row.values]
+    return told[0] if len(told) > 1 and len(set(told)) == 1 else None
+
+
+def _refuse_format(source: formats.Source, recipe: str, settings: config.Episode) -> None:
+    """Refuse a format that the recipe does not read, naming those that do."""
     if source.format not in KINDS[recipe].formats:
-        fits = next(name for name, kind in KINDS.items() if source.format in kind.formats)
-        raise DataError(
-            f"{source.path.name} is {formats.FORMATS[source.format]}, data for {fits}; this "
-            f"project's recipe is {recipe}",
-            where=str(source.path),
-            fix=f"make a project for it with `onward new DIR --recipe {fits}`",
-        )
+        fits = naming.readings(source, settings.max_field_chars)
+        names = [one.recipe for one in fits] or [
+            name for name in naming.known() if source.format in KINDS[name].formats
+        ]
+        raise naming.refused(source, recipe, names)
 
 
 def _replaced(project: Project, name: str, corrects: str | None) -> list[str]:

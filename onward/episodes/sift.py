@@ -7,14 +7,15 @@ import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
-from onward import files
 from onward.episodes import formats, leaks, split
 from onward.episodes.checks import KINDS, REASONS, Checked, check
-from onward.episodes.columns import fields_of
+from onward.episodes.columns import fields_of, sources
 from onward.episodes.folders import folders
 from onward.episodes.order import Order
 from onward.episodes.sieve import Sieve, write_quarantined
+from onward.episodes.values import Fault
 from onward.errors import DataError, DiskFull
 from onward.project import Project
 
@@ -29,12 +30,11 @@ def sifted(project: Project, order: Order) -> Iterator[Sieve]:
     """
     kind = KINDS[order.recipe]
     with _typed(project.private / "tmp") as folder, Sieve(folder, kind) as sieve:
-        for row in formats.read(order.source, list(order.mapping.values())):
+        for row in formats.read(order.source, sources(order.mapping, order.source.columns)):
             if row.values is None:
                 sieve.add(row.line, Checked(None, row.reason, row.detail), row.text)
             else:
-                fields = fields_of(row.values, order.mapping, order.separator)
-                sieve.add(row.line, check(fields, order.settings.max_field_chars, kind), fields)
+                _take(sieve, row.line, fields_of(row.values, order.mapping, order.separator), order)
         sieve.compare()
         _refuse_changed(order)
         split.know(sieve, [project.episode(f.folder) / "sides.parquet" for f in folders(project)])
@@ -43,6 +43,17 @@ def sifted(project: Project, order: Order) -> Iterator[Sieve]:
         split.assign(sieve, order.settings)
         leaks.look(sieve, [project.episode(f.folder) for f in folders(project)], order.settings)
         yield sieve
+
+
+def _take(sieve: Sieve, line: int, fields: dict[str, Any], order: Order) -> None:
+    """Check what came in one line: a row, or several that it holds."""
+    try:
+        found = sieve.kind.rows(fields, order.instruction)
+    except Fault as fault:
+        sieve.add(line, Checked(None, fault.reason, fault.detail), fields)
+        return
+    for one in found:
+        sieve.add(line, check(one, order.settings.max_field_chars, sieve.kind), one)
 
 
 @contextmanager
@@ -62,12 +73,22 @@ def _typed(folder: Path) -> Iterator[Path]:
 
 
 def _refuse_changed(order: Order) -> None:
-    if files.sha256(order.path) != order.sha256:
+    if order.source.sha256() != order.sha256:
         raise DataError(
-            f"{order.path.name} changed while it was read",
+            f"{order.source.name} changed while it was read",
             where=str(order.path),
             fix="wait until it is written, then open it again",
         )
+
+
+def _else(order: Order) -> str:
+    """For what other recipe the rows could be meant."""
+    if not order.others:
+        return ""
+    return (
+        f". They could be data for {' or '.join(order.others)}: "
+        f"`onward new DIR --recipe {order.others[0]}`"
+    )
 
 
 def kept_quarantine(project: Project, name: str) -> Path:
@@ -103,6 +124,6 @@ def refuse_unusable(project: Project, order: Order, sieve: Sieve, *, dry_run: bo
         f"{counts['quarantined']:,} of {counts['seen']:,} rows cannot be taken, and "
         f"episode.max_quarantined_percent is {limit:g}; nothing was opened ({shown})",
         where=where,
-        fix="mend the source and send it again; its good rows were not taken either",
+        fix="mend the source and send it again; its good rows were not taken either" + _else(order),
         details={"counts": counts, "reasons": dict(reasons), "samples": sieve.samples()},
     )

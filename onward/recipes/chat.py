@@ -67,14 +67,14 @@ TARGETS = {"labels": Target("labels", "tokens")}
 _COLUMNS = {
     "id": ("id", "qid", "questionid", "uid", "fname"),
     "title": ("title", "documenttitle", "dialogueid", "conversationid", "topic"),
-    "context": ("context", "passage", "story", "document", "input", "dialogue", "support"),
+    "context": ("context", "passage", "story", "document", "input", "support"),
     "history": ("history", "turns", "previous", "chathistory", "pastturns"),
     "question": ("question", "query", "instruction", "prompt", "user"),
     "references": (
         *("references", "reference", "response", "output", "completion", "reply"),
         *("assistant", "answers", "answer", "answertext", "correctanswer"),
     ),
-    "messages": ("messages", "conversation", "conversations"),
+    "messages": ("messages", "conversation", "conversations", "dialogue", "dialog"),
 }
 """Canonical field -> names of source columns, the likeliest first, compared by letters alone."""
 

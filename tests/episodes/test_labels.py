@@ -110,7 +110,7 @@ def test_a_list_in_a_cell_without_a_separator_is_not_guessed(tmp_path: Path) -> 
 
 def test_a_separator_is_for_lists_of_labels(tmp_path: Path) -> None:
     at = project(tmp_path / "p", "classification")
-    with pytest.raises(UsageError, match="no list of labels to separate"):
+    with pytest.raises(UsageError, match="no list of labels or options"):
         opened(at, write(tmp_path / "a.csv", toy_texts(50, 3)), separator=";")
 
 
