@@ -89,7 +89,7 @@ def _encoder(project: Project) -> Finding:
 
     def look() -> str:
         name = config.read(project.params, config.Identity).encoder
-        return f"{name} in {encoder.locate(name)}"
+        return f"{name} in {encoder.locate(name, project.root)}"
 
     return _tried("encoder", look)
 

@@ -153,6 +153,40 @@ class Finetune(Settings):
         return self
 
 
+class Pretrain(Settings):
+    """How an encoder goes on reading unlabelled text, by `onward pretrain`."""
+
+    block: ClassVar[str] = "pretrain"
+    objective: Literal["auto", "masked", "causal"] = "auto"
+    """What is told of a text: masked words, or each next one; auto: as the model was made to."""
+    mask_percent: float = Field(15.0, gt=0, lt=100)
+    max_length: int = Field(128, ge=16, le=8192)
+    """Tokens of a block of text."""
+    heldout_percent: float = Field(5.0, gt=0, le=50)
+    """Of the texts: perplexity before and after is measured on these."""
+    epochs: float = Field(1.0, gt=0)
+    head_epochs: float = Field(1.0, gt=0)
+    """Passes in which a head that the encoder lacks is learned, before anything else moves."""
+    learning_rate: float = Field(5e-5, gt=0, le=1)
+    head_learning_rate: float = Field(1e-3, gt=0, le=1)
+    batch_size: int = Field(32, ge=1)
+    micro_batch: int = Field(16, ge=1)
+    schedule: Literal["linear", "cosine", "constant"] = "linear"
+    warmup_percent: float = Field(6.0, ge=0, lt=100)
+    weight_decay: float = Field(0.01, ge=0)
+    clip: float = Field(1.0, gt=0)
+    save_every: int = Field(200, ge=1)
+    seed: int = 0
+    threads: int = Field(2, ge=1)
+    precision: Literal["auto", "fp32", "bf16"] = "auto"
+
+    @model_validator(mode="after")
+    def _divides(self) -> Pretrain:
+        if self.batch_size % self.micro_batch:
+            raise ValueError("pretrain.batch_size must be a multiple of pretrain.micro_batch")
+        return self
+
+
 class Evaluate(Settings):
     """How answers are decoded and scored."""
 
@@ -314,6 +348,7 @@ BLOCKS: dict[str, type[Settings]] = {
         Strategy,
         Prepare,
         Finetune,
+        Pretrain,
         Evaluate,
         Gate,
         Quality,

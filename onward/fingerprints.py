@@ -108,6 +108,7 @@ STAGES: dict[str, tuple[str, ...]] = {
         "onward.learning.policies",
         "onward.learning.prepare",
         "onward.learning.rows",
+        "onward.pretraining.overlap",
     ),
     "finetune": (
         *_EPISODES,
@@ -145,8 +146,27 @@ STAGES: dict[str, tuple[str, ...]] = {
         "onward.evaluation.baseline",
         "onward.evaluation.comparison",
         "onward.evaluation.evaluate",
+        "onward.evaluation.evidence",
         "onward.evaluation.examples",
         "onward.evaluation.slices",
+        "onward.quality.asked",
+        "onward.quality.bias",
+        "onward.quality.coherence",
+        "onward.quality.columns",
+        "onward.quality.diversity",
+        "onward.quality.embedding",
+        "onward.quality.examples",
+        "onward.quality.leaks",
+        "onward.quality.lists",
+        "onward.quality.overlap",
+        "onward.quality.parts",
+        "onward.quality.personal",
+        "onward.quality.scores",
+        "onward.quality.stage",
+        "onward.quality.support",
+        "onward.quality.swapping",
+        "onward.quality.unsafe",
+        "onward.quality.words",
     ),
     "export": (
         *_EPISODES,
@@ -336,7 +356,14 @@ def code(stage: str, recipe: str) -> dict[str, Any]:
         "recipe": recipe,
         "modules": {name: files.sha256(source(name)) for name in names},
         "defaults": {name: _default(name) for name in SETTINGS[stage]},
+        **({"lists": _lists()} if stage == "evaluate" else {}),
     }
+
+
+def _lists() -> dict[str, str]:
+    """The word lists that quality rests on, by sha256."""
+    folder = source("onward.quality").parent / "vocabulary"
+    return {path.name: files.sha256(path) for path in sorted(folder.glob("*.yaml"))}
 
 
 def _default(name: str) -> Any:

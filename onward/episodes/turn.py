@@ -184,7 +184,7 @@ def _base(project: Project, gone: set[str], fresh: bool) -> tuple[Base, dict[str
     from onward.learning import encoder
 
     name = config.read(project.params, config.Identity).encoder
-    fingerprint = encoder.fingerprint(encoder.locate(name))
+    fingerprint = encoder.fingerprint(encoder.locate(name, project.root))
     return Base(kind="pretrained", name=name, sha256=fingerprint), {}
 
 

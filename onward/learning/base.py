@@ -27,7 +27,11 @@ def source(project: Project, turn: Turn) -> Path:
         encoder.check(folder / "checkpoint")
         return folder / "checkpoint"
     adopted = turn.base.kind == "adopted"
-    folder = adopted_folder(project, turn.base.name) if adopted else encoder.locate(turn.base.name)
+    folder = (
+        adopted_folder(project, turn.base.name)
+        if adopted
+        else encoder.locate(turn.base.name, project.root)
+    )
     found = encoder.fingerprint(folder, project.cache)
     if found != turn.base.sha256:
         raise IntegrityError(

@@ -19,6 +19,7 @@ from typing import Any
 from onward import files
 from onward.errors import MissingFiles, SettingsError
 from onward.learning import converted
+from onward.project import safe_name
 
 TOKENIZER_FILES = (
     "tokenizer.json",
@@ -39,17 +40,32 @@ _PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl", "*.h5", "*.msgpack")
 _FIX = "name an encoder with safetensors and a tokenizer.json in project.encoder of params.yaml"
 
 
-def locate(name: str) -> Path:
+PRETRAINED = "models/pretrained"
+"""Where in a project the results of `onward pretrain` lie, by name."""
+
+
+def pretrained(root: Path, name: str) -> Path:
+    """The folder of a result of `onward pretrain`: project.encoder names it from the project on."""
+    return root / PRETRAINED / safe_name(name, "pretraining")
+
+
+def locate(name: str, root: Path | None = None) -> Path:
     """The folder of an encoder: an installed package, a folder, or a downloaded Hugging Face name.
 
     Args:
         name: `project.encoder` of params.yaml.
+        root: the project, whose own results are found under models/pretrained and verified.
 
     Raises:
         MissingFiles: no encoder of that name is on this machine.
         SettingsError: it has no safetensors, asks for code of its own to be run, or has no
             tokenizer that knows where in the text its tokens lie.
     """
+    if root is not None and name.startswith(f"{PRETRAINED}/"):
+        own = pretrained(root, name.removeprefix(f"{PRETRAINED}/"))
+        files.verify(own)
+        check(own)
+        return own
     folder = _package(name) or _folder(name) or converted.folder(name) or _downloaded(name)
     if folder is None:
         raise MissingFiles(

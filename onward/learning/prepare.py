@@ -29,6 +29,7 @@ from onward.episodes.turn import Turn
 from onward.errors import DataError, IntegrityError, MissingFiles
 from onward.learning import base, encoder, features, memory, policies, rows, table
 from onward.learning.rows import Labelled
+from onward.pretraining import overlap
 from onward.progress import Progress
 from onward.project import Project
 from onward.recipes.shapes import Row
@@ -60,6 +61,7 @@ def run(project: Project) -> None:
 
     Raises:
         IntegrityError: an episode, the base or the report is not the one that the turn names.
+        DataError: the encoder has read what an episode holds out.
         MissingFiles: something that it needs is not on this machine.
         SettingsError: this recipe and strategy may not be combined.
         DataError: there is no row to learn.
@@ -72,6 +74,8 @@ def run(project: Project) -> None:
     table.check(turn.recipe, None, strategy)
     _validated(project)
     source = base.source(project, turn)
+    if turn.base.kind == "pretrained":
+        overlap.refuse_overlap(project, turn.recipe, source)
     encoder.check_window(source, settings.max_length)
     recipe = recipes.get(turn.recipe)
     chosen = choose(project, turn, recipe, settings, strategy)

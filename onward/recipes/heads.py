@@ -44,6 +44,18 @@ def load(auto: Any, source: Path, config: Any, *, new_head: bool, kind: str) -> 
     Raises:
         IntegrityError: weights are missing, or of another shape, and `new_head` is false.
     """
+    model, lacking = loaded(auto, source, config)
+    if lacking and not new_head:
+        raise IntegrityError(
+            f"The model lacks {len(lacking)} weights, first {lacking[0]}",
+            where=str(source),
+            fix=f"name the folder of a trained {kind} model, not of an encoder",
+        )
+    return model
+
+
+def loaded(auto: Any, source: Path, config: Any) -> tuple[Any, list[str]]:
+    """A model as `load` has it, and the names of the weights that the folder lacks, sorted."""
     from transformers.utils import logging
 
     logging.disable_progress_bar()
@@ -58,14 +70,7 @@ def load(auto: Any, source: Path, config: Any, *, new_head: bool, kind: str) -> 
         output_loading_info=True,
         ignore_mismatched_sizes=True,
     )
-    lacking = sorted({*found["missing_keys"], *(each[0] for each in found["mismatched_keys"])})
-    if lacking and not new_head:
-        raise IntegrityError(
-            f"The model lacks {len(lacking)} weights, first {lacking[0]}",
-            where=str(source),
-            fix=f"name the folder of a trained {kind} model, not of an encoder",
-        )
-    return model
+    return model, sorted({*found["missing_keys"], *(each[0] for each in found["mismatched_keys"])})
 
 
 def classifier(source: Path, spec: Mapping[str, Any], problem: str) -> Any:

@@ -1,0 +1,105 @@
+"""Sources, held-out text and blocks: read, compared, cut and masked."""
+
+from __future__ import annotations
+
+import gzip
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from onward.episodes.values import Fault
+from onward.learning import encoder, features
+from onward.learning.features import Features
+from onward.pretraining import blocks, sources
+from onward.pretraining.blocks import CAUSAL, MASKED, Told
+from onward.pretraining.overlap import Held
+from onward.recipes.shapes import NOTHING
+from tests import toys
+
+
+@pytest.fixture(scope="module")
+def tokenizer(toy_encoder: Path) -> Any:
+    return encoder.tokenizer(toy_encoder)
+
+
+def packed(texts: list[str], tokenizer: Any, objective: str, length: int) -> Features:
+    parts = [one for part in blocks.encode(texts, tokenizer, objective, length) for one in part]
+    return Features.of(pa.Table.from_pylist(parts, schema=features.schema(parts[0])))
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "expected"),
+    [
+        ("a.txt", "one\ntext\n\n\n two \n", ["one\ntext", " two "]),
+        ("a.txt", "one\ntwo\n", ["one", "two"]),
+        ("a.txt.gz", "one\n\ntwo\n", ["one", "two"]),
+        ("a.csv", "id,Content\n1,one\n2,two\n", ["one", "two"]),
+    ],
+)
+def test_texts_of_a_file(tmp_path: Path, name: str, content: str, expected: list[str]) -> None:
+    data = content.encode()
+    (tmp_path / name).write_bytes(gzip.compress(data) if name.endswith("gz") else data)
+    assert [text for _, text in sources.read(tmp_path / name, 100)] == expected
+
+
+def test_bytes_of_another_encoding_cost_their_text_alone(tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_bytes(b"good\n\nbad \xff\nstill\n\ngood again\n")
+    first, bad, last = (value for _, value in sources.read(tmp_path / "a.txt", 100))
+    assert (first, last) == ("good", "good again")
+    assert isinstance(bad, Fault) and bad.reason == "invalid-encoding"
+
+
+@pytest.mark.parametrize(
+    ("held", "text", "found"),
+    [
+        ("how old is the museum", "i asked how old is the museum today", True),
+        ("how old is the museum", "i asked how old the museum is today", False),
+        ("who was she", "nobody knew who was she", False),
+        ("who was she", "who was she", True),
+        (" ".join("abcdefghijklmnop"), "x " + " ".join("bcdefghijklmn") + " y", True),
+        (" ".join("abcdefghijklmnop"), "x " + " ".join("bcdefghijklm") + " y", False),
+        ("北京是中国的首都", "大家都知道北京是中国的首都", True),
+    ],
+)
+def test_a_text_holds_a_held_out_one(held: str, text: str, found: bool) -> None:
+    """D09: 13 words in a row, or all of a shorter one; a word less is another text."""
+    known = Held()
+    known.add("0001-a", held)
+    assert known.within(text) == ("0001-a" if found else "")
+
+
+def test_blocks_hold_every_token_once(tokenizer: Any) -> None:
+    texts = [row["context"] for row in toys.toy_rows(20, 4)]
+    whole = [i for text in texts for i in [*tokenizer(text)["input_ids"][1:-1], 3]]
+    found = packed(texts, tokenizer, MASKED, 16)
+    inner = [list(found[at]["input_ids"][1:-1]) for at in range(len(found))]
+    assert [i for part in inner for i in part] == whole[: sum(map(len, inner))]
+    assert sum(map(len, inner)) > len(whole) - blocks.SHORTEST
+    assert set(found.lengths[:-1]) == {16}
+    assert {found[at]["input_ids"][0] for at in range(len(found))} == {tokenizer.cls_token_id}
+
+
+def test_masks_are_a_share_of_the_words_and_of_each_pass_their_own(tokenizer: Any) -> None:
+    texts = [row["context"] for row in toys.toy_rows(400, 4)]
+    told = Told(packed(texts, tokenizer, MASKED, 64), tokenizer, MASKED, passes=2, seed=5)
+    first = [told[at] for at in range(len(told) // 2)]
+    tokens = np.concatenate([one["labels"] for one in first])
+    given = np.concatenate([one["input_ids"] for one in first])
+    chosen = tokens != NOTHING
+    assert 0.13 < chosen.mean() < 0.17
+    assert 0.76 < (given[chosen] == tokenizer.mask_token_id).mean() < 0.84
+    assert 0.07 < (given[chosen] == tokens[chosen]).mean() < 0.13
+    assert not np.isin(tokens[chosen], tokenizer.all_special_ids).any()
+    again = Told(packed(texts, tokenizer, MASKED, 64), tokenizer, MASKED, passes=2, seed=5)
+    assert all((again[at]["labels"] == first[at]["labels"]).all() for at in range(len(first)))
+    second = np.concatenate([told[at]["labels"] for at in range(len(first), len(told))])
+    assert (tokens != second).mean() > 0.2
+
+
+def test_a_causal_model_is_to_tell_every_token(tokenizer: Any) -> None:
+    made = packed(["the note says that it was seen near a box"], tokenizer, CAUSAL, 16)
+    found = Told(made, tokenizer, CAUSAL)
+    assert (found[0]["input_ids"] == found[0]["labels"]).all()
