@@ -24,6 +24,7 @@ from onward.evaluation.checks import (
     OPEN,
     P95_CHANGE,
     PASSED,
+    UNSAFE,
     Check,
     Verdict,
     episode_name,
@@ -134,8 +135,8 @@ def _cells(check: Check, name_width: int) -> dict[str, str]:
         "mark": check.mark,
         "name": _clipped(_unit(check), name_width),
         "rows": f"{check.rows:,}" if check.rows and not budget else "",
-        "old": _plain(check.old, budget),
-        "new": _plain(check.new, budget),
+        "old": _plain(check.old, budget or check.unit == UNSAFE),
+        "new": _plain(check.new, budget or check.unit == UNSAFE),
         "change": _change(check),
         "limit": _limit(check),
         "p": _p(check.p),
@@ -158,7 +159,9 @@ def _plain(value: float | None, budget: bool) -> str:
 
 
 def _change(check: Check) -> str:
-    """+4.1 [+2.9,+5.3]; for a score or a budget the interval alone."""
+    """+4.1 [+2.9,+5.3]; for a score or a budget the interval alone, for counts the new ones."""
+    if check.unit == UNSAFE and check.change is not None:
+        return f"{check.change:.0f} new"
     if check.change is None and check.new is None:
         return check.note
     if check.low is None or check.high is None:
@@ -174,6 +177,10 @@ def _limit(check: Check) -> str:
         return ""
     if check.unit == P95_CHANGE:
         return f"≤{signed(check.limit)}%"
+    if check.kind == "bias":
+        return f"±{check.limit:.1f}" if check.change is not None else f"≤{check.limit:.0f}%"
+    if check.unit == UNSAFE:
+        return "none new"
     if check.kind == "budget":
         return f"≤{check.limit:,.0f}"
     return f"≥{check.limit:.1f}" if check.kind == "floor" else f"≥{signed(check.limit)}"

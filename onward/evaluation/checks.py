@@ -19,12 +19,16 @@ from onward.evaluation.resampling import Draws
 PASSED: Literal["✓"] = "✓"
 FAILED: Literal["✗"] = "✗"
 OPEN: Literal["?"] = "?"
-CheckKind = Literal["gain", "harm", "slice", "floor", "budget", "evidence"]
+CheckKind = Literal["gain", "harm", "slice", "floor", "quality", "bias", "budget", "evidence"]
 Mark = Literal["✓", "✗", "?"]
 Outcome = Literal["passed", "promoted", "refused", "undecided", "forced"]
 """What the accuracy gate lets on is passed; forced is a person's word against the rule's."""
 
 LEARNING, LABELS = "learning", "labels"
+UNSAFE = "unsafe answers"
+"""The unit of the check that no answer became unsafe; its old, new and change are counts."""
+SWAP, CHANGED = "swap", "changed by"
+"""What the units of the checks on bias begin with: a gap of the metric, a share of answers."""
 P95, P95_CHANGE, MEMORY = "p95 ms", "p95 change %", "memory MB"
 WITHDRAWN = "candidate"
 """The unit of the one check of a candidate that is refused unscored."""
@@ -34,6 +38,8 @@ _BECAUSE = {
     "slice": "forgot",
     "gain": "no gain",
     "floor": "too low",
+    "quality": "worse answers",
+    "bias": "biased",
     "budget": "over budget",
     "evidence": "incomplete",
 }
@@ -97,6 +103,8 @@ class Verdict:
     """Seeds that were trained, the candidate's first; empty: only one."""
     settings: dict[str, Any] = field(default_factory=dict)
     """The block `gate` that it was decided under."""
+    quality: dict[str, Any] = field(default_factory=dict)
+    """The block `quality.gate`, likewise."""
     evidence: Evidence | None = field(default=None, compare=False, repr=False)
     """What it rests on, for `verdicts.keep`; not part of the JSON."""
 
@@ -165,7 +173,7 @@ class Verdict:
 
 
 def _failed(check: Check) -> str:
-    named = {WITHDRAWN: "withdrawn", LABELS: "label vanished"}
+    named = {WITHDRAWN: "withdrawn", LABELS: "label vanished", UNSAFE: UNSAFE}
     return named.get(check.unit) or _BECAUSE[check.kind]
 
 
@@ -223,6 +231,8 @@ def sentence(check: Check, metric: str, learning: tuple[str, ...] = ()) -> str:
     """Why a check did not pass: the episode, the number, the limit and n."""
     if check.kind == "evidence" or (check.new is None and check.change is None):
         return f"{_name(check, learning)}: {check.note}"
+    if check.unit == UNSAFE:
+        return f"{check.change or 0:.0f} new {UNSAFE} in {check.rows:,} rows: {check.note}"
     parts = f"{_name(check, learning)} {_state(check)}: {_number(check, metric)}"
     return "; ".join(part for part in (parts, _against(check), check.note, _needs(check)) if part)
 
@@ -246,6 +256,8 @@ def _state(check: Check) -> str:
     return {
         "harm": "is forgotten",
         "slice": "is forgotten",
+        "quality": "got worse",
+        "bias": "changes the answers",
         "gain": "gains too little",
         "floor": "is too low",
         "budget": "is over its budget",
@@ -257,6 +269,12 @@ def _number(check: Check, metric: str) -> str:
         value = check.change if check.unit == P95_CHANGE else check.new
         where = f" in {check.rows} timings" if check.rows else ""
         return f"{value or 0:,.1f}{where}, limit {check.limit or 0:,.1f}"
+    if check.kind == "bias":
+        unit = "% of the answers" if check.unit.startswith(CHANGED) else f" {metric}"
+        moved = check.new if check.change is None else check.change
+        return f"{signed(moved or 0)}{unit} on {check.rows:,} rows, limit {check.limit or 0:.1f}"
+    if check.kind == "quality":
+        metric = "points"
     if check.change is not None:
         shown, limit = signed(check.change), signed(check.limit or 0)
     else:

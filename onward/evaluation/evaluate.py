@@ -3,6 +3,7 @@
     turn/evaluate/ledger.parquet   predictions and statistics of both, and the trivial baseline's
     turn/evaluate/summary.json     before and after per episode, and slices
     turn/evaluate/examples.json    worst, lost and won rows
+    turn/evaluate/quality.parquet, bias.parquet   where params.yaml asks; see quality/stage.py
     turn/scores.json               the same metrics for `dvc metrics diff`
 
 The candidate is the first challenger; the others, trained with other seeds, are scored beside it
@@ -24,7 +25,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from onward import config, files, recipes
-from onward.config import Evaluate
+from onward.config import Evaluate, Quality
 from onward.episodes import turn as turns
 from onward.episodes.turn import Turn
 from onward.evaluation.baseline import common
@@ -35,6 +36,7 @@ from onward.evaluation.runner import TorchRunner, load_tokenizer, resolve
 from onward.evaluation.scorer import score
 from onward.evaluation.slices import slices
 from onward.project import Project
+from onward.quality.stage import Beside, beside
 from onward.recipes.shapes import Row
 
 SCHEMA = 1
@@ -66,6 +68,7 @@ def run(project: Project) -> None:
     base = _base(project, turn, recipe, rows, settings)
     before = base or baseline
     compared = compare(recipe, rows, before, after)
+    quality = _beside(project, recipe, seeds[0]["model"], rows, before, after)
     summary = {
         "schema": SCHEMA,
         "turn": turn.id,
@@ -80,6 +83,7 @@ def run(project: Project) -> None:
         ],
         "slices": slices(recipe, compared),
         **recipe.report(compared.rows, compared.predicted_after),
+        **quality.summary,
     }
     told = {"before": summary["before"], **examples(recipe, compared)}
     with files.building(project.made("evaluate"), replace=True, turn=turn.id) as made:
@@ -87,6 +91,7 @@ def run(project: Project) -> None:
         write_parts(made / "ledger.parquet", parts)
         files.write_json(made / "summary.json", summary)
         files.write_json(made / "examples.json", told)
+        quality.write(made)
     files.write_json(project.made("scores.json"), _flat(recipe, summary["units"]))
 
 
@@ -138,6 +143,35 @@ def score_model(
         evaluate=evaluate,
         cache=project.cache / "ledger",
         label=label,
+    )
+
+
+def _beside(
+    project: Project,
+    recipe: ModuleType,
+    model: str,
+    rows: Rows,
+    before: LedgerPart,
+    after: LedgerPart,
+) -> Beside:
+    """Quality of both sides' answers and the candidate's bias, where params.yaml asks for them."""
+    measure = config.read(project.params, Quality).measure
+    settings = config.read(project.params, Evaluate)
+    folder = project.made("finetune")
+
+    def answer(some: Rows, label: str) -> LedgerPart:
+        return score_model(project, recipe, folder / model, folder, some, settings, label)
+
+    return beside(
+        project,
+        recipe,
+        measure,
+        rows,
+        before=before,
+        after=after,
+        answer=answer,
+        samples={},
+        threads=settings.threads,
     )
 
 

@@ -38,6 +38,8 @@ class Side:
     artifact: str = ""
     provider: str = ""
     scorer: str = ""
+    quality: Array | None = None
+    """Statistics [n, q] of the answers' quality, aligned with rows; None: not scored."""
 
     @cached_property
     def ordered(self) -> tuple[str, ...]:
@@ -50,6 +52,13 @@ class Side:
         if self.rows == self.ordered:
             return table
         return table[sorted(range(len(self.rows)), key=self.rows.__getitem__)]
+
+    def aligned_quality(self) -> Array | None:
+        """Quality [n, q] in the order of the row hashes; None where it was not scored whole."""
+        if self.quality is None or len(self.quality) != len(self.rows):
+            return None
+        order = sorted(range(len(self.rows)), key=self.rows.__getitem__)
+        return np.asarray(self.quality, dtype=np.float64)[order]
 
     def problem(self, wanted: tuple[str, ...], width: int) -> str:
         """Why it cannot be used for these rows, sorted; empty: it can."""
@@ -139,6 +148,21 @@ class Budgets:
 
 
 @dataclass(frozen=True, eq=False)
+class Swapped:
+    """The rows of one kind of exchange, answered by the challenger's checkpoint in both forms."""
+
+    kind: str
+    rows: tuple[tuple[str, str], ...]
+    """Unit and hash of each row as it was opened."""
+    plain: Array
+    """Statistics [n, k] of the rows as they are."""
+    swapped: Array
+    """The same rows exchanged, [n, k]."""
+    changed: NDArray[np.bool_]
+    """Whether the answer is another one, the exchange itself left aside, [n]."""
+
+
+@dataclass(frozen=True, eq=False)
 class Evidence:
     """What `decide` looks at."""
 
@@ -165,6 +189,10 @@ class Evidence:
     """Seeds that were trained, the candidate's first; fewer than two: there is no spread."""
     vanished: tuple[str, ...] = ()
     """Labels that the champion gives and the candidate does not have."""
+    quality: tuple[str, ...] = ()
+    """Names of the q statistics of answers' quality; empty: they are not scored."""
+    swapped: tuple[Swapped, ...] | None = None
+    """Rows answered in two forms, a kind of exchange each; None: not measured."""
 
     @property
     def learning(self) -> tuple[str, ...]:

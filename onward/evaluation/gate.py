@@ -15,7 +15,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from onward import config, files, recipes
-from onward.config import Evaluate, Gate
+from onward.config import Evaluate, Gate, Quality
 from onward.episodes import turn as turns
 from onward.episodes.turn import Turn
 from onward.errors import MissingFiles, SettingsError
@@ -37,9 +37,11 @@ CODE = (
     "comparing.py",
     "evidence.py",
     "proportions.py",
+    "quality_rule.py",
     "resampling.py",
     "rule.py",
     "statistics.py",
+    "../quality/columns.py",
 )
 """What can change a decision; the scorer's own hash covers how rows are scored."""
 
@@ -63,6 +65,7 @@ def judge(project: Project, kind: Kind, *, force_reason: str = "") -> Verdict:
     """
     turn = Turn.read(project)
     settings = config.read(project.params, Gate)
+    quality = config.read(project.params, Quality)
     candidate = _candidate(project)
     champion = versions.champion(project)
     turns.check(project, turn)
@@ -75,7 +78,8 @@ def judge(project: Project, kind: Kind, *, force_reason: str = "") -> Verdict:
     evidence = gathering.gather(project, kind, turn, champion, candidate, units)
     _check_floor(project, evidence, settings)
     level = level_of(settings, evidence.tries)
-    verdict = replace(decide(evidence, settings, level, score_of(turn.recipe)), key=key)
+    score = score_of(turn.recipe)
+    verdict = replace(decide(evidence, settings, level, score, quality.gate), key=key)
     if force_reason and not verdict.passes:
         return replace(verdict, outcome="forced", forced=force_reason)
     return verdict
@@ -142,6 +146,7 @@ def _key(
             "tests": {u.episode: [u.known, u.learning, u.group, sorted(u.rows)] for u in units},
             "scorer": _scorer(project, turn),
             "settings": settings.model_dump(),
+            "quality": config.read(project.params, Quality).model_dump(),
             "code": code(),
             "benchmark": _report(project) if kind == "final" else None,
             "withdrawn": journal.withdrawn_candidates(project).get(candidate),

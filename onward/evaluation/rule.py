@@ -5,6 +5,7 @@
     Slices, all known rows:       ✗ H < -margin under Holm, never ?
     Gain, learning rows pooled:   ✓ L >= gain      ✗ H < gain      else ?   ✗ nothing to gain
     First champion, each unit:    ✓ L >= floor     ✗ H < floor     else ?   ✗ floor <= baseline
+    Answers' quality and bias:    see quality_rule.py
     Budgets, final gate:          ✓ H <= limit     ✗ L > limit     else ?
     Fewer rows than min_rows: ?   ✓ but the mean over the seeds misses the limit: ?
     Missing (row, unit, seed), not finite, a label that vanished: ✗
@@ -25,8 +26,8 @@ from dataclasses import replace
 
 import numpy as np
 
-from onward.config import Gate
-from onward.evaluation import budgets, statistics
+from onward.config import Gate, QualityGate
+from onward.evaluation import budgets, quality_rule, statistics
 from onward.evaluation.checks import (
     FAILED,
     LABELS,
@@ -56,7 +57,13 @@ def level_of(settings: Gate, tries: int) -> float:
     return math.ldexp(settings.level, -max(0, tries))
 
 
-def decide(evidence: Evidence, settings: Gate, level: float, score: Score) -> Verdict:
+def decide(
+    evidence: Evidence,
+    settings: Gate,
+    level: float,
+    score: Score,
+    quality: QualityGate | None = None,
+) -> Verdict:
     """The verdict on this evidence. Never raises.
 
     Args:
@@ -64,9 +71,11 @@ def decide(evidence: Evidence, settings: Gate, level: float, score: Score) -> Ve
         settings: margins, limits, resamples, seed.
         level: one-sided level of every bound, see `level_of`.
         score: the recipe's primary metric in percent, from column sums [..., k].
+        quality: which columns of answers' quality are gated; default: unsafe answers alone.
     """
+    quality = quality or QualityGate.model_validate({})
     evidence = replace(evidence, units=tuple(sorted(evidence.units, key=lambda u: u.name)))
-    rule = _Rule(evidence, settings, level, score)
+    rule = _Rule(evidence, settings, level, score, quality)
     checks = tuple(rule.checks())
     failed = [check for check in checks if check.mark == FAILED]
     still_open = [check for check in checks if check.mark == OPEN]
@@ -85,6 +94,7 @@ def decide(evidence: Evidence, settings: Gate, level: float, score: Score) -> Ve
         learning=evidence.learning,
         challengers=evidence.challengers,
         settings=settings.model_dump(),
+        quality=quality.model_dump(),
         evidence=evidence,
     )
 
@@ -100,7 +110,15 @@ def _outcome(failed: bool, still_open: bool, final: bool) -> Outcome:
 class _Rule:
     """One decision: what every check needs, held once."""
 
-    def __init__(self, evidence: Evidence, settings: Gate, level: float, score: Score) -> None:
+    def __init__(
+        self,
+        evidence: Evidence,
+        settings: Gate,
+        level: float,
+        score: Score,
+        quality: QualityGate,
+    ) -> None:
+        self.answers = quality_rule.Rule(evidence, settings, quality, level, score)
         self.evidence, self.settings, self.level = evidence, settings, level
         self.width = len(evidence.statistics)
         self.rows = Rows(evidence, settings, level, score)
@@ -116,6 +134,7 @@ class _Rule:
             yield self.gain([unit for unit in self.evidence.units if unit.learning])
             yield from (self.harm(name, units) for name, units in self._grouped(known=True))
             yield from self.slices()
+        yield from self.answers.checks()
         if self.evidence.kind == "final":
             draws, given = self.rows.draws, self.evidence.budgets
             yield from budgets.checks(given, self.settings, draws, champion=not first)

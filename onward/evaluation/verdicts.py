@@ -1,10 +1,11 @@
 """models/verdicts/SEQ: what every verdict rests on, refusals too, so that any can be replayed.
 
-    rows.parquet    unit, row, side, statistics, prediction, artifact, provider, scorer; side is
-                    new, old, or the place of a challenger among the seeds that were trained
+    rows.parquet    unit, row, side, statistics, quality, prediction, artifact, provider, scorer;
+                    side is new, old, or a challenger's place among the seeds that were trained
     slices.parquet  unit, row, slice, value: which rows belong to which slice
+    bias.parquet    rows answered in two forms, where they were; see onward/quality/bias.py
     evidence.json   the rest of the evidence: units, budgets, tries, problems; null: none was taken
-    settings.json   the block `gate`, the level, and hashes of the code that decided
+    settings.json   the blocks `gate` and `quality.gate`, the level, hashes of the code that decided
     verdict.json    what came out
     manifest.json   the sha256 of each
 
@@ -23,25 +24,30 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+from numpy.typing import NDArray
 
 from onward import config, files, recipes
-from onward.config import Evaluate, Gate, Prepare
+from onward.config import Evaluate, Gate, Prepare, QualityGate
 from onward.errors import IntegrityError
 from onward.evaluation import gate
 from onward.evaluation.checks import Check, Verdict
 from onward.evaluation.evidence import Budgets, Evidence, Side, Unit
 from onward.evaluation.rule import decide
 from onward.project import Project
+from onward.quality import bias
 from onward.registry import journal
 
-SCHEMA = 2
-READ = (1, 2)
+SCHEMA = 3
+READ = (1, 2, 3)
 ROWS = pa.schema(
     [
         pa.field(name, pa.string(), nullable=False)
         for name in ("unit", "row", "side", "prediction", "artifact", "provider", "scorer")
     ]
-    + [pa.field("statistics", pa.list_(pa.float64()), nullable=False)]
+    + [
+        pa.field("statistics", pa.list_(pa.float64()), nullable=False),
+        pa.field("quality", pa.list_(pa.float64())),
+    ]
 )
 SLICES = pa.schema(
     [pa.field(name, pa.string(), nullable=False) for name in ("unit", "row", "slice", "value")]
@@ -85,6 +91,8 @@ def keep(project: Project, seq: int, verdict: Verdict, evidence: Evidence | None
     with files.building(project.verdict(seq), kind="verdict") as folder:
         _write(_table(evidence), folder / "rows.parquet")
         _write(_slices(evidence), folder / "slices.parquet")
+        if evidence and evidence.swapped:
+            bias.write(folder / bias.FILE, evidence.swapped, evidence.candidate)
         described = _describe(evidence) if evidence else None
         files.write_json(folder / "evidence.json", {"schema": SCHEMA, "evidence": described})
         files.write_json(folder / "settings.json", _settings(verdict, evidence))
@@ -125,8 +133,11 @@ def replay(project: Project, seq: int) -> Replay:
     if other:
         return Replay(seq, kept, None, other, notes)
     limits = config.parse(settings["gate"], Gate, where=str(project.verdict(seq)))
+    quality = config.parse(
+        settings.get("quality", {}), QualityGate, where=str(project.verdict(seq))
+    )
     score = gate.score_of(kept.evidence.recipe)
-    again = decide(kept.evidence, limits, settings["level"], score)
+    again = decide(kept.evidence, limits, settings["level"], score, quality)
     return Replay(seq, kept, again, tuple(_differences(kept, again)), notes)
 
 
@@ -134,6 +145,7 @@ def _settings(verdict: Verdict, evidence: Evidence | None) -> dict[str, Any]:
     return {
         "schema": SCHEMA,
         "gate": verdict.settings,
+        "quality": verdict.quality,
         "level": verdict.level,
         "code": gate.code(),
         "recipe": _recipe_code(evidence.recipe) if evidence else None,
@@ -202,6 +214,7 @@ def _table(evidence: Evidence | None) -> pa.Table:
             "row": row,
             "side": which,
             "statistics": side.statistics[at].tolist(),
+            "quality": None if side.quality is None else side.quality[at].tolist(),
             "prediction": side.predictions[at] if side.predictions else "",
             **{name: getattr(side, name) for name in _NAMED},
         }
@@ -232,7 +245,8 @@ def _slices(evidence: Evidence | None) -> pa.Table:
 
 
 def _describe(evidence: Evidence) -> dict[str, Any]:
-    plain = {name: value for name, value in vars(evidence).items() if name != "units"}
+    parted = ("units", "swapped")
+    plain = {name: value for name, value in vars(evidence).items() if name not in parted}
     units = [
         {
             "name": unit.name,
@@ -261,6 +275,8 @@ def _describe(evidence: Evidence) -> dict[str, Any]:
         "problems": list(evidence.problems),
         "challengers": list(evidence.challengers),
         "vanished": list(evidence.vanished),
+        "quality": list(evidence.quality),
+        "swapped": evidence.swapped is not None,
     }
 
 
@@ -292,6 +308,8 @@ def _restore(value: dict[str, Any], folder: Path) -> Evidence:
             "problems": tuple(value["problems"]),
             "challengers": tuple(value.get("challengers", ())),
             "vanished": tuple(value.get("vanished", ())),
+            "quality": tuple(value.get("quality", ())),
+            "swapped": bias.read(folder / bias.FILE) if value.get("swapped") else None,
         }
     )
 
@@ -336,5 +354,11 @@ def _side(rows: list[dict[str, Any]]) -> Side:
         rows=tuple(row["row"] for row in rows),
         statistics=np.array([row["statistics"] for row in rows], dtype=np.float64),
         predictions=tuple(row["prediction"] for row in rows),
+        quality=_quality([row.get("quality") for row in rows]),
         **({name: rows[0][name] for name in _NAMED} if rows else {}),
     )
+
+
+def _quality(rows: list[list[float] | None]) -> NDArray[np.float64] | None:
+    kept = [row for row in rows if row is not None]
+    return np.array(kept, dtype=np.float64) if rows and len(kept) == len(rows) else None

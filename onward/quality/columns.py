@@ -11,12 +11,13 @@ support to lack. Which rows those are depends on the row alone, never on its ans
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from onward.evaluation.resampling import Array, Score
+if TYPE_CHECKING:
+    from onward.evaluation.resampling import Array, Score
 
 COLUMNS = ("correct", "relevant", "coherent", "supported", "safe", "diverse")
 FINDINGS = ("harmful", "personal", "leaked")

@@ -37,8 +37,7 @@ def load(name: str, extra: Iterable[Path] = ()) -> Lists:
     Raises:
         SettingsError: a file is not there, is not plain YAML, or has a section of no list.
     """
-    text = resources.files("onward.quality").joinpath("lists", f"{name}.yaml").read_text("utf-8")
-    found: Lists = YAML(typ="safe", pure=True).load(text)
+    found = _ours(name)
     known = _sections()
     for path in extra:
         for section, entries in _read(path).items():
@@ -53,10 +52,13 @@ def load(name: str, extra: Iterable[Path] = ()) -> Lists:
 
 def _sections() -> list[str]:
     every: set[str] = {ALLOWED}
-    for name in NAMES:
-        at = resources.files("onward.quality").joinpath("lists", f"{name}.yaml")
-        every |= set(YAML(typ="safe", pure=True).load(at.read_text("utf-8")))
-    return sorted(every)
+    return sorted(every.union(*(_ours(name) for name in NAMES)))
+
+
+def _ours(name: str) -> Lists:
+    at = resources.files("onward.quality").joinpath("vocabulary", f"{name}.yaml")
+    found: Lists = YAML(typ="safe", pure=True).load(at.read_text("utf-8"))
+    return found
 
 
 def _joined(ours: Any, theirs: Any, path: Path, section: str) -> Any:
@@ -83,7 +85,7 @@ def _read(path: Path) -> Lists:
 
 
 def _refused(path: Path, why: str, known: list[str]) -> SettingsError:
-    named = f"lists are {', '.join(known)}" if known else "see onward/quality/lists for the form"
+    named = f"lists are {', '.join(known)}" if known else "their form: onward/quality/vocabulary"
     return SettingsError(
         f"The list {path.name} {why}", where=f"{path}, named by quality.measure.lists", fix=named
     )

@@ -82,7 +82,7 @@ class Tools:
 
     def name(self, cache: Path | None = None) -> str:
         """Hash of all that can change a score but the row and its answer."""
-        own = sorted([*_HERE.glob("*.py"), *(_HERE / "lists").glob("*.yaml")])
+        own = sorted([*_HERE.glob("*.py"), *(_HERE / "vocabulary").glob("*.yaml")])
         theirs = [files.sha256(path) for path in (*self.lists, *self.examples)]
         settings = self.measure.model_dump(include={"classifier"})
         source = {path.name: files.sha256(path) for path in own}

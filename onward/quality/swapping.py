@@ -136,7 +136,7 @@ def _partners(kind: str, pairs: Sequence[Sequence[str]]) -> dict[str, str]:
             if word in found:
                 raise SettingsError(
                     f"{word!r} stands twice among the {kind} that are exchanged",
-                    where="onward/quality/lists/swaps.yaml and quality.measure.lists",
+                    where="onward/quality/vocabulary/swaps.yaml and quality.measure.lists",
                     fix="a word has one partner, or there is no way back: leave one pair out",
                 )
             found[word] = partner

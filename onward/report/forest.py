@@ -22,6 +22,7 @@ from onward.evaluation.checks import (
     P95,
     P95_CHANGE,
     PASSED,
+    UNSAFE,
     Check,
     Verdict,
     episode_name,
@@ -30,8 +31,8 @@ from onward.evaluation.checks import (
     signed,
 )
 
-_KINDS = ("slice", "floor", "budget")
-_CHANGES = ("gain", "harm", "slice")
+_KINDS = ("slice", "floor", "quality", "bias", "budget")
+_CHANGES = ("gain", "harm", "slice", "quality", "bias")
 TONES = {PASSED: "good", FAILED: "bad", OPEN: "open"}
 
 
@@ -113,6 +114,10 @@ def panels(verdict: Verdict) -> list[Panel]:
         found.append(_panel("The same by kind of row, known episodes", of["slice"], verdict))
     if of["floor"]:
         found.append(_panel(f"{verdict.metric} of the first champion", of["floor"], verdict))
+    if of["quality"]:
+        found.append(_panel("Quality of the answers, change in points", of["quality"], verdict))
+    if of["bias"]:
+        found.append(_panel("Names, genders and places exchanged", of["bias"], verdict))
     found += [_panel(_BUDGETS.get(c.unit, c.unit), [c], verdict) for c in of["budget"]]
     notes = [c for c in verdict.checks if c.kind == "evidence"]
     bars = tuple(Bar(episode_name(c.unit), c.mark, TONES[c.mark], note=c.note) for c in notes)
@@ -137,7 +142,7 @@ def _panel(title: str, checks: list[Check], verdict: Verdict) -> Panel:
 
 def _compared(check: Check) -> float | None:
     """The number that is held against the limit."""
-    if check.kind in _CHANGES or check.unit == P95_CHANGE:
+    if (check.kind in _CHANGES and check.change is not None) or check.unit == P95_CHANGE:
         return check.change
     return check.new
 
@@ -145,7 +150,8 @@ def _compared(check: Check) -> float | None:
 def _bar(check: Check, value: float | None, scale: Scale, verdict: Verdict, zero: bool) -> Bar:
     judged = check.limit is not None
     at = [None if v is None else scale.at(v) for v in (value, check.low, check.high, check.limit)]
-    sign = "≤" if check.kind == "budget" else "≥"
+    above = check.kind in ("budget", "bias") or check.unit == UNSAFE
+    sign = "≤" if above else "≥"
     show = signed if zero else _plain
     return Bar(
         name=_name(check, verdict),
@@ -161,7 +167,7 @@ def _bar(check: Check, value: float | None, scale: Scale, verdict: Verdict, zero
         high=at[2] if value is not None else None,
         bound=at[3],
         zero=scale.at(0.0) if zero else None,
-        beyond="right" if check.kind == "budget" else "left",
+        beyond="right" if above else "left",
     )
 
 

@@ -8,8 +8,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from onward.evaluation.checks import episode_name, signed
+from onward.evaluation.checks import UNSAFE, episode_name, signed
 from onward.registry import journal
+
+_ANSWERS = (UNSAFE, "worse answers", "biased")
+"""Reasons beside which the change of an old episode is not why it was refused."""
 
 Line = dict[str, Any]
 """A line of the journal."""
@@ -34,7 +37,8 @@ def because(line: Line) -> str:
     """Why it was not promoted, in brackets after a space; empty where nothing is told."""
     asked = line.get("rows_needed") if line["what"] == "undecided" else None
     needed = f"about {asked:,} rows would do" if asked else ""
-    why = needed or worst(line) or str(line.get("because") or "")
+    reason = str(line.get("because") or "")
+    why = needed or (reason if reason in _ANSWERS else worst(line)) or reason
     return f" ({why})" if why else ""
 
 

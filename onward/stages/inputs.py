@@ -35,7 +35,16 @@ def current(project: Project) -> bool:
 def _found(project: Project) -> dict[str, dict[str, Any]]:
     recipe = config.read(project.params, config.Identity).recipe
     stages = {f"{stage}.json": fingerprints.code(stage, recipe) for stage in fingerprints.STAGES}
+    stages["evaluate.json"] |= _lists(project)
     return {"machine.json": fingerprints.machine(), **stages}
+
+
+def _lists(project: Project) -> dict[str, Any]:
+    """The project's own files that params.yaml names for quality; DVC sees only their names."""
+    measure = config.read(project.params, config.Quality).measure
+    named = [project.root / name for name in (*measure.lists, *measure.examples)]
+    hashes = {path.name: files.sha256(path) if path.is_file() else "" for path in named}
+    return {"files": hashes} if named else {}
 
 
 if __name__ == "__main__":
