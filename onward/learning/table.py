@@ -3,9 +3,9 @@
 >>> check("extractive", "lora", Strategy(rows="replay", term="ewc"))
 >>> reason(Cell("extractive", "full", "naive", "der", "single"))
 'der compares replayed rows with their stored logits: it needs strategy.rows replay'
->>> check("tagging", "full", Strategy())
+>>> check("poetry", "full", Strategy())
 Traceback (most recent call last):
-onward.errors.SettingsError: tagging cannot be trained with full x joint x none x single
+onward.errors.SettingsError: poetry cannot be trained with full x joint x none x single
 
 A cell enters the table together with a test that trains it.
 """
@@ -36,6 +36,8 @@ RECIPES = (
     "regression",
     "choice",
     "chat",
+    "relation",
+    "tagging",
 )
 GENERATED = ("chat",)
 """Recipes whose answers are written token by token."""
@@ -67,6 +69,10 @@ def reason(cell: Cell) -> str | None:
         return _generated(cell)
     if cell.term != "none" and cell.tuning not in ("full", "last", "lora"):
         return f"{cell.term} is tried with full, last and lora alone: it needs one of these"
+    if cell.term == "der" and cell.recipe == "tagging":
+        return "der would store a number for each token and label of each row: tagging has too many"
+    if cell.term != "none" and cell.recipe == "relation":
+        return f"{cell.term} is not tried with relation: it needs strategy.term none"
     if cell.term == "der" and cell.rows != "replay":
         return "der compares replayed rows with their stored logits: it needs strategy.rows replay"
     if cell.term != "none" and cell.rows == "joint":

@@ -30,8 +30,8 @@ def test_every_recipe_has_the_functions_that_the_loop_calls() -> None:
 
 
 def test_an_unknown_recipe_is_refused_naming_onward_new() -> None:
-    with pytest.raises(DataError, match="no recipe 'chat'") as caught:
-        recipes.get("chat")
+    with pytest.raises(DataError, match="no recipe 'poetry'") as caught:
+        recipes.get("poetry")
     assert "onward new" in caught.value.fix
 
 
