@@ -25,6 +25,7 @@ QUICK = {
     Cell("extractive", "last", "replay", "der", "single"),
     Cell("multilabel", "full", "replay", "der", "single"),
     Cell("regression", "full", "naive", "distill", "single"),
+    Cell("choice", "full", "replay", "der", "single"),
     Cell("classification", "bitfit", "naive", "none", "single"),
     Cell("classification", "dora", "naive", "none", "single"),
     Cell("extractive", "prompt", "replay", "none", "single"),
@@ -135,6 +136,8 @@ def rows_of(recipe: str) -> dict[str, list[dict[str, Any]]]:
     """Two small episodes; a second label set grows by one where there are labels."""
     if recipe == "extractive":
         return {"one": toys.toy_rows(40, 1), "two": toys.toy_rows(40, 2)}
+    if recipe == "choice":
+        return {"one": toys.toy_choices(40, 1), "two": toys.toy_choices(40, 2)}
     kinds: Any = (("colour", "animal"), ("city", "animal"))
     make = {"relation": toys.toy_related, "tagging": toys.toy_tagged}.get(recipe)
     if make is not None:
