@@ -37,6 +37,7 @@ _EPISODES = (
 _ENCODED = (
     "onward.learning.base",
     "onward.learning.converted",
+    "onward.learning.packed_e5",
     "onward.learning.encoder",
     "onward.learning.features",
     "onward.learning.packing",
@@ -45,6 +46,7 @@ _ENCODED = (
 _LOADED = (
     "onward.learning.closed_form",
     "onward.learning.converted",
+    "onward.learning.packed_e5",
     "onward.learning.encoder",
     "onward.learning.features",
     "onward.learning.models",
@@ -59,6 +61,7 @@ _LOADED = (
 )
 _SCORED = (
     *_LOADED,
+    "onward.runtime.prompts",
     "onward.evaluation.ledger",
     "onward.evaluation.row_cache",
     "onward.evaluation.runner",
@@ -125,11 +128,13 @@ STAGES: dict[str, tuple[str, ...]] = {
         "onward.learning.outputs",
         "onward.learning.passes",
         "onward.learning.policies",
+        "onward.learning.prompts",
         "onward.learning.remember",
         "onward.learning.structures.adapted",
         "onward.learning.structures.adapters",
         "onward.learning.structures.analytic",
         "onward.learning.structures.named",
+        "onward.learning.structures.prompted",
         "onward.learning.structures.own",
         "onward.learning.structures.single",
         "onward.learning.terms.der",
@@ -213,6 +218,7 @@ RECIPES: dict[str, tuple[str, ...]] = {
         "onward.recipes.extractive",
         "onward.recipes.generated",
         "onward.recipes.generative",
+        "onward.recipes.prompting",
         "onward.recipes.rouge",
         "onward.recipes.spans",
         "onward.recipes.squad_metrics",

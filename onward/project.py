@@ -55,6 +55,10 @@ class Project:
         )
 
     # What people edit and Git keeps
+    def prompt(self, name: str) -> Path:
+        """prompts/NAME.yaml: a prompt template; see onward/learning/prompts.py."""
+        return self.root / "prompts" / f"{name}.yaml"
+
     @property
     def params(self) -> Path:
         """params.yaml: one block per stage."""

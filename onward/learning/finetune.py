@@ -18,9 +18,9 @@ from onward import config, files, locks, recipes
 from onward.config import Finetune, Strategy
 from onward.episodes.turn import Turn
 from onward.errors import IntegrityError, SettingsError
-from onward.learning import base, checkpoints, curves, models, table, tunings
+from onward.learning import base, checkpoints, curves, models, prompts, table, tunings
 from onward.learning.job import Job, Prepared
-from onward.learning.structures import single
+from onward.learning.structures import prompted, single
 from onward.learning.structures.named import STRUCTURES
 from onward.learning.trainer import Trained
 from onward.project import Project
@@ -47,9 +47,15 @@ def run(project: Project) -> None:
         source = base.source(project, turn)
         work = checkpoints.only(project, key(project, turn, prepared, settings, strategy))
         job = _job(project, turn, prepared, settings, strategy, source, work)
-        structure = single if job.adopted else STRUCTURES[strategy.structure]
+        structure = _structure(job)
         trained = handed_on(job) if job.adopted else structure.fit(_of_seed(job, settings.seed))
         _write(job, structure, trained)
+
+
+def _structure(job: Job) -> ModuleType:
+    if job.adopted:
+        return single
+    return prompted if job.settings.tuning == "none" else STRUCTURES[job.strategy.structure]
 
 
 def _job(
@@ -149,7 +155,7 @@ def _write(job: Job, structure: ModuleType, trained: Trained) -> None:
         trained.write(job.source, folder / "model")
         (folder / "memory").mkdir()
         structure.remember(_of_seed(job, seed), trained, folder / "memory")
-        spec = _spec(job, trained)
+        spec = _spec(job, trained) | prompts.described(folder / "model")
         # A reader that once learned to give no answer keeps on giving none.
         spec["no_answer"] |= bool(base.spec(project, job.turn).get("no_answer"))
         for other in [] if job.adopted else range(seed + 1, seed + job.settings.challengers):

@@ -42,7 +42,10 @@ RECIPES = (
 GENERATED = ("chat",)
 """Recipes whose answers are written token by token."""
 
-TUNINGS = ("full", "last", "lora", "bitfit", "dora", "ia3", "bottleneck", "prompt", "prefix")
+TUNINGS = (
+    *("full", "last", "lora", "bitfit", "dora", "ia3", "bottleneck", "prompt", "prefix"),
+    "none",
+)
 ROWS = ("naive", "replay", "joint")
 TERMS = ("none", "ewc", "distill", "der")
 STRUCTURES = ("single", "adapters", "analytic", "adapted")
@@ -61,6 +64,8 @@ def reason(cell: Cell) -> str | None:
     for value, (key, known) in zip(cell, _KEYS.items(), strict=True):
         if value not in known:
             return f"{key} {value!r} (known: {', '.join(known)})"
+    if cell.tuning == "none":
+        return _untrained(cell)
     if cell.structure == "adapters":
         return _adapters(cell)
     if cell.structure in ("analytic", "adapted"):
@@ -88,6 +93,20 @@ def _generated(cell: Cell) -> str | None:
         )
     if cell.tuning not in ("full", "last", "lora"):
         return f"{cell.tuning} is not tried with {cell.recipe}: it needs full, last or lora"
+    return None
+
+
+def _untrained(cell: Cell) -> str | None:
+    if cell.recipe not in ("chat", "classification"):
+        return (
+            f"without training a model can be asked (chat) or labels told by their names "
+            f"(classification): {cell.recipe} needs another finetune.tuning"
+        )
+    if (cell.rows, cell.term, cell.structure) not in (
+        ("naive", "none", "single"),
+        ("joint", "none", "single"),
+    ):
+        return "tuning none learns nothing to keep: it needs rows naive or joint, no term, single"
     return None
 
 

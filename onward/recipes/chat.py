@@ -30,6 +30,7 @@ from onward.recipes import (
     hashing,
     heads,
     labels,
+    prompting,
     rouge,
     squad_metrics,
     turns,
@@ -159,6 +160,7 @@ def encode(
         DataError: a question alone is too long.
         SettingsError: the template has an unknown field, or the tokenizer no end token.
     """
+    rows = _asked(rows, tokenizer)
     features = []
     for at, (row, prompt) in enumerate(
         zip(rows, turns.prompts(rows, tokenizer, settings), strict=True)
@@ -175,7 +177,14 @@ def encode(
 
 def inputs_cut(rows: Sequence[Row], tokenizer: Any, settings: Prepare) -> int:
     """How many rows lose turns or an end of their context, being longer than a prompt may be."""
-    return sum(prompt.cut for prompt in turns.prompts(rows, tokenizer, settings))
+    asked = _asked(rows, tokenizer)
+    return sum(prompt.cut for prompt in turns.prompts(asked, tokenizer, settings))
+
+
+def _asked(rows: Sequence[Row], tokenizer: Any) -> Sequence[Row]:
+    """The rows as the prompt puts them that was loaded with the tokenizer, if one was."""
+    prompt = prompting.of(tokenizer)
+    return rows if prompt is None else prompt.asked(rows)
 
 
 def decode(
@@ -187,7 +196,7 @@ def decode(
     *,
     tokenizer: Any = None,
 ) -> Iterator[Prediction]:
-    """The answer to each row, in their order: see `generated.told`.
+    """The answer to each row, in their order: see `generated.told` and `prompting.told`.
 
     Args:
         rows: the rows that `features` were encoded from.
@@ -198,7 +207,8 @@ def decode(
     """
     placed = {feature["row"]: out for feature, out in zip(features, outputs, strict=True)}
     for at in range(len(rows)):
-        yield generated.told(placed[at], settings, tokenizer)
+        told = generated.told(placed[at], settings, tokenizer)
+        yield prompting.told(prompting.of(tokenizer), told)
 
 
 def statistics(row: Row, prediction: Prediction) -> NDArray[np.float64]:
@@ -295,5 +305,6 @@ parts = generative.parts
 
 def scorer(settings: Evaluate, prepare: Prepare) -> str:
     """Hash of all that can change a score but the artifact and the rows."""
-    modules = ("chat", "chat_template", "extractive", "generated", "rouge", "squad_metrics")
-    return hashing.scorer((*modules, "shapes", "texts", "turns"), settings, prepare)
+    modules = ("chat", "chat_template", "extractive", "generated", "prompting", "rouge")
+    more = ("shapes", "squad_metrics", "texts", "turns")
+    return hashing.scorer((*modules, *more), settings, prepare)

@@ -1,9 +1,9 @@
 """Conversations as tokens: the prompt of a row, cut to the window, and the answer after it.
 
-The context stands before the first turn that is kept, so that a template needs no system role. A
-prompt is at most three quarters of the window, the rest is kept for the answer. One that is longer
-loses whole turns, the oldest first; then the context loses its end. `encode` in `chat` makes
-features of what stands here.
+The context stands before the first turn that is kept, so that a template needs no system role;
+where a prompt has a wording of its own, it stands where that says. A prompt is at most three
+quarters of the window, the rest is kept for the answer. One that is longer loses whole turns, the
+oldest first; then the context loses its end. `encode` in `chat` makes features of what stands here.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Any
 
 from onward.config import Prepare
 from onward.errors import DataError
-from onward.recipes import chat_template
+from onward.recipes import chat_template, prompting
 from onward.recipes.shapes import Row
 
 _KEPT_FREE = 4
@@ -49,7 +49,9 @@ def messages(row: Row, drop: int = 0, context: str | None = None) -> list[dict[s
     """
     said = [*row["history"][2 * drop :], row["question"]]
     before = row["context"] if context is None else context
-    if before:
+    if prompting.WORDING in row:
+        said[-1] = prompting.worded(row[prompting.WORDING], question=said[-1], context=before)
+    elif before:
         said[0] = f"{before}\n\n{said[0]}"
     return [
         {"role": ("user", "assistant")[place % 2], "content": words}

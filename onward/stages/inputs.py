@@ -36,7 +36,15 @@ def _found(project: Project) -> dict[str, dict[str, Any]]:
     recipe = config.read(project.params, config.Identity).recipe
     stages = {f"{stage}.json": fingerprints.code(stage, recipe) for stage in fingerprints.STAGES}
     stages["evaluate.json"] |= _lists(project)
+    stages["finetune.json"] |= _prompt(project)
     return {"machine.json": fingerprints.machine(), **stages}
+
+
+def _prompt(project: Project) -> dict[str, Any]:
+    """The prompt template that params.yaml names."""
+    name = config.read(project.params, config.Finetune).prompt
+    path = project.prompt(name)
+    return {"prompt": files.sha256(path) if path.is_file() else ""} if name else {}
 
 
 def _lists(project: Project) -> dict[str, Any]:

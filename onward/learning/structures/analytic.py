@@ -211,7 +211,7 @@ def _start(job: Job, width: int) -> tuple[Any, Statistics, Iterator[Part]]:
             fix="set strategy.structure to single, or start over with `onward run --fresh`",
         )
     models.require_no_parts(job.source)
-    if models.kind(job.source) != "analytic":
+    if models.kind(job.source) != "analytic" or models.describe(job.source).get("similarity"):
         projection = closed_form.draw(width, count, job.seed)
         return projection, Statistics.empty(count, width), chain(own.known(job), parts)
     projection, _ = closed_form.head(job.source)
