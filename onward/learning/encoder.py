@@ -18,7 +18,7 @@ from typing import Any
 
 from onward import files
 from onward.errors import MissingFiles, SettingsError
-from onward.learning import converted
+from onward.learning import converted, packed_e5
 from onward.project import safe_name
 
 TOKENIZER_FILES = (
@@ -66,7 +66,7 @@ def locate(name: str, root: Path | None = None) -> Path:
         files.verify(own)
         check(own)
         return own
-    folder = _package(name) or _folder(name) or converted.folder(name) or _downloaded(name)
+    folder = _package(name) or _folder(name) or _converted(name) or _downloaded(name)
     if folder is None:
         raise MissingFiles(
             f"The encoder {name!r} is not on this machine",
@@ -132,6 +132,11 @@ def _package(name: str) -> Path | None:
 def _folder(name: str) -> Path | None:
     folder = Path(name).expanduser()
     return folder.resolve() if (folder / "config.json").is_file() else None
+
+
+def _converted(name: str) -> Path | None:
+    """The folder made of a package that keeps its model in a format of its own."""
+    return converted.folder(name) or packed_e5.folder(name)
 
 
 def _downloaded(name: str) -> Path | None:
