@@ -37,19 +37,19 @@ _EPISODES = (
 _ENCODED = (
     "onward.learning.base",
     "onward.learning.converted",
-    "onward.learning.packed_e5",
     "onward.learning.encoder",
     "onward.learning.features",
+    "onward.learning.packed_e5",
     "onward.learning.packing",
     "onward.learning.table",
 )
 _LOADED = (
     "onward.learning.closed_form",
     "onward.learning.converted",
-    "onward.learning.packed_e5",
     "onward.learning.encoder",
     "onward.learning.features",
     "onward.learning.models",
+    "onward.learning.packed_e5",
     "onward.learning.packing",
     "onward.learning.parts.bottleneck",
     "onward.learning.parts.named",
