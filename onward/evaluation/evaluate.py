@@ -16,6 +16,7 @@ a time or a path.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import ModuleType
@@ -36,7 +37,7 @@ from onward.evaluation.runner import TorchRunner, load_tokenizer, resolve
 from onward.evaluation.scorer import score
 from onward.evaluation.slices import slices
 from onward.project import Project
-from onward.quality.stage import Beside, beside
+from onward.quality.stage import Beside, beside, sampled
 from onward.recipes.shapes import Row
 
 SCHEMA = 1
@@ -68,7 +69,7 @@ def run(project: Project) -> None:
     base = _base(project, turn, recipe, rows, settings)
     before = base or baseline
     compared = compare(recipe, rows, before, after)
-    quality = _beside(project, recipe, seeds[0]["model"], rows, before, after)
+    quality = _beside(project, turn, recipe, rows, before, after)
     summary = {
         "schema": SCHEMA,
         "turn": turn.id,
@@ -148,8 +149,8 @@ def score_model(
 
 def _beside(
     project: Project,
+    turn: Turn,
     recipe: ModuleType,
-    model: str,
     rows: Rows,
     before: LedgerPart,
     after: LedgerPart,
@@ -158,10 +159,24 @@ def _beside(
     measure = config.read(project.params, Quality).measure
     settings = config.read(project.params, Evaluate)
     folder = project.made("finetune")
+    model = folder / challengers(folder)[0]["model"]
+    models = {after.artifact: (model, folder)}
+    if turn.base.kind == "version":
+        version = project.version(turn.base.name)
+        models[before.artifact] = (version / "checkpoint", version)
 
     def answer(some: Rows, label: str) -> LedgerPart:
-        return score_model(project, recipe, folder / model, folder, some, settings, label)
+        return score_model(project, recipe, model, folder, some, settings, label)
 
+    def draw(artifact: str, some: Rows, seed: int) -> LedgerPart:
+        drawn = {"temperature": measure.temperature, "seed": seed}
+        how = settings.model_copy(update=drawn)
+        return score_model(project, recipe, *models[artifact], some, how, f"draw answer {seed + 1}")
+
+    samples = {
+        artifact: sampled(recipe, measure, rows, functools.partial(draw, artifact))
+        for artifact in models
+    }
     return beside(
         project,
         recipe,
@@ -170,7 +185,7 @@ def _beside(
         before=before,
         after=after,
         answer=answer,
-        samples={},
+        samples=samples,
         threads=settings.threads,
     )
 

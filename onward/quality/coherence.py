@@ -119,9 +119,14 @@ _FULL = frozenset({"is", "are", "was", "were", "am", "has", "does", "did"})
 """Auxiliaries that never stand side by side."""
 
 
+_LAST = frozenset({"in", "on", "over", "through", "about", "under", "by"})
+"""Prepositions that a sentence may end with, as "moved in"."""
+
+
 def _ended(answer: str, tokens: Sequence[str], language: Language) -> float:
     """0.7 for an answer that breaks off after a word that nothing ends with, or in a bracket."""
-    hanging = tokens[-1] in language.determiners | language.conjunctions | {"of", "into", "between"}
+    nothing_follows = language.prepositions - _LAST | language.determiners | language.conjunctions
+    hanging = tokens[-1] in nothing_follows
     opened = answer.count("(") != answer.count(")") or answer.count('"') % 2 == 1
     comma = answer.rstrip().endswith((",", ";", ":", "-", "–"))
     return 0.7 if (hanging and len(tokens) > 1) or opened or comma else 1.0

@@ -24,7 +24,7 @@ from onward.evaluation.row_cache import RowCache
 from onward.project import Project
 from onward.quality import asked, scores
 from onward.quality.scores import Pair, Tools
-from onward.recipes import get, shapes
+from onward.recipes import generates, get, shapes
 
 Rows = Mapping[str, Sequence[shapes.Row]]
 Samples = Mapping[str, Mapping[str, Sequence[str]]]
@@ -35,7 +35,7 @@ def measured(recipe: str, measure: Measure) -> bool:
     """Whether answers of this recipe are scored under these settings."""
     if measure.answers == "off" or recipe not in asked.CONTEXT:
         return False
-    return measure.answers == "on" or bool(getattr(get(recipe), "GENERATES", False))
+    return measure.answers == "on" or generates(get(recipe))
 
 
 class Quality:

@@ -7,7 +7,7 @@ turn/evaluate/summary.json     "quality" and "bias": scores, unsafe rows, what i
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import ModuleType
@@ -17,11 +17,12 @@ import numpy as np
 
 from onward.config import Measure
 from onward.evaluation.evidence import Swapped
-from onward.evaluation.ledger import LedgerPart, write_parts
+from onward.evaluation.ledger import LedgerPart, row_hash, write_parts
 from onward.project import Project
 from onward.quality import bias, columns, swapping
 from onward.quality.bias import Answer, Rows
 from onward.quality.parts import Quality, Samples, measured
+from onward.recipes import generates
 
 FILE = "quality.parquet"
 SHOWN = 20
@@ -90,6 +91,32 @@ def beside(
             "left_out": swapping.NOT_ALIKE.get(name, ""),
         }
     return Beside(summary, parts, swapped, after.artifact)
+
+
+def sampled(
+    recipe: ModuleType, measure: Measure, rows: Rows, draw: Callable[[Rows, int], LedgerPart]
+) -> Samples:
+    """Several drawn answers to some rows of each unit; none where none were asked for.
+
+    Args:
+        recipe: the recipe's module; what it extracts cannot be drawn.
+        measure: samples, sampled_rows.
+        rows: unit -> its rows; the first by hash are drawn for.
+        draw: answers them with a seed.
+    """
+    name = recipe.__name__.rpartition(".")[2]
+    if measure.samples < 2 or not generates(recipe) or not measured(name, measure):
+        return {}
+    chosen = {
+        unit: sorted(some, key=lambda row: row_hash(recipe, row))[: measure.sampled_rows]
+        for unit, some in rows.items()
+    }
+    drawn = [draw(chosen, seed) for seed in range(measure.samples)]
+    found: dict[str, dict[str, list[str]]] = {}
+    for unit in drawn[0].units():
+        told = [part.predictions(unit) for part in drawn]
+        found[unit] = {row: [str(one[row]["text"]) for one in told] for row in told[0]}
+    return found
 
 
 def _summary(before: LedgerPart, after: LedgerPart) -> dict[str, Any]:
