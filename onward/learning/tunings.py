@@ -97,7 +97,7 @@ def _heads(model: Any) -> list[str]:
 
     What gives a language model its vocabulary was trained with its base and is none.
     """
-    words = model.get_output_embeddings()
+    words = model.get_output_embeddings() if hasattr(model, "get_output_embeddings") else None
     children = [
         (name, child)
         for name, child in model.named_children()
