@@ -38,6 +38,7 @@ _ENCODED = (
     "onward.learning.base",
     "onward.learning.converted",
     "onward.learning.encoder",
+    "onward.learning.scratch",
     "onward.learning.features",
     "onward.learning.packed_e5",
     "onward.learning.packing",
@@ -47,6 +48,7 @@ _LOADED = (
     "onward.learning.closed_form",
     "onward.learning.converted",
     "onward.learning.encoder",
+    "onward.learning.scratch",
     "onward.learning.features",
     "onward.learning.models",
     "onward.learning.packed_e5",
@@ -207,6 +209,7 @@ _RECIPE = (
     "onward.recipes.hashing",
     "onward.recipes.heads",
     "onward.recipes.labels",
+    "onward.recipes.scripts",
     "onward.recipes.shapes",
     "onward.recipes.texts",
 )
@@ -268,6 +271,22 @@ RECIPES: dict[str, tuple[str, ...]] = {
         "onward.recipes.tagging",
         "onward.recipes.windows",
         "onward.recipes.word_windows",
+    ),
+    "summarization": (
+        *_RECIPE,
+        "onward.recipes.generated",
+        "onward.recipes.generative",
+        "onward.recipes.texttotext",
+        "onward.recipes.rouge",
+        "onward.recipes.summarization",
+    ),
+    "translation": (
+        *_RECIPE,
+        "onward.recipes.generated",
+        "onward.recipes.generative",
+        "onward.recipes.texttotext",
+        "onward.recipes.bleu",
+        "onward.recipes.translation",
     ),
 }
 """Per recipe, the modules that it consists of."""

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from onward.episodes import answers, exchanges, labels, marked, options, spanned
+from onward.episodes import answers, exchanges, labels, marked, options, references, spanned
 from onward.episodes.values import optional, text
 from onward.recipes.shapes import Row
 
@@ -102,6 +102,18 @@ def _choice(fields: Mapping[str, Any], most: int) -> tuple[dict[str, Any], str]:
 _EXTRACTIVE = ("id", "title", "context", "question", "answers", "starts", "is_impossible")
 _TEXTS = ("id", "title", "text", "pair")
 
+
+def _becomes(*formats: str) -> Kind:
+    """Rows of a text and what it should become."""
+    return Kind(
+        ("id", "title", "text", "references"),
+        ("text",),
+        references.read,
+        lambda row: sorted(row["references"]),
+        (*formats, *_PLAIN),
+    )
+
+
 KINDS = {
     "chat": Kind(
         ("id", "title", "context", "history", "question", "references", "messages"),
@@ -145,6 +157,7 @@ KINDS = {
         lambda row: row["label"],
         ("semeval", *_PLAIN),
     ),
+    "summarization": _becomes(),
     "tagging": Kind(
         ("id", "title", "text", "tokens", "spans", "starts", "ends", "tags"),
         ("text",),
@@ -152,5 +165,6 @@ KINDS = {
         lambda row: [row["starts"], row["ends"], row["tags"]],
         ("tagged", "conll", *_PLAIN),
     ),
+    "translation": _becomes("parallel"),
 }
 """Recipe -> its rows."""

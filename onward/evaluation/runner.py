@@ -23,6 +23,7 @@ from onward.evaluation.torch_graphs import TorchGraphs
 from onward.learning import models
 from onward.recipes import extractive, generative
 from onward.recipes.shapes import INPUTS, Feature
+from onward.runtime import prompts
 from onward.runtime.cache import Steps
 from onward.runtime.generation import Rules, generate
 
@@ -118,6 +119,11 @@ class TorchRunner:
         graphs, plan = self._generating
         return Steps(graphs, plan, settings.max_new_tokens)
 
+    @property
+    def plan(self) -> generative.Plan:
+        """What the loop has to know of a generating model."""
+        return self._generating[1]
+
     @cached_property
     def _generating(self) -> tuple[TorchGraphs, generative.Plan]:
         return TorchGraphs(self.model, self.device), generative.plan(self.model)
@@ -132,9 +138,10 @@ def load_tokenizer(model_dir: Path) -> Any:
     """The fast tokenizer of a model's folder; nothing is fetched or run from it."""
     from transformers import AutoTokenizer
 
-    return AutoTokenizer.from_pretrained(
+    found = AutoTokenizer.from_pretrained(
         model_dir, use_fast=True, local_files_only=True, trust_remote_code=False
     )
+    return prompts.attach(found, prompts.of_folder(model_dir), where=str(model_dir))
 
 
 def pad(batch: list[Feature], pad_id: int) -> dict[str, NDArray[np.int64]]:

@@ -18,7 +18,7 @@ from typing import Any
 
 from onward import files
 from onward.errors import MissingFiles, SettingsError
-from onward.learning import converted, packed_e5
+from onward.learning import converted, packed_e5, scratch
 from onward.project import safe_name
 
 TOKENIZER_FILES = (
@@ -54,7 +54,8 @@ def locate(name: str, root: Path | None = None) -> Path:
 
     Args:
         name: `project.encoder` of params.yaml.
-        root: the project, whose own results are found under models/pretrained and verified.
+        root: the project, whose own results are found under models/pretrained and verified, and
+            for whose rows a model is made from scratch where the name says so (`scratch:small`).
 
     Raises:
         MissingFiles: no encoder of that name is on this machine.
@@ -66,6 +67,8 @@ def locate(name: str, root: Path | None = None) -> Path:
         files.verify(own)
         check(own)
         return own
+    if root is not None and name.startswith(scratch.PREFIX):
+        return scratch.folder(root, name)
     folder = _package(name) or _folder(name) or _converted(name) or _downloaded(name)
     if folder is None:
         raise MissingFiles(

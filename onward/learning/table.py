@@ -38,8 +38,10 @@ RECIPES = (
     "chat",
     "relation",
     "tagging",
+    "translation",
+    "summarization",
 )
-GENERATED = ("chat",)
+GENERATED = ("chat", "translation", "summarization")
 """Recipes whose answers are written token by token."""
 
 TUNINGS = (

@@ -19,7 +19,9 @@ NAMES = (
     "multilabel",
     "regression",
     "relation",
+    "summarization",
     "tagging",
+    "translation",
 )
 
 

@@ -23,6 +23,9 @@ from typing import Any
 from onward.errors import SettingsError
 from onward.recipes.shapes import ExportSpec
 
+ENCODER = "encoder"
+"""The graph that reads the source; absent of a causal model."""
+
 POSITIONS = ("max_position_embeddings", "n_positions", "max_target_positions")
 
 
@@ -44,6 +47,11 @@ class Plan:
     positions: int | None
     """Tokens that the model has places for: prompt and answer together, or each by itself where
     there is an encoder; None where any number has."""
+
+    @property
+    def main(self) -> str:
+        """The name of the graph that is asked for every token."""
+        return "decoder" if self.encoder else "model"
 
     def to_json(self) -> dict[str, Any]:
         """For package.json."""
@@ -122,21 +130,52 @@ def plan(model: Any) -> Plan:
 
 
 def graphs(model: Any) -> list[ExportSpec]:
-    """The graphs of a model that generates."""
+    """The graphs of a model that generates; the first one is asked for every token."""
     made = plan(model)
     tokens = ("input_ids", "attention_mask")
+    told = ("logits", *made.cache(""))
     if not made.encoder:
         inputs = (*tokens, "position_ids", *made.cache("past"))
-        return [ExportSpec("model", inputs, ("logits", *made.cache("")), per_token=False)]
+        return [ExportSpec(made.main, inputs, told, per_token=False, cached=True)]
+    inputs = (*tokens, *made.cache("cross", "past"))
+    read = tuple(made.cache("cross"))
     return [
-        ExportSpec("encoder", tokens, tuple(made.cache("cross")), per_token=False),
-        ExportSpec(
-            "decoder",
-            (*tokens, *made.cache("cross", "past")),
-            ("logits", *made.cache("")),
-            per_token=False,
-        ),
+        ExportSpec(made.main, inputs, told, per_token=False, cached=True),
+        ExportSpec(ENCODER, tokens, read, per_token=False, cached=True),
     ]
+
+
+def traced(model: Any, spec: ExportSpec) -> tuple[Any, tuple[Any, ...], tuple[Any, ...]]:
+    """What torch.onnx.export is given for a graph: module, example inputs, dynamic shapes.
+
+    No example size is 1, which would be taken for a constant, but for that of a decoder's token.
+    """
+    import torch
+
+    made = plan(model)
+    batch, past, length = 2, 7, 5
+    if spec.name == "decoder":
+        length = 1
+    width = past + length if spec.name == "model" else 6
+    tensors, shapes = [], []
+    for name in spec.inputs:
+        kind = name.split("_")[0]
+        if kind in ("cross", "past"):
+            tensors.append(
+                torch.randn(batch, made.heads, past if kind == "past" else 6, made.width)
+            )
+        elif kind == "attention" or spec.name == ENCODER:
+            tensors.append(torch.ones(batch, width, dtype=torch.int64))
+        elif kind == "position":
+            tensors.append(torch.arange(past, past + length).repeat(batch, 1))
+        else:
+            tensors.append(torch.full((batch, length), made.end[0], dtype=torch.int64))
+        moving = (0, 2) if tensors[-1].dim() == 4 else (0, 1)
+        auto = torch.export.Dim.AUTO
+        shapes.append({at: auto for at in moving if tensors[-1].shape[at] > 1})
+    named = 2 if made.encoder else 3
+    dynamic = tuple(shapes) if spec.name == ENCODER else (*shapes[:named], tuple(shapes[named:]))
+    return parts(model)[spec.name], tuple(tensors), dynamic
 
 
 def parts(model: Any) -> dict[str, Any]:
@@ -227,7 +266,7 @@ def parts(model: Any) -> dict[str, Any]:
             return (told.logits[:, -1].float(), *flat(found.self_attention_cache))
 
     if made.encoder:
-        return {"encoder": Encoder().eval(), "decoder": Decoder().eval()}
+        return {ENCODER: Encoder().eval(), "decoder": Decoder().eval()}
     return {"model": Causal().eval()}
 
 
@@ -241,7 +280,7 @@ def _bias(mask: Any, length: int, dtype: Any) -> Any:
 
     width = mask.shape[1]
     places = torch.arange(width, device=mask.device)
-    queries = places[width - length :]
+    queries = torch.arange(length, device=mask.device) + (width - length)
     seen = (places[None, :] <= queries[:, None])[None, None] & (mask[:, None, None, :] > 0)
     low = torch.finfo(dtype).min
     return torch.where(seen, 0.0, low).to(dtype)

@@ -17,7 +17,10 @@ from onward.recipes.shapes import ExportSpec
 SINGLE = "single_label_classification"
 """transformers' name of the problem whose answer is one label."""
 
-_DROPOUTS = ("hidden_dropout_prob", "attention_probs_dropout_prob", "dropout", "attention_dropout")
+_DROPOUTS = (
+    *("hidden_dropout_prob", "attention_probs_dropout_prob"),
+    *("dropout", "attention_dropout", "dropout_rate"),
+)
 
 
 def config(source: Path, spec: Mapping[str, Any]) -> Any:

@@ -42,6 +42,8 @@ class ExportSpec:
     """Whether each output is [batch, tokens]; else it is [batch, as many as the head has]."""
     per_label: bool = False
     """Whether each token has as many values as the head has: [batch, tokens, labels]."""
+    cached: bool = False
+    """Whether it is a graph of a model that generates, as onward/recipes/generative.py has them."""
 
 
 @dataclass(frozen=True)

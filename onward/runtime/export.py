@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -30,9 +30,10 @@ from onward.evaluation.runner import TorchRunner, fingerprint, resolve
 from onward.evaluation.scorer import score
 from onward.learning import models
 from onward.project import Project
-from onward.recipes.shapes import INPUTS, Row
+from onward.recipes.shapes import INPUTS, Feature, Row
 from onward.runtime import graph as graphs
-from onward.runtime import package, parity
+from onward.runtime import package, parity, prompts
+from onward.runtime.generation import First
 from onward.runtime.graph import Graph
 from onward.runtime.int8 import Int8
 from onward.runtime.int8 import search as search_int8
@@ -99,18 +100,27 @@ def run(project: Project) -> None:
     labels = tuple(spec.get("labels", ()))
     job = Job(project, turn, recipe, rows, labels, prepare, evaluate, settings.threads)
     torch = TorchRunner(made / "model", settings.threads, "cpu", recipe=recipe)
-    graph = graphs.export(torch.model, recipe.graphs(torch.model)[0], opset=settings.opset)
-    _say(f"export: {graph.attention_fused} of {graph.layers} attention layers fused")
-    _write(job, settings, torch, graph)
+    main, *others = recipe.graphs(torch.model)
+    graph = graphs.export(torch.model, main, opset=settings.opset)
+    parts = {spec.name: graphs.export(torch.model, spec, opset=settings.opset) for spec in others}
+    for made_graph in (graph, *parts.values()):
+        fused = f"{made_graph.attention_fused} of {made_graph.layers} attention layers fused"
+        _say(f"export: {made_graph.name}: {fused}" if parts else f"export: {fused}")
+    _write(job, settings, torch, graph, parts)
 
 
-def _write(job: Job, settings: Export, torch: TorchRunner, graph: Graph) -> None:
+def _write(
+    job: Job, settings: Export, torch: TorchRunner, graph: Graph, parts: dict[str, Graph]
+) -> None:
     made = job.project.made("finetune")
-    fp32 = _package(job, "fp32", graph.model, graph, tokenizer_files(made / "model"))
+    fp32 = replace(
+        _package(job, torch, graph, tokenizer_files(made / "model")),
+        parts={name: part.model for name, part in parts.items()},
+    )
     session = job.session(fp32)
     measured, part = _parity(job, settings, torch, session)
     kept = {"fp32": (session, part)}
-    int8 = search_int8(job, settings, graph, fp32, part) if settings.int8 else Int8()
+    int8 = search_int8(job, settings, graph, parts, fp32, part) if settings.int8 else Int8()
     if int8.session is not None and int8.part is not None:
         kept["int8"] = (int8.session, int8.part)
     sessions = {name: session for name, (session, _) in kept.items()}
@@ -121,6 +131,7 @@ def _write(job: Job, settings: Export, torch: TorchRunner, graph: Graph) -> None
         "variants": sorted(kept),
         "provider": session.provider,
         "graph": graph_report(graph),
+        **({"parts": {name: graph_report(made) for name, made in parts.items()}} if parts else {}),
         "parity": measured,
         "int8": int8.report(settings),
     }
@@ -138,10 +149,13 @@ def _parity(
     features = job.recipe.encode(rows, session.tokenizer, job.prepare, labels=None)
     _same_tokens(job.recipe.encode(rows[:20], torch.tokenizer, job.prepare, labels=None), features)
     batches = parity.sample(features)
-    worst = parity.logits(session, torch, batches, settings.max_logit_difference)
+    limit = settings.max_logit_difference
+    ours, theirs = (First.of(runner, job.evaluate) for runner in (session, torch))
+    worst = parity.logits(ours, theirs, batches, limit)
     _say(f"export: logits within {worst:.1e} of torch's on {len(batches)} batches")
-    part = job.score(session, "score fp32")
-    scores = parity.scores(job.recipe, part, torch_part(job.project))
+    part, scored = job.score(session, "score fp32"), torch_part(job.project)
+    generated = _generated(job, settings, session, torch, batches, (part, scored))
+    scores = parity.scores(job.recipe, part, scored)
     parity.require(scores, settings.max_score_difference)
     lengths = [len(feature["input_ids"]) for batch in batches for feature in batch]
     measured = {
@@ -152,8 +166,40 @@ def _parity(
         "logit_lengths": [min(lengths), max(lengths)],
         "score_limit": settings.max_score_difference,
         "units": [one.to_json() for one in scores],
+        **generated,
     }
     return measured, part
+
+
+def _generated(
+    job: Job,
+    settings: Export,
+    session: Session,
+    torch: TorchRunner,
+    batches: Sequence[list[Feature]],
+    parts: tuple[LedgerPart, LedgerPart],
+) -> dict[str, Any]:
+    """Tokens compared one by one: of every held-out row where decoding is greedy.
+
+    Drawn tokens may turn on the last bits of a probability, so then the sample is compared, decoded
+    greedily.
+    """
+    if not session.generates:
+        return {}
+    if job.evaluate.temperature == 0:
+        pairs = parity.generations(*parts)
+    else:
+        greedy = job.evaluate.model_copy(update={"temperature": 0.0})
+        pairs = [
+            (f"batch {at}", ours, theirs)
+            for at, batch in enumerate(batches)
+            for ours, theirs in zip(
+                session.predict(batch, greedy), torch.predict(batch, greedy), strict=True
+            )
+        ]
+    found = parity.tokens(pairs, settings.max_logit_difference)
+    _say(f"export: {found['equal']} of {found['rows']} generations equal torch's token for token")
+    return {"generated": found}
 
 
 def _same_tokens(theirs: Sequence[dict[str, Any]], ours: Sequence[dict[str, Any]]) -> None:
@@ -191,6 +237,8 @@ def torch_part(project: Project) -> LedgerPart:
 def tokenizer_files(model: Path) -> dict[str, bytes]:
     """The bytes of a model folder's fast tokenizer, its chat template in its configuration.
 
+    Those of a prompt are among them.
+
     Raises:
         ExportError: it has none.
     """
@@ -206,30 +254,30 @@ def tokenizer_files(model: Path) -> dict[str, bytes]:
         named = files.read_json(model / "tokenizer_config.json")
         named["chat_template"] = (model / package.TEMPLATE).read_text(encoding="utf-8")
         found["tokenizer_config.json"] = files.canonical(named)
-    return found
+    return found | prompts.of_folder(model)
 
 
-def _package(
-    job: Job, variant: str, model: bytes, graph: Graph, tokenizer: dict[str, bytes]
-) -> Package:
+def _package(job: Job, torch: TorchRunner, graph: Graph, tokenizer: dict[str, bytes]) -> Package:
+    generates = recipes.generates(job.recipe)
     spec = {
         "schema": package.SCHEMA,
         "recipe": job.turn.recipe,
-        "inputs": list(graph.inputs),
+        "inputs": [name for name in graph.inputs if name in INPUTS],
         "outputs": list(graph.outputs),
         "encoding": job.prepare.model_dump(include={"max_length", "stride"}),
         "decoding": job.evaluate.model_dump(),
         "no_answer": bool(job.evaluate.no_answer),
         **({"labels": list(job.labels)} if job.labels else {}),
+        **({"generation": torch.plan.to_json()} if generates else {}),
     }
-    return Package(variant, model, tokenizer, spec)
+    return Package("fp32", graph.model, tokenizer, spec)
 
 
 def write_package(
     folder: Path, sessions: dict[str, Session], graph: Graph, asked: list[dict[str, Any]]
 ) -> None:
     """Write and seal a package of the sessions' variants."""
-    variants = {}
+    variants: dict[str, dict[str, Any]] = {}
     for name, session in sessions.items():
         data = session.package.model
         files.write_bytes(folder / package.MODELS[name], data)
@@ -240,6 +288,12 @@ def write_package(
             "artifact": session.artifact,
             "attention_fused": graph.attention_fused,
         }
+        parts = session.package.parts
+        for part, data in parts.items():
+            files.write_bytes(folder / package.PARTS[name][part], data)
+        if parts:
+            variants[name]["parts"] = sorted(parts)
+            variants[name]["bytes"] += sum(map(len, parts.values()))
     fp32 = sessions["fp32"].package
     for file, data in fp32.tokenizer.items():
         files.write_bytes(folder / file, data)

@@ -47,6 +47,13 @@ class Stepper(Protocol):
         """Go on with these rows of the batch alone."""
 
 
+class Generator(Protocol):
+    """A runner whose model generates."""
+
+    def steps(self, settings: Evaluate) -> Stepper:
+        """The model, ready to be given a batch."""
+
+
 @dataclass(frozen=True)
 class Rules:
     """How the next token is chosen and when a row ends."""
@@ -146,6 +153,22 @@ def stream(model: Stepper, feature: Feature, rules: Rules) -> Iterator[Token | s
         if len(whole) > len(said) and whole.startswith(said):
             yield whole[len(said) :]
             said = whole
+
+
+class First:
+    """A generating runner that says its first step's logits alone, so that they can be compared."""
+
+    def __init__(self, runner: Generator, settings: Evaluate) -> None:
+        self.runner, self.settings = runner, settings
+
+    @staticmethod
+    def of(runner: Any, settings: Evaluate) -> Any:
+        """The runner itself where it does not generate."""
+        return First(runner, settings) if runner.generates else runner
+
+    def predict(self, batch: list[Feature]) -> list[Outputs]:
+        """logits [V] of each feature."""
+        return [{"logits": row} for row in self.runner.steps(self.settings).start(batch)]
 
 
 def choose(logits: Logits, rules: Rules, chance: np.random.Generator | None) -> tuple[int, float]:

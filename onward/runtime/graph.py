@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from onward.errors import ExportError
+from onward.recipes import generative
 from onward.recipes.shapes import ExportSpec
 
 FUSED = frozenset({"bert", "roberta", "xlm-roberta", "camembert", "electra", "distilbert"})
@@ -43,6 +44,7 @@ class Graph:
     attention_fused: int
     layers: int
     architecture: str
+    name: str = "model"
 
     @property
     def fusion_known(self) -> bool:
@@ -64,27 +66,42 @@ def export(model: Any, spec: ExportSpec, *, opset: int) -> Graph:
         ExportError: the attention of a known architecture was not fused, an output has another
             shape, or the file would need external data.
     """
-    import onnx_ir
+    with quiet():
+        fused = fuse(_program(model, spec, opset).model)
+    _require_shapes(fused.graph.outputs, spec)
+    return finished(fused, spec.inputs, spec.outputs, model.config)
+
+
+def fuse(model: Any) -> Any:
+    """The graph of an exported program with its attention fused and its constants folded.
+
+    Args:
+        model: of onnx_ir; it is changed.
+    """
     import onnx_ir.passes.common as passes
     from onnxscript import optimizer
     from onnxscript.rewriter.ort_fusions import optimize_for_ort
 
-    with _quiet():
-        program = _program(model, spec, opset)
-        fused, _ = optimize_for_ort(program.model)
-        optimizer.fold_constants(fused, input_size_limit=_UNLIMITED, output_size_limit=_UNLIMITED)
-        passes.RemoveUnusedNodesPass()(fused)
-        passes.ClearMetadataAndDocStringPass()(fused)
-    _require_shapes(fused.graph.outputs, spec)
+    fused, _ = optimize_for_ort(model)
+    optimizer.fold_constants(fused, input_size_limit=_UNLIMITED, output_size_limit=_UNLIMITED)
+    passes.RemoveUnusedNodesPass()(fused)
+    passes.ClearMetadataAndDocStringPass()(fused)
+    return fused
+
+
+def finished(fused: Any, inputs: tuple[str, ...], outputs: tuple[str, ...], config: Any) -> Graph:
+    """A fused graph of a model with this configuration. Raises ExportError as `export`."""
+    import onnx_ir
+
     counts = Counter(node.op_type for node in fused.graph)
     graph = Graph(
         model=serialised(onnx_ir.to_proto(fused)),
-        inputs=spec.inputs,
-        outputs=spec.outputs,
+        inputs=inputs,
+        outputs=outputs,
         nodes=sum(counts.values()),
         attention_fused=sum(counts[kind] for kind in ATTENTION),
-        layers=int(model.config.num_hidden_layers),
-        architecture=str(model.config.model_type),
+        layers=int(config.num_hidden_layers),
+        architecture=str(config.model_type),
     )
     _require_fusion(graph)
     return graph
@@ -112,6 +129,25 @@ def serialised(proto: Any) -> bytes:
 def _program(model: Any, spec: ExportSpec, opset: int) -> Any:
     import torch
 
+    module, example, dynamic = (generative.traced if spec.cached else _named)(model, spec)
+    with torch.no_grad():
+        return torch.onnx.export(
+            module,
+            example,
+            dynamo=True,
+            opset_version=opset,
+            input_names=list(spec.inputs),
+            output_names=list(spec.outputs),
+            dynamic_shapes=dynamic,
+            external_data=False,
+            verbose=False,
+        )
+
+
+def _named(model: Any, spec: ExportSpec) -> tuple[Any, tuple[Any, ...], tuple[Any, ...]]:
+    """A model as a module with the spec's inputs and outputs, example inputs, dynamic shapes."""
+    import torch
+
     class Named(torch.nn.Module):
         """The model with inputs and outputs in the order of the spec."""
 
@@ -128,24 +164,15 @@ def _program(model: Any, spec: ExportSpec, opset: int) -> Any:
     example = {name: torch.ones(2, 16, dtype=torch.int64) for name in spec.inputs}
     example["attention_mask"][1, 10:] = 0
     dimensions = {0: torch.export.Dim("batch"), 1: torch.export.Dim("length")}
-    with torch.no_grad():
-        return torch.onnx.export(
-            Named().eval(),
-            tuple(example.values()),
-            dynamo=True,
-            opset_version=opset,
-            input_names=list(spec.inputs),
-            output_names=list(spec.outputs),
-            dynamic_shapes=(tuple(dimensions for _ in spec.inputs),),
-            external_data=False,
-            verbose=False,
-        )
+    return Named().eval(), tuple(example.values()), (tuple(dimensions for _ in spec.inputs),)
 
 
 def _require_shapes(outputs: Any, spec: ExportSpec) -> None:
     """A session tells by an output's sizes whether it speaks of tokens or of whole texts."""
     wanted = [False, not spec.per_token, *([True] if spec.per_label else [])]
     for output in outputs:
+        if spec.cached and output.name != "logits":
+            wanted = [False, True, False, True]
         fixed = [isinstance(size, int) for size in output.shape or ()]
         if fixed != wanted:
             raise ExportError(
@@ -167,7 +194,7 @@ def _require_fusion(graph: Graph) -> None:
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
+def quiet() -> Iterator[None]:
     """Without the exporter's notes about operators of packages that are not installed."""
     loggers = [logging.getLogger(name) for name in ("torch.onnx", "onnxscript", "onnx_ir")]
     levels = [logger.level for logger in loggers]

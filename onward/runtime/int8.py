@@ -10,6 +10,7 @@ False
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -70,26 +71,40 @@ class Int8:
         return f"{'kept' if self.session else 'not kept'}: {told}; {limit}"
 
 
-def search(job: Job, settings: Export, graph: Graph, fp32: Package, before: LedgerPart) -> Int8:
+def search(
+    job: Job,
+    settings: Export,
+    graph: Graph,
+    parts: Mapping[str, Graph],
+    fp32: Package,
+    before: LedgerPart,
+) -> Int8:
     """Try the schemes in order until one is within the budget.
 
     Args:
         job: rows, recipe and settings of the scorer.
         settings: int8_max_loss.
         graph: the fp32 graph.
+        parts: further graphs of the variant, by their names.
         fp32: its package, whose tokenizer and encoding the variant shares.
         before: the fp32 variant's rows.
     """
     tries: list[Try] = []
     for scheme in SCHEMES:
-        session = job.session(replace(fp32, variant="int8", model=scheme.make(graph)))
+        others = {name: scheme.make(other) for name, other in parts.items()}
+        made = replace(fp32, variant="int8", model=scheme.make(graph), parts=others)
+        session = job.session(made)
         part, found = _score(job, session, scheme.name, before)
-        one = _try(scheme.name, scheme.about, len(session.package.model), found)
+        one = _try(scheme.name, scheme.about, _size(session.package), found)
         tries.append(one)
         print(f"export: int8 {_told(one)}", flush=True)  # noqa: T201 - a stage's log
         if part is not None and one.within(settings.int8_max_loss):
             return Int8(session, part, tuple(tries))
     return Int8(tries=tuple(tries))
+
+
+def _size(package: Package) -> int:
+    return sum(map(len, (package.model, *package.parts.values())))
 
 
 def _score(

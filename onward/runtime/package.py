@@ -2,8 +2,10 @@
 
     package/
       model.onnx  [model.int8.onnx]          one file each, no external data
+    [encoder.onnx  encoder.int8.onnx]      of an encoder-decoder, whose model.onnx is the decoder
       tokenizer.json  tokenizer_config.json  a fast tokenizer, no code
       package.json                           variants, encoding, decoding, labels, probes
+      [prompt.json  retriever.onnx  retriever.json]   how a question is put; see prompts.py
       [serving.json]                         the variant and provider chosen at promotion
       manifest.json                          sha256 of every file, written last
 
@@ -22,13 +24,14 @@ import hashlib
 import json
 import os
 import stat
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from onward import files
 from onward.errors import IntegrityError, MissingFiles, UsageError
-from onward.runtime import graph_safety
+from onward.recipes.generative import ENCODER, Plan
+from onward.runtime import graph_safety, prompts
 
 SCHEMA = 1
 SPEC = "package.json"
@@ -37,8 +40,11 @@ TOKENIZER = ("tokenizer.json", "tokenizer_config.json")
 TEMPLATE = "chat_template.jinja"
 """Of a model's folder; in a package it stands in tokenizer_config.json."""
 MODELS = {"fp32": "model.onnx", "int8": "model.int8.onnx"}
-NAMES = {*TOKENIZER, *MODELS.values(), SPEC, SERVING, files.MANIFEST}
-_KEPT_BYTES = {*TOKENIZER, SPEC, SERVING}
+PARTS = {"fp32": {ENCODER: "encoder.onnx"}, "int8": {ENCODER: "encoder.int8.onnx"}}
+"""Per variant, the files of further graphs by their names."""
+_GRAPHS = {*MODELS.values(), *(name for parts in PARTS.values() for name in parts.values())}
+NAMES = {*TOKENIZER, *_GRAPHS, *prompts.FILES, SPEC, SERVING, files.MANIFEST}
+_KEPT_BYTES = {*TOKENIZER, *prompts.FILES, SPEC, SERVING}
 
 
 @dataclass(frozen=True)
@@ -48,9 +54,12 @@ class Package:
     variant: str
     model: bytes
     tokenizer: dict[str, bytes]
+    """Its files and those of a prompt, which is a part of how a row becomes tokens."""
     spec: dict[str, Any]
     serving: dict[str, Any] | None = None
     where: str = "a package in memory"
+    parts: dict[str, bytes] = field(default_factory=dict)
+    """Further graphs by their names, such as the encoder beside a decoder."""
 
     @property
     def artifact(self) -> str:
@@ -60,9 +69,13 @@ class Package:
         name it had before there were labels.
         """
         labels = {"labels": self.spec["labels"]} if "labels" in self.spec else {}
+        more = {"generation": self.spec["generation"]} if "generation" in self.spec else {}
+        if self.parts:
+            more["parts"] = {k: hashlib.sha256(v).hexdigest() for k, v in self.parts.items()}
         return files.digest(
             {
                 **labels,
+                **more,
                 "model": hashlib.sha256(self.model).hexdigest(),
                 "tokenizer": {k: hashlib.sha256(v).hexdigest() for k, v in self.tokenizer.items()},
                 "recipe": self.spec["recipe"],
@@ -104,13 +117,22 @@ def read(
     if file not in found & set(MODELS.values()):
         raise _broken(folder / file, f"{file}, named by {SPEC}, is not in the package")
     model = _bytes(folder / file)
+    parts = _parts(spec, name, folder, found)
     if verify:
-        _compare(folder, sealed, {**small, file: model}, found)
-    tokenizer = {key: small[key] for key in TOKENIZER if key in small}
+        named = {PARTS[name][part]: data for part, data in parts.items()}
+        _compare(folder, sealed, {**small, **named, file: model}, found)
+    tokenizer = {key: small[key] for key in (*TOKENIZER, *prompts.FILES) if key in small}
+    for file in {prompts.RETRIEVER[0]} & small.keys():
+        graph_safety.check(small[file], where=str(folder / file))
     _check_tokenizer(tokenizer, folder)
-    widths = graph_safety.check(model, where=str(folder / file))
-    _check_labels(spec.get("labels"), widths, folder / SPEC)
-    package = Package(name, model, tokenizer, spec, serving, str(folder))
+    widths = {"": graph_safety.check(model, where=str(folder / file))}
+    for part, data in parts.items():
+        widths[part] = graph_safety.check(data, where=str(folder / PARTS[name][part]))
+    if "generation" in spec:
+        _check_generation(spec, widths, folder / SPEC)
+    else:
+        _check_labels(spec.get("labels"), widths[""], folder / SPEC)
+    package = Package(name, model, tokenizer, spec, serving, str(folder), parts)
     stated = spec["variants"][name].get("artifact")
     if verify and stated != package.artifact:
         raise _broken(folder / SPEC, f"{SPEC} names another {name} graph or tokenizer")
@@ -216,6 +238,33 @@ def _check_spec(spec: dict[str, Any], path: Path) -> None:
     for name, value in spec["variants"].items():
         if not isinstance(value, dict) or value.get("file") != MODELS.get(name):
             raise _broken(path, f"{SPEC} names an unknown variant {name!r}")
+
+
+def _parts(spec: dict[str, Any], variant: str, folder: Path, found: set[str]) -> dict[str, bytes]:
+    """The bytes of a variant's further graphs."""
+    named = spec["variants"][variant].get("parts", [])
+    known = PARTS[variant]
+    if not isinstance(named, list) or any(part not in known for part in named):
+        raise _broken(folder / SPEC, f"{SPEC} names unknown parts of the variant {variant}")
+    for part in named:
+        if known[part] not in found:
+            raise _broken(folder / known[part], f"{known[part]}, named by {SPEC}, is missing")
+    return {part: _bytes(folder / known[part]) for part in named}
+
+
+def _check_generation(
+    spec: dict[str, Any], widths: dict[str, dict[str, int | None]], path: Path
+) -> None:
+    """The graphs are those of a model that generates, as package.json describes it."""
+    try:
+        plan = Plan.from_json(spec["generation"])
+    except (KeyError, TypeError, ValueError) as error:
+        raise _broken(path, f"{SPEC} has no usable 'generation': {error}") from error
+    wanted = {"": {"logits", *plan.cache("")}}
+    if plan.encoder:
+        wanted[ENCODER] = set(plan.cache("cross"))
+    if {part: set(outputs) for part, outputs in widths.items()} != wanted:
+        raise _broken(path, f"The graphs are not those that 'generation' in {SPEC} describes")
 
 
 def _check_labels(labels: Any, widths: dict[str, int | None], path: Path) -> None:

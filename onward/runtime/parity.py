@@ -9,7 +9,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from types import ModuleType
 from typing import Any
@@ -86,6 +86,61 @@ def logits(onnx: Any, torch: Any, batches: Sequence[list[Feature]], limit: float
             details={"difference": str(gaps[worst]), "limit": limit, "lengths": lengths},
         )
     return gaps[worst]
+
+
+Pair = tuple[str, Mapping[str, Any], Mapping[str, Any]]
+"""Where, what ONNX Runtime generated and what torch did: each tokens and logprobs, among others."""
+
+
+def generations(onnx: LedgerPart, torch: LedgerPart) -> list[Pair]:
+    """The generations of every row of `torch` by both."""
+    pairs: list[Pair] = []
+    for unit in torch.units():
+        ours = onnx.predictions(unit)
+        onnx.require({unit: torch.statistics(unit)[0]})
+        theirs = torch.predictions(unit).items()
+        pairs += [(f"{unit}, row {row[:12]}", ours[row], other) for row, other in theirs]
+    return pairs
+
+
+def tokens(pairs: Sequence[Pair], limit: float) -> dict[str, int]:
+    """Whether the same tokens were generated, one by one.
+
+    Two tokens whose log-probabilities lie nearer to each other than logits may differ are a tie
+    that the last bits decide; what comes after it is another text. Ties are counted, not refused.
+
+    Args:
+        pairs: as `generations` gives them, of greedy decoding.
+        limit: how far a logit may differ.
+
+    Returns:
+        {rows, equal, ties}.
+
+    Raises:
+        ParityError: a token differs that is no tie.
+    """
+    found = {"rows": len(pairs), "equal": 0, "ties": 0}
+    for where, ours, theirs in pairs:
+        at = _first_other(ours["tokens"], theirs["tokens"])
+        if at is None:
+            found["equal"] += 1
+            continue
+        gap = abs(ours["logprobs"][at] - theirs["logprobs"][at])
+        if not gap <= 2 * limit:
+            raise ParityError(
+                f"ONNX Runtime generates another token than torch, which is no tie: "
+                f"their log-probabilities are {gap:.3g} apart",
+                where=f"{where}, token {at}",
+                fix="the graph is wrong: export with the pinned versions; nothing was exported",
+                details={"onnx": ours["tokens"][at], "torch": theirs["tokens"][at]},
+            )
+        found["ties"] += 1
+    return found
+
+
+def _first_other(ours: Sequence[int], theirs: Sequence[int]) -> int | None:
+    pairs = zip(ours, theirs, strict=False)
+    return next((at for at, (one, other) in enumerate(pairs) if one != other), None)
 
 
 def scores(recipe: ModuleType, onnx: LedgerPart, torch: LedgerPart) -> list[UnitScore]:

@@ -20,8 +20,12 @@ import numpy as np
 from onward import recipes
 from onward.config import Evaluate, Prepare, parse
 from onward.errors import IntegrityError
-from onward.runtime import asking, providers
+from onward.recipes.generative import Plan
+from onward.runtime import asking, prompts, providers
 from onward.runtime import package as packages
+from onward.runtime.cache import Steps
+from onward.runtime.generation import Rules, generate
+from onward.runtime.onnx_graphs import OnnxGraphs
 from onward.runtime.package import Package
 
 
@@ -56,12 +60,15 @@ class Session:
             package = packages.read(package, variant, verify=verify, manifest=manifest)
         self.variant, self.threads, self.artifact = package.variant, threads, package.artifact
         self._runtime, self.device = _load(package.model, provider, threads, package.where)
+        loaded = {k: _load(v, provider, threads, package.where) for k, v in package.parts.items()}
+        self._parts = {name: runtime for name, (runtime, _) in loaded.items()}
         self.provider = f"onnx-{self.device}"
         # The runtime has its own copy of the weights now; one that serves keeps no second.
-        self.package = replace(package, model=b"") if read else package
+        self.package = replace(package, model=b"", parts={}) if read else package
         self.prepare = parse(package.spec["encoding"], Prepare, where=package.where)
         self.evaluate = parse(package.spec["decoding"], Evaluate, where=package.where)
         self._recipe = recipes.get(package.spec["recipe"])
+        self.generates = "generation" in package.spec
         self.labels = tuple(package.spec.get("labels", ()))
         self.tokenizer = tokenizer(package, self.prepare.max_length)
         # Something of each token where the second size is left open, else of the whole text.
@@ -78,13 +85,17 @@ class Session:
         Args:
             batch: features with `input_ids` [T] (T may differ), `attention_mask`, and
                 `token_type_ids` where the tokenizer makes them.
+            settings: how a generating model answers; None: as the package says.
 
         Returns:
             For each feature its outputs by name, float32: [T] or [T, C] where the graph says
-            something of each token, else [C].
+            something of each token, else [C]. Of a generating recipe tokens int64 [n], logprobs
+            float32 [n] and ended int64 [1].
         """
         if not batch:
             return []
+        if self.generates:
+            return self._generate(batch, settings or self.evaluate)
         made = self._runtime.run(list(self._outputs), self.feeds(batch))
         found = [(name, self._outputs[name], made[n]) for n, name in enumerate(self._outputs)]
         lengths = [len(feature["input_ids"]) for feature in batch]
@@ -103,6 +114,19 @@ class Session:
             name: arrays[name].astype(np.int32) if short else arrays[name]
             for name, short in self._inputs
         }
+
+    def steps(self, settings: Evaluate) -> Steps:
+        """A generating model, ready to be given a batch."""
+        plan = Plan.from_json(self.package.spec["generation"])
+        graphs = OnnxGraphs({plan.main: self._runtime, **self._parts})
+        return Steps(graphs, plan, settings.max_new_tokens)
+
+    def _generate(
+        self, batch: list[dict[str, Any]], settings: Evaluate
+    ) -> list[dict[str, np.ndarray]]:
+        steps = self.steps(settings)
+        rules = Rules.of(settings, end=steps.plan.end, tokenizer=self.tokenizer)
+        return generate(steps, batch, rules)
 
     def answer(self, inputs: Mapping[str, str | list[str]]) -> dict[str, Any]:
         """The prediction for one row's texts, by the scorer's own code path.
@@ -159,15 +183,17 @@ def tokenizer(package: Package, max_length: int) -> Any:
             where=package.where,
             fix="export again, or `onward repair`",
         ) from error
-    return PreTrainedTokenizerFast(
+    found = PreTrainedTokenizerFast(
         tokenizer_object=fast,
         model_input_names=package.spec["inputs"],
         padding_side="right",
         truncation_side="right",
         model_max_length=max_length,
         chat_template=config.get("chat_template"),
+        clean_up_tokenization_spaces=config.get("clean_up_tokenization_spaces"),
         **{key: value for key, value in named.items() if value is not None},
     )
+    return prompts.attach(found, package.tokenizer, where=package.where)
 
 
 def _mark(value: Any) -> str | None:

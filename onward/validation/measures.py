@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from onward.config import Validate
-from onward.validation import chat, choice, extractive, spans, texts
+from onward.validation import chat, choice, extractive, references, spans, texts
 from onward.validation.expectations import Expectation
 from onward.validation.words import Words
 
@@ -39,6 +39,10 @@ class Measure:
 def _of_texts(target: str) -> tuple[str, ...]:
     return ("id", "text", "pair", target)
 
+
+_REFERENCES = Measure(
+    references.COLUMNS, references.measure, references.expectations, references.LENGTHS
+)
 
 MEASURES = {
     "chat": Measure(chat.COLUMNS, chat.measure, chat.expectations, chat.LENGTHS),
@@ -72,6 +76,7 @@ MEASURES = {
         texts.LENGTHS,
         texts.like_labels,
     ),
+    "summarization": _REFERENCES,
     "tagging": Measure(
         spans.TAGGING,
         spans.tagging,
@@ -79,5 +84,6 @@ MEASURES = {
         texts.LENGTHS,
         texts.like_labels,
     ),
+    "translation": _REFERENCES,
 }
 """Recipe -> how its rows are measured and judged."""

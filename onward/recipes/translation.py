@@ -1,0 +1,76 @@
+"""Translation: a text in one language becomes one in another, scored by BLEU and chrF.
+
+>>> guess(["en", "de"])
+{'text': 'en', 'references': 'de'}
+>>> baseline({"text": "Guten Tag"}, None)["text"]
+'Guten Tag'
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from onward.config import Evaluate, Prepare
+from onward.recipes import bleu, hashing, texttotext
+from onward.recipes.shapes import Prediction, Row
+
+SCHEMA, TARGETS, GENERATES = texttotext.SCHEMA, texttotext.TARGETS, texttotext.GENERATES
+split_key, inputs, gold = texttotext.split_key, texttotext.inputs, texttotext.gold
+slices, vocabulary, labels_of = texttotext.slices, texttotext.vocabulary, texttotext.labels_of
+encode, inputs_cut, decode = texttotext.encode, texttotext.inputs_cut, texttotext.decode
+common, build, graphs = texttotext.common, texttotext.build, texttotext.graphs
+report = texttotext.report
+
+PRIMARY = "bleu"
+METRICS = ("bleu", "chrf")
+STATISTICS = ("n", *bleu.STATISTICS)
+RIGHT_OR_WRONG = False
+PERFECT = 100.0
+PLACED = None
+
+_REFERENCES = ("translation", "target", "targettext", "tgt", "reference", "output")
+_SOURCES = ("source", "sourcetext", "src", "sentence", "original", "input")
+_LANGUAGES = ("en", "de", "fr", "es", "it", "nl", "pt", "cs", "pl", "ru", "zh", "ja", "ko", "ar")
+"""Columns named by their language: the first two that occur are text and translation."""
+
+
+def guess(columns: Sequence[str]) -> dict[str, str] | None:
+    """Canonical field -> source column, or None where text or translation has none."""
+    found = texttotext.guess(columns, _REFERENCES, _SOURCES)
+    named = [column for column in columns if column.lower() in _LANGUAGES]
+    if found or len(named) < 2:
+        return found
+    return texttotext.guess(columns, (named[1].lower(),), (named[0].lower(),))
+
+
+def statistics(row: Row, prediction: Prediction) -> NDArray[np.float64]:
+    """What one prediction adds to the totals, [29]: 1 and the counts of `bleu.STATISTICS`."""
+    return np.array([1.0, *bleu.counts(prediction["text"], row["references"])])
+
+
+def metrics(total: NDArray[np.float64]) -> dict[str, NDArray[Any]]:
+    """Totals [..., 29] -> BLEU and chrF of all their rows, 0 to 100, and n, each [...]."""
+    total = np.asarray(total, dtype=np.float64)
+    counted = total[..., 1:]
+    return {"bleu": bleu.bleu(counted), "chrf": bleu.chrf(counted), "n": total[..., 0]}
+
+
+def row_scores(statistics: NDArray[np.float64]) -> NDArray[np.float64]:
+    """What each row [n, k] is worth: its chrF; BLEU means little of one sentence."""
+    found: NDArray[np.float64] = metrics(statistics)["chrf"]
+    return found
+
+
+def baseline(row: Row, common: None) -> Prediction:
+    """The trivial answer: the text as it is; names and numbers in it are right."""
+    return texttotext.answered(row["text"])
+
+
+def scorer(settings: Evaluate, prepare: Prepare) -> str:
+    """Hash of all that can change a score but the artifact and the rows."""
+    modules = ("bleu", "generated", "generative", "shapes", "texttotext", "translation")
+    return hashing.scorer(modules, settings, prepare)
