@@ -275,29 +275,28 @@ def toy_choices(n: int, seed: int, titles: int = 8) -> list[dict[str, Any]]:
 def toy_tagged(
     n: int, seed: int, titles: int = 8, kinds: tuple[str, ...] = tuple(KINDS)
 ) -> list[dict[str, Any]]:
-    """Canonical rows of tagging: one to three things of these kinds, each one or two words.
+    """Canonical rows of tagging: up to three things, each three to five words of one kind.
 
-    A thing after "then" is none, so that words alone do not tell.
+    A thing begins with one of the first three words of its kind and goes on with others, so that
+    there are too many things to know them by heart.
 
     Args:
-        n: how many rows; every tenth has no thing.
+        n: how many rows.
         seed: other seeds give other ids, titles and texts.
         titles: over how many titles the rows are spread, evenly.
         kinds: the tags that occur, so that later episodes can bring new ones.
     """
     chance = random.Random(seed)
-    others = [word for word in FILLERS if word != "then"]
     rows = []
     for number in range(n):
-        text, spans = chance.choice(others), []
-        for _ in range(0 if number % 10 == 9 else chance.randint(1, 3)):
+        text, spans = chance.choice(FILLERS), []
+        for _ in range(chance.randrange(4)):
             kind = chance.choice(kinds)
-            thing = " ".join(chance.sample(KINDS[kind], k=chance.randint(1, 2)))
-            if chance.random() < 0.4:
-                text = f"{text} then"
-            else:
-                spans.append((len(text) + 1, len(text) + 1 + len(thing), kind))
-            text = f"{text} {thing} {chance.choice(others)}"
+            words = KINDS[kind]
+            thing = " ".join([chance.choice(words[:3]), *chance.choices(words[3:], k=4)])
+            thing = " ".join(thing.split()[: chance.randint(3, 5)])
+            spans.append((len(text) + 1, len(text) + 1 + len(thing), kind))
+            text = f"{text} {thing} {chance.choice(FILLERS)}"
         starts, ends, tags = ([span[at] for span in spans] for at in range(3))
         rows.append(
             {
@@ -315,35 +314,33 @@ def toy_tagged(
 def toy_related(
     n: int, seed: int, titles: int = 8, kinds: tuple[str, ...] = tuple(KINDS)
 ) -> list[dict[str, Any]]:
-    """Canonical rows of relation: what the two marked things of a text are, whatever else it names.
+    """Canonical rows of relation: the word between two marked ones names it.
+
+    The first word of a kind says kind(e1,e2), the second kind(e2,e1), the third Other.
 
     Args:
         n: how many rows.
         seed: other seeds give other ids, titles and texts.
         titles: over how many titles the rows are spread, evenly.
-        kinds: of the things. The label is Other where both are of one kind; else it names both,
-            with the direction (e1,e2) where they come in the order of KINDS.
+        kinds: the relations that occur, so that later episodes can bring new ones.
     """
     chance = random.Random(seed)
     rows = []
     for number in range(n):
-        two = [chance.choice(kinds), chance.choice(kinds)]
-        things = [chance.choice(KINDS[kind]) for kind in two]
-        between = chance.choice(["near", "and", f"near a {chance.choice(KINDS[kinds[0]])} and"])
-        text = f"the {things[0]} {between} a {things[1]} note {seed} {number} ."
-        tail = len(text) - len(f"{things[1]} note {seed} {number} .")
-        label = "-".join(sorted(two, key=list(KINDS).index))
-        label += "(e1,e2)" if two == sorted(two, key=list(KINDS).index) else "(e2,e1)"
+        kind, way = chance.choice(kinds), chance.randrange(3)
+        head, tail = chance.choices(FILLERS, k=2)
+        begin = f"{chance.choice(FILLERS)} "
+        between = f"{begin}{head} {KINDS[kind][way]} "
         rows.append(
             {
                 "id": f"related-{seed}-{number}",
                 "title": f"Related {seed} {number % titles}",
-                "text": text,
-                "head_start": 4,
-                "head_end": 4 + len(things[0]),
-                "tail_start": tail,
-                "tail_end": tail + len(things[1]),
-                "label": label if two[0] != two[1] else "Other",
+                "text": f"{between}{tail} note {seed} {number} .",
+                "head_start": len(begin),
+                "head_end": len(begin) + len(head),
+                "tail_start": len(between),
+                "tail_end": len(between) + len(tail),
+                "label": (f"{kind}(e1,e2)", f"{kind}(e2,e1)", "Other")[way],
             }
         )
     return rows

@@ -1,0 +1,180 @@
+"""Deliveries of questions with options: every format and shape, and every bad row by its reason."""
+
+from __future__ import annotations
+
+import csv
+import json
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from onward.episodes.checks import REASONS
+from onward.episodes.kinds import KINDS
+from onward.episodes.open import Opened, open_episode
+from onward.episodes.options import read
+from onward.episodes.values import Fault
+from onward.errors import DataError
+from onward.learning import encoder
+from onward.project import Project
+from tests.episodes import deliveries
+from tests.episodes.test_labels import kept
+from tests.toys import toy_choices
+
+Row = dict[str, Any]
+
+
+@pytest.fixture(autouse=True)
+def _no_encoder(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(encoder, "locate", lambda name, root=None: Path(name))
+    monkeypatch.setattr(encoder, "fingerprint", lambda path: "e" * 64)
+
+
+def project(root: Path, recipe: str = "choice") -> Project:
+    return deliveries.project(
+        root, deliveries.PARAMS.replace("recipe: extractive", f"recipe: {recipe}")
+    )
+
+
+def opened(at: Project, source: Path, **options: Any) -> Opened:
+    return open_episode(at, "a", source, keep=deliveries.keep, **options)
+
+
+def write(path: Path, rows: list[Row]) -> Path:
+    if path.suffix == ".jsonl":
+        return deliveries.jsonl(path, rows)
+    if path.suffix == ".parquet":
+        pq.write_table(pa.Table.from_pylist(rows), path)
+        return path
+    with path.open("w", newline="", encoding="utf-8") as out:
+        writer = csv.DictWriter(out, list(rows[0]))
+        writer.writeheader()
+        lists = ({n: json.dumps(v) for n, v in row.items() if isinstance(v, list)} for row in rows)
+        writer.writerows(row | texts for row, texts in zip(rows, lists, strict=True))
+    return path
+
+
+@pytest.mark.parametrize("kind", ["csv", "jsonl", "parquet"])
+def test_every_format_holds_the_same_rows(tmp_path: Path, kind: str) -> None:
+    at, rows = project(tmp_path / "p"), toy_choices(120, 3)
+    done = opened(at, write(tmp_path / f"a.{kind}", rows))
+    assert done.guessed and done.counts["accepted"] == 120
+    assert kept(at) == sorted(rows, key=lambda row: row["id"])
+
+
+def test_options_within_the_question_as_commonsenseqa_has_them(tmp_path: Path) -> None:
+    at, rows = project(tmp_path / "p"), toy_choices(120, 3)
+    nested = [
+        {
+            "answerKey": "ABCDE"[row["answer"]],
+            "id": row["id"],
+            "question": {
+                "stem": row["question"],
+                "choices": [
+                    {"label": letter, "text": text}
+                    for letter, text in zip("ABCDE", row["options"], strict=False)
+                ],
+            },
+        }
+        for row in rows
+    ]
+    opened(at, deliveries.jsonl(tmp_path / "a.jsonl", nested))
+    assert [(row["options"], row["answer"]) for row in kept(at)] == [
+        (row["options"], row["answer"]) for row in sorted(rows, key=lambda row: row["id"])
+    ]
+
+
+def test_a_separator_splits_options(tmp_path: Path) -> None:
+    at, rows = project(tmp_path / "p"), toy_choices(120, 3)
+    joined = [{**row, "options": " | ".join(row["options"])} for row in rows]
+    done = opened(at, write(tmp_path / "a.csv", joined), separator="|")
+    assert done.repairs == {"option-tidied": 120}
+    assert [r["options"] for r in kept(at)] == [
+        r["options"] for r in sorted(rows, key=lambda r: r["id"])
+    ]
+
+
+FOUR = ["one", "two", "three", "four"]
+
+
+@pytest.mark.parametrize(
+    ("options", "answer", "place"),
+    [
+        (FOUR, "three", 2),
+        (FOUR, " three ", 2),
+        (FOUR, "C", 2),
+        (FOUR, "(c)", 2),
+        (FOUR, 2, 2),
+        (FOUR, "2", 2),
+        (FOUR, 2.0, 2),
+        (["x", "y", "c"], "C", 2),
+        ({"label": ["1", "2"], "text": ["a", "b"]}, "2", 1),
+        ({"label": ["1", "2"], "text": ["a", "b"]}, 2, 1),
+        ([{"label": "P", "text": "a"}, {"label": "Q", "text": "b"}], "Q", 1),
+        ({"P": "a", "Q": "b"}, "Q", 1),
+        ('["a", "b"]', "b", 1),
+        ([True, False], False, 1),
+        ([1, 2.5], "2.5", 1),
+        (["+", "-"], "-", 1),
+    ],
+)
+def test_the_answer_is_a_label_a_text_a_letter_or_a_place(
+    options: Any, answer: Any, place: int
+) -> None:
+    assert read({"options": options, "answer": answer}, 100)[1] == place
+
+
+@pytest.mark.parametrize(
+    ("options", "answer", "reason"),
+    [
+        pytest.param(None, "A", "missing-field", id="D05 null options"),
+        pytest.param(["a", None], "A", "missing-field", id="D05 null option"),
+        pytest.param("a, b", "A", "wrong-type", id="D04 text"),
+        pytest.param([["a"], "b"], "b", "wrong-type", id="D04 list inside"),
+        pytest.param('["a",', "A", "malformed", id="D13 broken list"),
+        pytest.param(["a", " "], "A", "blank", id="D06 blank"),
+        pytest.param(["a", "b\0"], "A", "nul-character", id="D11 NUL"),
+        pytest.param(["a", "x" * 101], "A", "field-too-long", id="D10 long"),
+        pytest.param(["a"], "A", "too-few-options", id="D14 one"),
+        pytest.param([], "A", "too-few-options", id="D14 none"),
+        pytest.param(["a", "b", " a"], 1, "equal-options", id="D08 equal"),
+        pytest.param(["caf\u00e9", "cafe\u0301"], 0, "equal-options", id="D12 equal"),
+        pytest.param(["a", "b"], None, "answer-missing", id="D05 no answer"),
+        pytest.param(["x", "y"], "C", "answer-not-an-option", id="D07 letter"),
+        pytest.param(["x", "y"], 2, "answer-not-an-option", id="D07 place"),
+        pytest.param(["x", "y"], -1, "answer-not-an-option", id="D07 below"),
+        pytest.param(["x", "y"], "z and more", "answer-not-an-option", id="D07 text"),
+        pytest.param({"label": ["1", "2"], "text": ["x", "y"]}, "0", "answer-not-an-option",
+                     id="D07 label"),
+        pytest.param(["x", "y"], ["x"], "wrong-type", id="D04 answer a list"),
+        pytest.param(["B", "A"], "A", "answer-two-options", id="D07 letter or text"),
+        pytest.param([2, 0, 1], 1, "answer-two-options", id="D07 place or text"),
+    ],
+)  # fmt: skip
+def test_a_bad_row_has_its_reason(options: Any, answer: Any, reason: str) -> None:
+    with pytest.raises(Fault) as caught:
+        read({"options": options, "answer": answer}, 100)
+    assert caught.value.reason == reason and reason in REASONS
+
+
+def test_one_bad_row_is_quarantined_and_the_same_question_may_have_other_options(
+    tmp_path: Path,
+) -> None:
+    """D07, D08: another answer to the same question and options is a conflict."""
+    at, rows = project(tmp_path / "p"), [{**row, "title": None} for row in toy_choices(120, 3)]
+    rows[7]["answer"] = 9
+    rows[8].update(question=rows[9]["question"], context=rows[9]["context"])
+    asked = {name: rows[10][name] for name in KINDS["choice"].asked}
+    rows[11].update(asked, answer=(rows[10]["answer"] + 1) % len(rows[10]["options"]))
+    done = opened(at, deliveries.jsonl(tmp_path / "a.jsonl", rows))
+    assert done.reasons == {"answer-not-an-option": 1, "conflicting-answers": 2}
+    assert {rows[8]["id"], rows[9]["id"]} <= {row["id"] for row in kept(at)}
+
+
+def test_a_project_of_another_recipe_names_this_one(tmp_path: Path) -> None:
+    at = project(tmp_path / "p", "classification")
+    with pytest.raises(DataError) as caught:
+        opened(at, deliveries.jsonl(tmp_path / "a.jsonl", toy_choices(40, 3)))
+    assert "choice" in str(caught.value.fix)
