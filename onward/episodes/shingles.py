@@ -5,11 +5,13 @@ make no difference. Then
 
 - short texts (under SHORT characters) are compared by every 5 characters in a row: one typing
   error in a text of 100 characters leaves 0.90, one in 60 characters 0.84;
-- longer ones by every 3 words in a row (a character of a script without spaces counts as a word):
-  one changed word in 60 leaves 0.90. Characters would not do there: all long texts of one language
-  share most of their character sequences.
+- longer ones by every 3 words in a row: one changed word in 60 leaves 0.90. Characters would not
+  do there: all long texts of one language share most of their character sequences;
+- in scripts without spaces a character is a word, and texts of any length are compared by words:
+  one changed character of 60 leaves 0.90, as one changed word does elsewhere.
 
-The shorter of two texts says which; texts up to twice as long as SHORT have both kinds.
+The shorter of two texts says which; texts up to twice as long as SHORT have both kinds, and so
+have those in which only some part is without spaces.
 
 >>> similarity("the cat sat on the mat", "The cat -- sat on the mat!")
 1.0
@@ -21,7 +23,6 @@ What this does not cover: another wording of the same, a translation, a part of 
 
 from __future__ import annotations
 
-import re
 import zlib
 from typing import Literal
 
@@ -29,6 +30,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from onward.episodes.rows import normalised
+from onward.recipes import scripts
 
 Kind = Literal["chars", "words"]
 
@@ -51,22 +53,19 @@ _WEIGHTS = np.array(
 )
 """Odd numbers without a pattern: one a unit of a shingle, and a last one to begin with."""
 
-_SPACELESS = (
-    "\u0e00-\u0eff\u0f00-\u0fff\u1000-\u109f\u1780-\u17ff"  # Thai, Lao, Tibetan, Burmese, Khmer
-    "\u3040-\u30ff\u31f0-\u31ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"
-)
-_WORD = re.compile(rf"[{_SPACELESS}]|[^\s{_SPACELESS}]+")
-
 
 def words(text: str) -> list[str]:
     """The words of a normalised text; in scripts without spaces its characters."""
-    return text.split() if text.isascii() else _WORD.findall(text)
+    return scripts.words(text)
 
 
 def kinds(text: str) -> tuple[Kind, ...]:
     """By which shingles a normalised text has to be comparable."""
+    if scripts.spaceless(text):
+        return ("words",)
     if len(text) < SHORT:
-        return ("chars",)
+        # One that is nearly the same may be on the other side of `spaceless`.
+        return ("chars", "words") if scripts.some(text) else ("chars",)
     return ("chars", "words") if len(text) < 2 * SHORT else ("words",)
 
 
@@ -100,6 +99,8 @@ def hashes(text: str, kind: Kind) -> NDArray[np.uint32]:
 def similarity(one: str, other: str) -> float:
     """Jaccard similarity of two texts' shingles: shared ones over all, 0.0 to 1.0."""
     first, second = normalised(one), normalised(other)
-    kind: Kind = "chars" if min(len(first), len(second)) < SHORT else "words"
+    long = min(len(first), len(second)) >= SHORT
+    whole = long or scripts.spaceless(first) or scripts.spaceless(second)
+    kind: Kind = "words" if whole else "chars"
     left, right = shingles(first, kind), shingles(second, kind)
     return len(left & right) / len(left | right)

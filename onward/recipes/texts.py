@@ -19,6 +19,7 @@ from typing import Any
 import pyarrow as pa
 
 from onward.config import Prepare
+from onward.recipes import scripts
 from onward.recipes.shapes import INPUTS, Feature, Row
 
 COLUMNS = {
@@ -90,7 +91,7 @@ def inputs(row: Row) -> dict[str, str]:
 
 def length(row: Row) -> str:
     """The range that the number of words of text and pair lies in."""
-    words = sum(len(text.split()) for text in inputs(row).values())
+    words = sum(scripts.count(text) for text in inputs(row).values())
     return span_of(words, _LENGTHS)
 
 

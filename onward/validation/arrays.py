@@ -15,7 +15,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from onward.episodes.rows import is_blank, normalised
+from onward.recipes import scripts
 from onward.validation.words import Words
+
+SPACELESS = f"[{scripts.SPACELESS}]"
+"""Finds texts of which some part has no spaces between words."""
 
 READABLE = "[0-9A-Za-z]"
 """Finds most texts that say something at once; `is_blank` has the last word on the others."""
@@ -60,6 +64,14 @@ def nulls(column: Any) -> Any:
         lost = np.asarray(pc.list_flatten(array).is_null())
         missing += np.bincount(inside[lost], minlength=len(array))
     return missing
+
+
+def counts(texts: Any) -> Any:
+    """How many words each text has; in scripts without spaces its characters."""
+    words = numbers(pc.add(pc.count_substring_regex(pc.utf8_trim_whitespace(texts), r"\s+"), 1))
+    for at in np.flatnonzero(np.array(pc.match_substring_regex(texts, SPACELESS)).astype(bool)):
+        words[at] = scripts.count(texts[int(at)].as_py())
+    return words
 
 
 def tokens(*texts: Any) -> Any:

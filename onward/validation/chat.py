@@ -16,6 +16,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from onward.config import Validate
+from onward.recipes import scripts
 from onward.validation import arrays
 from onward.validation.expectations import Expectation, between
 from onward.validation.words import Words
@@ -84,6 +85,6 @@ def _answers(references: Any) -> dict[str, Any]:
         "answers": np.array([len(row) for row in texts], np.int64),
         "blank_answers": np.array([sum(not one.strip() for one in row) for row in texts], np.int64),
         "answer_words": np.array(
-            [max((len(one.split()) for one in row), default=0) for row in texts], np.int64
+            [max(map(scripts.count, row), default=0) for row in texts], np.int64
         ),
     }

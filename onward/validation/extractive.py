@@ -90,9 +90,8 @@ def _answers(filled: dict[str, Any]) -> dict[str, Any]:
     of_row = pc.list_parent_indices(answers).to_numpy(zero_copy_only=False)
     texts = pc.fill_null(pc.list_flatten(answers), "")
     blank = arrays.blank(texts)
-    words = pc.add(pc.count_substring_regex(pc.utf8_trim_whitespace(texts), r"\s+"), 1)
     longest = np.zeros(n, np.int64)
-    np.maximum.at(longest, of_row, arrays.numbers(words))
+    np.maximum.at(longest, of_row, arrays.counts(texts))
     counts = arrays.numbers(pc.list_value_length(answers))
     starts = arrays.numbers(pc.list_value_length(filled["starts"]))
     return {

@@ -130,3 +130,24 @@ def test_a_signature_is_the_same_for_ever() -> None:
     assert len(joined) == 2 * sketches.PERMUTATIONS
     known = {"minhash-affine32-128x8-1": "959493a19af2abe4"}
     assert hashlib.sha256(joined).hexdigest()[:16] == known[sketches.VERSION]
+
+
+# Scripts without spaces
+
+ZH = (
+    "在歐洲梵語的學術研究由德國學者陸特和漢斯雷頓開創後來威廉瓊斯發現印歐語系也要歸功於對梵語的研究"
+)
+
+
+def test_a_text_without_spaces_is_compared_by_its_characters_as_words() -> None:
+    assert shingles.kinds(normalised(ZH)) == shingles.kinds(normalised(ZH * 20)) == ("words",)
+    changed = ZH[:20] + "甲" + ZH[21:]
+    assert 0.85 < shingles.similarity(ZH, changed) < 0.9
+    assert shingles.similarity(ZH, "「" + "，".join([ZH[:9], ZH[9:]]) + "」。") > 0.8
+    assert shingles.similarity(ZH, ZH[::-1]) == 0.0
+
+
+def test_a_pair_on_both_sides_of_the_border_between_scripts_is_still_compared() -> None:
+    left = "the word 梵語研究 of old"
+    one, other = normalised(left + " x"), normalised(left.replace(" old", ""))
+    assert set(shingles.kinds(one)) & set(shingles.kinds(other))

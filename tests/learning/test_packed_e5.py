@@ -104,7 +104,7 @@ def test_f06_a_file_that_is_cut_or_another_is_refused(tmp_path: Path) -> None:
     whole = packed(tmp_path / "a.bin", tensors(np.random.default_rng(0))).read_bytes()
     for content in (b"GGUF" + whole[4:], whole[:60], whole[:2_000], whole[:-40], b""):
         (tmp_path / "b.bin").write_bytes(content)
-        with pytest.raises(SettingsError, match="b.bin cannot be read"):
+        with pytest.raises(SettingsError, match=r"b\.bin cannot be read"):
             packed_e5.convert(tmp_path / "b.bin", tmp_path / "made")
         assert not (tmp_path / "made").exists()
     assert packed_e5.folder("another-package") is None

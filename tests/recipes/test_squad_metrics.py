@@ -142,3 +142,57 @@ def test_statistics_sum_to_the_metrics_of_the_union(
     single = squad.metrics(counted(one + other))
     assert pooled["f1"] == pytest.approx(single["f1"].mean())
     assert pooled["n"] == len(one) + len(other)
+
+
+# Scripts without spaces
+
+
+def _as_before(text: str, gold: str) -> tuple[float, float]:
+    """The metrics of English rows, written down once more: SQuAD's script and its one addition."""
+    found, wanted = (squad.normalise(each) or each.strip() for each in (text, gold))
+    left, right = found.split(), wanted.split()
+    shared = sum(min(left.count(word), right.count(word)) for word in set(left))
+    f1 = 2.0 * shared / (len(left) + len(right)) if shared else 0.0
+    return f1, float(found == wanted)
+
+
+@given(text=TEXTS, golds=st.lists(TEXTS, min_size=1, max_size=3))
+def test_scores_of_rows_with_spaces_are_what_they_were(text: str, golds: list[str]) -> None:
+    asked = {"question": "Which of them is 東京?", "answers": golds}
+    for one in (asked, row(*golds)):
+        both = [_as_before(text, gold) for gold in golds]
+        expected = [1.0, max(f1 for f1, _ in both), max(em for _, em in both), 0.0, 0.0]
+        assert squad.statistics(one, said(text)).tolist() == expected
+
+
+# Question, prediction, gold, exact match, F1.
+SPACELESS = [
+    ("誰？", "陸特", "陸特", 1.0, 1.0),
+    ("誰？", "「陸特」。", "陸特", 1.0, 1.0),
+    ("誰？", "陸特和漢斯雷頓", "陸特", 0.0, 2 * 2 / (7 + 2)),
+    ("哪一年？", "１８５１ 年", "1851年", 1.0, 1.0),
+    ("哪家公司？", "IBM公司", "IBM", 0.0, 2 * 1 / (3 + 1)),
+    ("哪個 Linux 核心？", "linux 2.6", "Linux 2.6", 1.0, 1.0),
+    ("何處？", "台北", "高雄", 0.0, 0.0),
+    ("什麼？", "。", "！", 0.0, 0.0),
+    ("ใครเป็นคนเขียน", "สมชาย", "สมชาย", 1.0, 1.0),
+    ("どこですか", "東京タワー", "東京タワー", 1.0, 1.0),
+    ("누가 썼나요?", "세종대왕이", "세종대왕", 0.0, 0.0),
+    ("Who wrote 道德經?", "老子", "老子說", 0.0, 0.0),
+]
+
+
+@pytest.mark.parametrize(("question", "text", "gold", "em", "f1"), SPACELESS)
+def test_characters_are_words_where_the_question_has_no_spaces(
+    question: str, text: str, gold: str, em: float, f1: float
+) -> None:
+    found = squad.statistics({"question": question, "answers": [gold]}, said(text))
+    assert found[2] == em and found[1] == pytest.approx(f1)
+
+
+@given(text=TEXTS, gold=TEXTS)
+def test_f1_of_characters_is_symmetric_and_1_for_itself(text: str, gold: str) -> None:
+    one, other = (squad.f1(a, b, spaceless=True) for a, b in ((text, gold), (gold, text)))
+    assert one == other and 0.0 <= one <= 1.0
+    if squad.exact_match(text, gold, spaceless=True) and gold.strip():
+        assert one == 1.0

@@ -7,11 +7,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pytest
 
 from onward import files
 from onward.config import Validate
 from onward.errors import ValidationFailed
+from onward.validation import arrays
 from onward.validation.expectations import History
 from onward.validation.measures import MEASURES
 from onward.validation.run import expectations, kept_report, run
@@ -236,3 +238,8 @@ def test_s07_no_label_in_the_report(tmp_path: Path) -> None:
     new["train"][3]["label"] = "<b>SECRET</b>"
     examined(tmp_path, "classification", sides(5, "classification"), new)
     assert "SECRET" not in kept_report(project(tmp_path)).read_text()
+
+
+def test_words_of_a_text_without_spaces_are_its_characters() -> None:
+    texts = pa.array(["\u5b78\u8853\u7814\u7a76", "two words", " \u5b78 in 1851 ", "", "x"])
+    assert arrays.counts(texts).tolist() == [4, 2, 3, 1, 1]

@@ -1,0 +1,65 @@
+"""Words of texts in any script: parted by spaces, or, in scripts without them, its characters.
+
+>>> words("In 1851 the museum opened")
+['In', '1851', 'the', 'museum', 'opened']
+>>> words("\u535a\u7269\u99281851\u5e74 opened")
+['\u535a', '\u7269', '\u9928', '1851', '\u5e74', 'opened']
+
+A character is not a word, but it is what can be counted without a dictionary, and what the metrics
+of such languages count: MLQA (Lewis et al. 2020, https://arxiv.org/abs/1910.07475), CMRC 2018 and
+DRCD (Shao et al. 2018, https://arxiv.org/abs/1806.00920).
+
+Scripts without spaces: Han, Hiragana, Katakana, Thai, Lao, Tibetan, Burmese, Khmer. Hangul has
+spaces.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+
+SPACELESS = (
+    "\u0e00-\u0eff\u0f00-\u0fff\u1000-\u109f\u1780-\u17ff"  # Thai, Lao, Tibetan, Burmese, Khmer
+    "\u3005-\u3007\u3040-\u30ff\u31f0-\u31ff\uff66-\uff9f"  # Japanese
+    "\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"  # Han
+)
+"""For a class of a regular expression."""
+
+LETTERS = 2
+"""Letters of other scripts that say about as much as one character of these."""
+
+_ANY = re.compile(f"[{SPACELESS}]")
+_WORD = re.compile(rf"[{SPACELESS}][\u0300-\u036f]*|[^\s{SPACELESS}]+")
+
+
+def words(text: str) -> list[str]:
+    """What stands between spaces, and each character of a script without them."""
+    return _WORD.findall(text) if some(text) else text.split()
+
+
+def some(text: str) -> bool:
+    """Whether any character is of a script without spaces."""
+    return not text.isascii() and _ANY.search(text) is not None
+
+
+def count(text: str) -> int:
+    """How many words a text has."""
+    return len(words(text))
+
+
+def spaceless(text: str) -> bool:
+    """Whether a text is of a script without spaces: names in another one do not change that.
+
+    >>> spaceless("\u8ab0\u767c\u660e\u4e86 Linux\uff1f"), spaceless("Who is called \u8001\u5b50?")
+    (True, False)
+    """
+    without = 0 if text.isascii() else len(_ANY.findall(text))
+    others = sum(map(str.isalpha, text)) - without
+    return without > 0 and LETTERS * without >= others
+
+
+def plain(text: str) -> str:
+    """NFKC (full-width forms become ASCII), lower case, without any punctuation, single spaces."""
+    folded = unicodedata.normalize("NFKC", text).lower()
+    kept = "".join(" " if c.isspace() else c for c in folded if unicodedata.category(c)[0] != "P")
+    return " ".join(kept.split())
