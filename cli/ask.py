@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from itertools import chain
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Annotated
@@ -27,6 +29,15 @@ Option = Annotated[
     list[str] | None,
     typer.Option("--option", "-o", help="Choice: one of the options; give each with an --option."),
 ]
+History = Annotated[
+    Path | None,
+    typer.Option(
+        "--history", help="Chat: the turns before, as a JSON list: the user's first, by turns."
+    ),
+]
+Talk = Annotated[
+    bool, typer.Option("--talk", help="Chat: ask on and on, a line a question; an empty one ends.")
+]
 File = Annotated[
     Path | None, typer.Option("--file", "-f", help="A UTF-8 file in the place of the long text.")
 ]
@@ -38,13 +49,16 @@ def ask(
     context: Context = None,
     pair: Pair = None,
     option: Option = None,
+    history: History = None,
+    talk: Talk = False,
     file: File = None,
     demo: Demo = False,
     as_json: Json = False,
 ) -> None:
     """Ask the champion.
 
-    A piece of the context, an option, labels or a number, as the project's recipe has it.
+    A piece of the context, an option, labels, a number or words of its own, as the project's
+    recipe has it.
     """
     from onward import recipes
     from onward.config import Identity, read
@@ -53,6 +67,10 @@ def ask(
     project = here()
     recipe = recipes.get(read(project.params, Identity).recipe)
     given = {"context": context, "pair": pair, "options": option or None}
+    given |= {"history": _turns(history) if history else None}
+    if talk:
+        _talk(project, text, {k: v for k, v in given.items() if v is not None})
+        return
     if demo:
         inputs = _held_out(project, recipe, text)
     else:
@@ -77,6 +95,40 @@ def _inputs(recipe: ModuleType, text: str, file: Path | None) -> Inputs:
             fix="`onward ask TEXT`, or `onward ask --file FILE`",
         )
     return {**inputs, needed[-1]: _text(file)}
+
+
+def _turns(file: Path) -> list[str]:
+    """The turns in a file: texts, or messages with role and content."""
+    from onward.episodes import exchanges
+    from onward.episodes.values import Fault
+
+    try:
+        told = json.loads(_text(file))
+        if told and isinstance(told, list) and isinstance(told[0], str):
+            told = [
+                {"role": ("user", "assistant")[place % 2], "content": words}
+                for place, words in enumerate(told)
+            ]
+        *_, last = exchanges.several({"messages": told})
+    except (ValueError, Fault) as error:
+        raise UsageError(
+            f"{file.name} holds no conversation: {str(error)[:200]}",
+            where=str(file),
+            fix='write the turns before as ["what was asked", "what was answered", ...]',
+        ) from error
+    return [*last["history"], last["question"], *last["references"]]
+
+
+def _talk(project: Project, first: str, given: Inputs) -> None:
+    """Ask line by line; each answer is history to the next question."""
+    from onward.serving.talk import Talk
+
+    said = Talk.begin(project, given)
+    lines = iter(lambda: typer.prompt("", prompt_suffix="> ", default="", show_default=False), "")
+    for question in chain([first] if first else [], lines):
+        for piece in said.pieces(question):
+            typer.echo(piece, nl=False)
+        typer.echo()
 
 
 def _asked(found: Answer, demo: bool) -> list[str]:
