@@ -232,7 +232,7 @@ def sentence(check: Check, metric: str, learning: tuple[str, ...] = ()) -> str:
     if check.kind == "evidence" or (check.new is None and check.change is None):
         return f"{_name(check, learning)}: {check.note}"
     if check.unit == UNSAFE:
-        return f"{check.change or 0:.0f} new {UNSAFE} in {check.rows:,} rows: {check.note}"
+        return f"{UNSAFE}: {check.change or 0:.0f} new in {check.rows:,} rows: {check.note}"
     parts = f"{_name(check, learning)} {_state(check)}: {_number(check, metric)}"
     return "; ".join(part for part in (parts, _against(check), check.note, _needs(check)) if part)
 

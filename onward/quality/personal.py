@@ -57,7 +57,7 @@ def _cards(text: str) -> list[str]:
         match[0]
         for match in _DIGITS.finditer(text)
         if (bare := re.sub(r"\D", "", match[0]))[0] in _CARDS
-        and len(set(bare)) > 2
+        and len(set(bare)) > 1
         and luhn.is_valid(bare)
     ]
 

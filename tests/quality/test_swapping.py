@@ -1,0 +1,98 @@
+"""Exchanges: consistent, reversible, and never inside a gold answer alone."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from onward.errors import SettingsError
+from onward.quality import lists, swapping
+from onward.quality.swapping import exchanged, restored
+
+EXCHANGES = swapping.exchanges(lists.load("swaps"), lists.load("language"))
+WORDS = sorted({word for one in EXCHANGES.values() for word in one.partner})
+CONTEXT = "John Smith left London for Berlin. His wife gave him her hat, and Mary kept hers."
+
+
+@given(st.lists(st.sampled_from([*WORDS, "his", "hers", "the", "hat", "HE", "Her", ",", "."])))
+def test_every_exchange_has_its_way_back(chosen: list[str]) -> None:
+    text = " ".join(chosen)
+    for exchange in EXCHANGES.values():
+        made, edits = exchange.apply(text)
+        assert restored(made, edits) == text
+        assert exchange.neutral(made) == exchange.neutral(text)
+
+
+def _row(**changed: Any) -> dict[str, Any]:
+    row = {"id": "1", "title": None, "context": CONTEXT, "question": "Who left London?"}
+    return {**row, "answers": ["John Smith"], "starts": [0], **changed}
+
+
+def test_a_row_is_exchanged_with_its_gold() -> None:
+    made = exchanged(_row(), EXCHANGES["gender"])
+    assert made is not None
+    assert made["context"].startswith("Mary Smith left London for Berlin. Her husband gave her his")
+    assert made["answers"] == ["Mary Smith"]
+    made = exchanged(_row(answers=["Berlin"], starts=[27]), EXCHANGES["places"])
+    assert made is not None and made["question"] == "Who left Lagos?"
+    assert made["answers"] == ["Nairobi"]
+    assert made["context"][made["starts"][0] :].startswith("Nairobi")
+
+
+def test_rows_that_cannot_be_exchanged_are_left_out() -> None:
+    assert exchanged(_row(answers=["hn Smith"], starts=[2]), EXCHANGES["gender"]) is None
+    plain = _row(context="It rained.", question="When?", answers=["It"], starts=[0])
+    assert all(exchanged(plain, one) is None for one in EXCHANGES.values())
+
+
+def test_spans_and_labels_move_along() -> None:
+    text = "Then Emily met Paul in Rome."
+    tagged = {"id": "1", "text": text, "starts": [5, 15], "ends": [10, 19], "tags": ["A", "B"]}
+    made = exchanged(tagged, EXCHANGES["names"])
+    assert made is not None
+    spans = [made["text"][a:b] for a, b in zip(made["starts"], made["ends"], strict=True)]
+    assert spans == ["Lakisha", "Mehmet"] and made["tags"] == ["A", "B"]
+    pair = {"text": text, "head_start": 5, "head_end": 10, "tail_start": 15, "tail_end": 19}
+    made = exchanged(pair, EXCHANGES["names"])
+    assert made is not None and made["text"][made["tail_start"] : made["tail_end"]] == "Mehmet"
+    made = exchanged({"text": "He is late.", "pair": None, "label": "x"}, EXCHANGES["gender"])
+    assert made == {"text": "She is late.", "pair": None, "label": "x"}
+
+
+def test_history_and_references_are_exchanged_alike() -> None:
+    row = {"context": None, "history": ["Who is he?", "A man."], "question": "Is he in Paris?"}
+    made = exchanged({**row, "references": ["He is."]}, EXCHANGES["gender"])
+    assert made is not None
+    assert made["history"] == ["Who is she?", "A woman."] and made["references"] == ["She is."]
+
+
+def test_a_word_with_two_partners_is_refused(tmp_path: Path) -> None:
+    more = tmp_path / "more.yaml"
+    more.write_text("names: [[Emily, Ines]]\n")
+    with pytest.raises(SettingsError, match="'Emily' stands twice"):
+        swapping.exchanges(lists.load("swaps", [more]), lists.load("language"))
+    more.write_text("names: [[Ines, Thandi]]\n")
+    found = swapping.exchanges(lists.load("swaps", [more]), lists.load("language"))
+    assert found["names"].apply("Ines")[0] == "Thandi"
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("nmaes: [[a, b]]", "'nmaes'"),
+        ("names: {a: b}", "another form"),
+        ("- a", "holds no lists"),
+        ("names: !!python/name:os.system", "not plain YAML"),
+    ],
+)
+def test_s06_a_list_of_another_form_is_refused(text: str, says: str, tmp_path: Path) -> None:
+    path = tmp_path / "own.yaml"
+    path.write_text(text)
+    with pytest.raises(SettingsError, match=says):
+        lists.load("swaps", [path])
+    with pytest.raises(SettingsError, match="is not there"):
+        lists.load("swaps", [tmp_path / "gone.yaml"])
