@@ -41,12 +41,10 @@ def run(
     and `onward promote`.
     """
     from onward.episodes.turn import Turn
-    from onward.learning import table
 
     project = here()
     for block in config.BLOCKS.values():
         config.read(project.params, block)
-    table.require_servable(config.read(project.params, config.Strategy).structure)
     turn = Turn.read(project)
     if dry_run:
         return _would(project, turn, fresh, as_json)

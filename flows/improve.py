@@ -14,9 +14,7 @@ from prefect import flow
 from prefect.runtime import flow_run
 from prefect.states import Completed, State
 
-from onward import config
 from onward.episodes.turn import Turn, compose
-from onward.learning import table
 from onward.locks import held
 from onward.project import Project
 from tasks.runs import recorded
@@ -67,7 +65,6 @@ def improve(project: str = ".", fresh: bool = False, wait: float = 0.0) -> State
 def _turn(project: Project) -> State[None]:
     if not Turn.read(project).learning:
         return Completed(name="NothingToDo", message="every open episode is learned already")
-    table.require_servable(config.read(project.params, config.Strategy).structure)
     inputs(project)
     validate(project)
     prepare(project)

@@ -68,14 +68,21 @@ _SCORED = (
     "onward.evaluation.row_cache",
     "onward.evaluation.runner",
     "onward.evaluation.scorer",
+    "onward.evaluation.torch_graphs",
+    "onward.runtime.cache",
+    "onward.runtime.generation",
 )
 _SERVED = (
     "onward.runtime.asking",
+    "onward.runtime.cache",
+    "onward.runtime.generation",
     "onward.runtime.graph_safety",
+    "onward.runtime.onnx_graphs",
     "onward.runtime.package",
     "onward.runtime.parity",
     "onward.runtime.providers",
     "onward.runtime.session",
+    "onward.runtime.switched",
 )
 
 STAGES: dict[str, tuple[str, ...]] = {
@@ -186,6 +193,7 @@ STAGES: dict[str, tuple[str, ...]] = {
         "onward.runtime.int8",
         "onward.runtime.probes",
         "onward.runtime.quantise",
+        "onward.runtime.switchable",
     ),
     "benchmark": (
         *_EPISODES,
@@ -193,8 +201,10 @@ STAGES: dict[str, tuple[str, ...]] = {
         *_SERVED,
         "onward.evaluation.ledger",
         "onward.evaluation.runner",
+        "onward.evaluation.torch_graphs",
         "onward.evaluation.resampling",
         "onward.evaluation.statistics",
+        "onward.runtime.answering",
         "onward.runtime.bench",
         "onward.runtime.choice",
         "onward.runtime.inputs",

@@ -27,7 +27,7 @@ from types import ModuleType
 from typing import Any
 
 from onward import files
-from onward.errors import ExportError, IntegrityError, SettingsError
+from onward.errors import IntegrityError, SettingsError
 from onward.learning import encoder
 
 SCHEMA = 1
@@ -143,16 +143,6 @@ def read_tensors(path: Path) -> dict[str, Any]:
             fix="`onward repair` brings the recorded files back",
         ) from error
     return found
-
-
-def require_exportable(folder: Path) -> None:
-    """Refuse to export what is not one graph. Raises ExportError naming the structure."""
-    if kind(folder) == "adapters":
-        raise ExportError(
-            "A model of adapters is not exported: switching adapters in ONNX Runtime comes later",
-            where="params.yaml, strategy.structure: adapters",
-            fix="the candidate was judged by torch; choose structure single or analytic to serve",
-        )
 
 
 def require_single(folder: Path) -> None:

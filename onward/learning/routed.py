@@ -12,7 +12,7 @@ structure.json names with its labels,
 
 and the router's projection in router.safetensors.
 
-What this does not cover: export. Which adapter runs is decided row by row, by torch.
+Which adapter runs is decided row by row; onward/runtime/switched.py does the same without torch.
 """
 
 from __future__ import annotations

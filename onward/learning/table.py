@@ -112,21 +112,6 @@ def _untrained(cell: Cell) -> str | None:
     return None
 
 
-def require_servable(structure: str) -> None:
-    """Refuse a run that would end at the export, before anything is trained.
-
-    Raises:
-        SettingsError: torch alone can answer with a model of this structure.
-    """
-    if structure == "adapters":
-        raise SettingsError(
-            "A model of adapters is not served yet: only torch switches between them",
-            where="params.yaml, strategy.structure: adapters",
-            fix="set strategy.structure to single or analytic; `dvc repro evaluate`, then "
-            "`onward gate`, judge adapters without serving them",
-        )
-
-
 def _adapters(cell: Cell) -> str | None:
     if cell.recipe not in ("extractive", "classification"):
         return f"structure adapters cannot join the outputs of several {cell.recipe} heads"

@@ -28,11 +28,11 @@ from onward.errors import ExportError, IntegrityError
 from onward.evaluation.ledger import LedgerPart, read_parts, write_parts
 from onward.evaluation.runner import TorchRunner, fingerprint, resolve
 from onward.evaluation.scorer import score
-from onward.learning import models
+from onward.learning import models, routed
 from onward.project import Project
 from onward.recipes.shapes import INPUTS, Feature, Row
 from onward.runtime import graph as graphs
-from onward.runtime import package, parity, prompts
+from onward.runtime import package, parity, prompts, switchable
 from onward.runtime.generation import First
 from onward.runtime.graph import Graph
 from onward.runtime.int8 import Int8
@@ -82,12 +82,11 @@ def run(project: Project) -> None:
         IntegrityError, MissingFiles: an episode, the candidate or its ledger is not what the turn
             and the manifests name.
         ExportError: the graph's attention was not fused, it needs more than one file, or the
-            candidate is a model of adapters.
+            package's tokenizer encodes differently.
         ParityError: the fp32 graph does not answer as torch does; nothing is written.
     """
     turn = Turn.read(project)
     made = project.made("finetune")
-    models.require_exportable(made / "model")
     turns.check(project, turn)
     settings = config.read(project.params, Export)
     files.verify(made)
@@ -100,27 +99,57 @@ def run(project: Project) -> None:
     labels = tuple(spec.get("labels", ()))
     job = Job(project, turn, recipe, rows, labels, prepare, evaluate, settings.threads)
     torch = TorchRunner(made / "model", settings.threads, "cpu", recipe=recipe)
+    _write(job, settings, torch, _exported(made / "model", recipe, torch, settings.opset))
+
+
+@dataclass(frozen=True)
+class Exported:
+    """The graphs of a candidate."""
+
+    graph: Graph
+    parts: dict[str, Graph]
+    """Further ones by their names."""
+    switched: dict[str, bytes]
+    """Of a model of adapters: the router and the adapters, as parts of the package."""
+    about: dict[str, Any]
+    """What package.json says of them."""
+
+
+def _exported(folder: Path, recipe: ModuleType, torch: TorchRunner, opset: int) -> Exported:
     main, *others = recipe.graphs(torch.model)
-    graph = graphs.export(torch.model, main, opset=settings.opset)
-    parts = {spec.name: graphs.export(torch.model, spec, opset=settings.opset) for spec in others}
-    for made_graph in (graph, *parts.values()):
-        fused = f"{made_graph.attention_fused} of {made_graph.layers} attention layers fused"
-        _say(f"export: {made_graph.name}: {fused}" if parts else f"export: {fused}")
-    _write(job, settings, torch, graph, parts)
+    if models.kind(folder) == "adapters":
+        made = switchable.export(torch.model, main, opset=opset)
+        named = routed.adapters_of(folder)
+        about = [{"episode": each.episode, "labels": list(each.labels)} for each in named]
+        own = {f"adapter-{n}": data for n, data in enumerate(made.adapters, start=1)}
+        _say(f"export: {len(own)} adapters, switched in one graph")
+        found = Exported(made.graph, {}, {package.ROUTER: made.router, **own}, {"adapters": about})
+    else:
+        graph = graphs.export(torch.model, main, opset=opset)
+        parts = {spec.name: graphs.export(torch.model, spec, opset=opset) for spec in others}
+        found = Exported(graph, parts, {}, {})
+    for one in (found.graph, *found.parts.values()):
+        fused = f"{one.attention_fused} of {one.layers} attention layers fused"
+        _say(f"export: {one.name}: {fused}" if found.parts else f"export: {fused}")
+    return found
 
 
-def _write(
-    job: Job, settings: Export, torch: TorchRunner, graph: Graph, parts: dict[str, Graph]
-) -> None:
-    made = job.project.made("finetune")
+def _write(job: Job, settings: Export, torch: TorchRunner, exported: Exported) -> None:
+    made, graph, parts = job.project.made("finetune"), exported.graph, exported.parts
+    plain = _package(job, torch, graph, tokenizer_files(made / "model"))
     fp32 = replace(
-        _package(job, torch, graph, tokenizer_files(made / "model")),
-        parts={name: part.model for name, part in parts.items()},
+        plain,
+        spec={**plain.spec, **exported.about},
+        parts={name: part.model for name, part in parts.items()} | exported.switched,
     )
     session = job.session(fp32)
     measured, part = _parity(job, settings, torch, session)
     kept = {"fp32": (session, part)}
-    int8 = search_int8(job, settings, graph, parts, fp32, part) if settings.int8 else Int8()
+    int8 = Int8()
+    if exported.switched:
+        int8 = Int8(left_out="adapters are switched in fp32: their matrices are no weights of it")
+    elif settings.int8:
+        int8 = search_int8(job, settings, graph, parts, fp32, part)
     if int8.session is not None and int8.part is not None:
         kept["int8"] = (int8.session, int8.part)
     sessions = {name: session for name, (session, _) in kept.items()}
@@ -290,7 +319,7 @@ def write_package(
         }
         parts = session.package.parts
         for part, data in parts.items():
-            files.write_bytes(folder / package.PARTS[name][part], data)
+            files.write_bytes(folder / package.part_file(name, part), data)
         if parts:
             variants[name]["parts"] = sorted(parts)
             variants[name]["bytes"] += sum(map(len, parts.values()))

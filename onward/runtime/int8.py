@@ -52,6 +52,8 @@ class Int8:
     session: Session | None = None
     part: LedgerPart | None = None
     tries: tuple[Try, ...] = ()
+    left_out: str = ""
+    """Why none was tried."""
 
     def report(self, settings: Export) -> dict[str, Any]:
         """For report.json: kept or not, and why."""
@@ -66,6 +68,8 @@ class Int8:
     def _why(self, settings: Export) -> str:
         if not settings.int8:
             return "export.int8 is off"
+        if self.left_out:
+            return self.left_out
         told = "; ".join(_told(one) for one in self.tries)
         limit = f"a loss of at most {settings.int8_max_loss:g} has to be shown"
         return f"{'kept' if self.session else 'not kept'}: {told}; {limit}"

@@ -5,6 +5,7 @@
     [encoder.onnx  encoder.int8.onnx]      of an encoder-decoder, whose model.onnx is the decoder
       tokenizer.json  tokenizer_config.json  a fast tokenizer, no code
       package.json                           variants, encoding, decoding, labels, probes
+      [router.onnx  adapter-N.onnx_adapter]  of a model of adapters; see switched.py
       [prompt.json  retriever.onnx  retriever.json]   how a question is put; see prompts.py
       [serving.json]                         the variant and provider chosen at promotion
       manifest.json                          sha256 of every file, written last
@@ -23,6 +24,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import stat
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -42,7 +44,11 @@ TEMPLATE = "chat_template.jinja"
 MODELS = {"fp32": "model.onnx", "int8": "model.int8.onnx"}
 PARTS = {"fp32": {ENCODER: "encoder.onnx"}, "int8": {ENCODER: "encoder.int8.onnx"}}
 """Per variant, the files of further graphs by their names."""
+ROUTER = "router"
+"""The part that chooses among adapters; they are the parts adapter-1, adapter-2 and so on."""
+_ADAPTER = re.compile(r"adapter-[1-9][0-9]{0,5}")
 _GRAPHS = {*MODELS.values(), *(name for parts in PARTS.values() for name in parts.values())}
+_GRAPHS |= {"router.onnx"}
 NAMES = {*TOKENIZER, *_GRAPHS, *prompts.FILES, SPEC, SERVING, files.MANIFEST}
 _KEPT_BYTES = {*TOKENIZER, *prompts.FILES, SPEC, SERVING}
 
@@ -119,7 +125,7 @@ def read(
     model = _bytes(folder / file)
     parts = _parts(spec, name, folder, found)
     if verify:
-        named = {PARTS[name][part]: data for part, data in parts.items()}
+        named = {part_file(name, part): data for part, data in parts.items()}
         _compare(folder, sealed, {**small, **named, file: model}, found)
     tokenizer = {key: small[key] for key in (*TOKENIZER, *prompts.FILES) if key in small}
     for file in {prompts.RETRIEVER[0]} & small.keys():
@@ -127,9 +133,13 @@ def read(
     _check_tokenizer(tokenizer, folder)
     widths = {"": graph_safety.check(model, where=str(folder / file))}
     for part, data in parts.items():
-        widths[part] = graph_safety.check(data, where=str(folder / PARTS[name][part]))
+        if not is_adapter(part):
+            at = str(folder / part_file(name, part))
+            widths[part] = graph_safety.check(data, where=at)
     if "generation" in spec:
         _check_generation(spec, widths, folder / SPEC)
+    elif "adapters" in spec:
+        _check_adapters(spec, parts, widths, folder / SPEC)
     else:
         _check_labels(spec.get("labels"), widths[""], folder / SPEC)
     package = Package(name, model, tokenizer, spec, serving, str(folder), parts)
@@ -149,6 +159,20 @@ def variant_name(spec: dict[str, Any], serving: dict[str, Any] | None, asked: st
             fix=f"variants are {', '.join(sorted(spec['variants']))}",
         )
     return str(name)
+
+
+def part_file(variant: str, part: str) -> str:
+    """The file of a further part of a variant; "" where there is no such part."""
+    if variant == "fp32" and part == ROUTER:
+        return "router.onnx"
+    if variant == "fp32" and is_adapter(part):
+        return f"{part}.onnx_adapter"
+    return PARTS[variant].get(part, "")
+
+
+def is_adapter(part: str) -> bool:
+    """Whether a part is an adapter, and not a graph."""
+    return bool(_ADAPTER.fullmatch(part))
 
 
 def choose(folder: Path, variant: str, provider: str) -> str:
@@ -175,12 +199,17 @@ def _contents(folder: Path) -> set[str]:
         )
     found = set()
     for entry in os.scandir(folder):
-        if entry.name not in NAMES:
+        if entry.name not in NAMES and not _of_adapter(entry.name):
             raise _broken(Path(entry.path), f"{entry.name} does not belong in a package")
         if not entry.is_file(follow_symlinks=False):
             raise _broken(Path(entry.path), f"{entry.name} is not a plain file")
         found.add(entry.name)
     return found
+
+
+def _of_adapter(file: str) -> bool:
+    stem, _, kind = file.partition(".")
+    return kind == "onnx_adapter" and is_adapter(stem)
 
 
 def _bytes(path: Path) -> bytes:
@@ -243,13 +272,13 @@ def _check_spec(spec: dict[str, Any], path: Path) -> None:
 def _parts(spec: dict[str, Any], variant: str, folder: Path, found: set[str]) -> dict[str, bytes]:
     """The bytes of a variant's further graphs."""
     named = spec["variants"][variant].get("parts", [])
-    known = PARTS[variant]
-    if not isinstance(named, list) or any(part not in known for part in named):
+    if not isinstance(named, list) or not all(part_file(variant, str(part)) for part in named):
         raise _broken(folder / SPEC, f"{SPEC} names unknown parts of the variant {variant}")
-    for part in named:
-        if known[part] not in found:
-            raise _broken(folder / known[part], f"{known[part]}, named by {SPEC}, is missing")
-    return {part: _bytes(folder / known[part]) for part in named}
+    files_of = {part: part_file(variant, part) for part in named}
+    for file in files_of.values():
+        if file not in found:
+            raise _broken(folder / file, f"{file}, named by {SPEC}, is missing")
+    return {part: _bytes(folder / file) for part, file in files_of.items()}
 
 
 def _check_generation(
@@ -265,6 +294,27 @@ def _check_generation(
         wanted[ENCODER] = set(plan.cache("cross"))
     if {part: set(outputs) for part, outputs in widths.items()} != wanted:
         raise _broken(path, f"The graphs are not those that 'generation' in {SPEC} describes")
+
+
+def _check_adapters(
+    spec: dict[str, Any],
+    parts: dict[str, bytes],
+    widths: dict[str, dict[str, int | None]],
+    path: Path,
+) -> None:
+    """A router with one output for each adapter, and every label is some adapter's."""
+    named = spec["adapters"]
+    if not isinstance(named, list) or not all(
+        isinstance(one, dict) and isinstance(one.get("labels"), list) for one in named
+    ):
+        raise _broken(path, f"{SPEC} has no usable 'adapters'")
+    wanted = {ROUTER, *(f"adapter-{n}" for n in range(1, len(named) + 1))}
+    if set(parts) != wanted or list(widths[ROUTER].values()) != [len(named)]:
+        raise _broken(path, f"{SPEC} names {len(named)} adapters; the parts are not theirs")
+    labels = spec.get("labels", [])
+    known = {label for one in named for label in one["labels"]}
+    if known != set(labels) or len(set(labels)) < len(labels):
+        raise _broken(path, f"{SPEC} has no usable 'labels': they are not those of its adapters")
 
 
 def _check_labels(labels: Any, widths: dict[str, int | None], path: Path) -> None:

@@ -10,7 +10,7 @@ neither torch nor a model library, except where CUDA is used.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -21,10 +21,10 @@ from onward import recipes
 from onward.config import Evaluate, Prepare, parse
 from onward.errors import IntegrityError
 from onward.recipes.generative import Plan
-from onward.runtime import asking, prompts, providers
+from onward.runtime import asking, prompts, providers, switched
 from onward.runtime import package as packages
 from onward.runtime.cache import Steps
-from onward.runtime.generation import Rules, generate
+from onward.runtime.generation import Rules, generate, stream
 from onward.runtime.onnx_graphs import OnnxGraphs
 from onward.runtime.package import Package
 
@@ -60,8 +60,14 @@ class Session:
             package = packages.read(package, variant, verify=verify, manifest=manifest)
         self.variant, self.threads, self.artifact = package.variant, threads, package.artifact
         self._runtime, self.device = _load(package.model, provider, threads, package.where)
-        loaded = {k: _load(v, provider, threads, package.where) for k, v in package.parts.items()}
-        self._parts = {name: runtime for name, (runtime, _) in loaded.items()}
+        self._parts = {
+            name: _load(data, provider, threads, package.where)[0]
+            for name, data in package.parts.items()
+            if not packages.is_adapter(name)
+        }
+        if "adapters" in package.spec:
+            router = self._parts.pop(packages.ROUTER)
+            self._runtime = switched.assemble(package, self._runtime, router)
         self.provider = f"onnx-{self.device}"
         # The runtime has its own copy of the weights now; one that serves keeps no second.
         self.package = replace(package, model=b"", parts={}) if read else package
@@ -120,6 +126,14 @@ class Session:
         plan = Plan.from_json(self.package.spec["generation"])
         graphs = OnnxGraphs({plan.main: self._runtime, **self._parts})
         return Steps(graphs, plan, settings.max_new_tokens)
+
+    def stream(self, inputs: Mapping[str, str | list[str]]) -> Iterator[str]:
+        """The text of a generated answer, piece by piece as it comes; errors as of `answer`."""
+        row = asking.row(self._recipe, inputs)
+        (feature,) = self._recipe.encode([row], self.tokenizer, self.prepare, labels=None)
+        steps = self.steps(self.evaluate)
+        rules = Rules.of(self.evaluate, end=steps.plan.end, tokenizer=self.tokenizer)
+        yield from stream(steps, feature, rules)
 
     def _generate(
         self, batch: list[dict[str, Any]], settings: Evaluate

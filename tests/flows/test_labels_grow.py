@@ -133,17 +133,6 @@ def test_asked_before_and_after_a_rollback(
     assert told(capsys, "ask", animal)["label"] == "animal"
 
 
-def test_adapters_are_refused_before_anything_is_trained(
-    copied: Project, capsys: pytest.CaptureFixture[str]
-) -> None:
-    """A run would end at the export; the message says how to judge them without serving them."""
-    projects.change(copied.root, strategy={"structure": "adapters", "rows": "naive"})
-    for arguments in (["run"], ["run", "--dry-run"]):
-        assert main.start(arguments) == 3
-        shown = capsys.readouterr().err
-        assert "adapters is not served yet" in shown and "dvc repro evaluate" in shown
-
-
 def test_D14_a_candidate_without_a_label_of_the_champion_is_refused(
     copied: Project, capsys: pytest.CaptureFixture[str]
 ) -> None:

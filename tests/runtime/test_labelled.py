@@ -17,11 +17,11 @@ from onward.config import Prepare
 from onward.errors import ExportError, IntegrityError, UsageError
 from onward.evaluation.ledger import read_parts, row_hash
 from onward.evaluation.runner import TorchRunner
-from onward.learning import closed_form, models, pooled
+from onward.learning import closed_form, pooled
 from onward.project import Project
 from onward.recipes import classification
 from onward.recipes.shapes import ExportSpec
-from onward.runtime import bench, export, memory, parity, probe, quantise
+from onward.runtime import bench, memory, parity, probe, quantise
 from onward.runtime import graph as graphs
 from onward.runtime import package as packages
 from onward.runtime.session import Session
@@ -186,16 +186,6 @@ def test_the_int8_variant_was_kept_and_answers_its_probes(
     made = classification.encode(heldout[:40], session.tokenizer, Prepare(**WINDOW), labels=None)
     gap = parity.difference(small.predict(made), session.predict(made))
     assert 0 < gap < 1, "int8 must differ, and little beside logits of several units"
-
-
-def test_adapters_are_refused_before_any_work(tmp_path: Path, classified: Project) -> None:
-    project = Project(tmp_path / "project")
-    shutil.copytree(classified.root / "models", project.root / "models")
-    about = {"schema": models.SCHEMA, "structure": "adapters"}
-    files.write_json(project.made("finetune") / "model" / models.STRUCTURE, about)
-    with pytest.raises(ExportError, match="A model of adapters is not exported") as caught:
-        export.run(project)
-    assert "judged by torch" in caught.value.fix
 
 
 @pytest.mark.parametrize("per_token", [True, False])

@@ -8,7 +8,6 @@ from typing import Any
 import pytest
 
 from onward import files, recipes
-from onward.errors import ExportError
 from onward.evaluation import evaluate
 from onward.evaluation.ledger import read_parts
 from onward.learning import finetune, models, prepare
@@ -85,19 +84,3 @@ def test_analytic_is_scored_exported_and_asked(toy_encoder: Path, tmp_path: Path
     assert session.labels == ("animal", "city", "colour")
     found = session.answer({"text": "the fox and the otter"})
     assert found["label"] in session.labels and len(found["n_best"]) == 3
-
-
-def test_adapters_are_judged_by_torch_and_not_exported(toy_encoder: Path, tmp_path: Path) -> None:
-    project = learned(
-        tmp_path,
-        toy_encoder,
-        "classification",
-        strategy={"rows": "naive", "structure": "adapters"},
-        finetune={**PARAMS["finetune"], "tuning": "lora", "first_learning_rate": 0.01},
-    )
-    parts = read_parts(project.made("evaluate") / "ledger.parquet")
-    (part,) = (one for one in parts if one.provider.startswith("torch"))
-    assert part.units() == [UNIT]
-    with pytest.raises(ExportError, match="A model of adapters is not exported"):
-        export.run(project)
-    assert not project.made("export").exists()

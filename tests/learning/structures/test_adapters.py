@@ -10,7 +10,7 @@ import torch
 
 from onward import files, recipes
 from onward.episodes import turn as turns
-from onward.errors import ExportError, SettingsError
+from onward.errors import SettingsError
 from onward.evaluation import evaluate
 from onward.learning import finetune, models, pooled, prepare, routed
 from onward.project import Project
@@ -120,11 +120,6 @@ def test_the_ordinary_evaluation_scores_it(turned: tuple[Project, Path, Path]) -
     assert units.keys() == {*NAMES, "all"}
     told = {name: units[name]["after"]["accuracy"] for name in NAMES}
     assert all(value > 40 for value in told.values()), told  # three labels, two episodes
-
-
-def test_it_is_not_exported_and_says_so(turned: tuple[Project, Path, Path]) -> None:
-    with pytest.raises(ExportError, match="switching adapters in ONNX Runtime comes later"):
-        models.require_exportable(turned[2])
 
 
 def test_same_inputs_same_bytes(turned: tuple[Project, Path, Path]) -> None:
