@@ -18,7 +18,7 @@ import jinja2
 from onward import files
 from onward.evaluation.checks import episode_name, listed, signed
 from onward.project import Project
-from onward.report import examples, forest, record
+from onward.report import examples, forest, quality, record
 from onward.report.facts import Facts, collect, sentence
 from onward.report.timeline import timeline
 from onward.report.words import outcome, worst
@@ -38,12 +38,19 @@ def write(project: Project, *, now: datetime | None = None) -> Path:
     facts = collect(project, now=now)
     candidate = str(facts.judged.line.get("candidate", "")) if facts.judged else ""
     shown = examples.read(project, candidate) if candidate else None
+    answers = quality.read(project, candidate) if candidate else None
     path = project.root / "report" / "index.html"
-    files.write_text(path, render(facts, shown, record.collect(project, facts.journal)))
+    kept = record.collect(project, facts.journal)
+    files.write_text(path, render(facts, shown, kept, answers))
     return path
 
 
-def render(facts: Facts, shown: examples.Examples | None, kept: record.Record) -> str:
+def render(
+    facts: Facts,
+    shown: examples.Examples | None,
+    kept: record.Record,
+    answers: quality.Answers | None = None,
+) -> str:
     """The page as HTML: the same facts give the same bytes."""
     verdict = facts.judged.verdict if facts.judged else None
     css = _asset("page.css")
@@ -59,6 +66,7 @@ def render(facts: Facts, shown: examples.Examples | None, kept: record.Record) -
             verdict=verdict,
             timeline=timeline(facts.journal),
             examples=shown,
+            answers=answers,
             record=kept,
             interval=f"{100 * (1 - 2 * verdict.level):.4g}" if verdict else "",
         )
