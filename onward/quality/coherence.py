@@ -6,10 +6,11 @@
 >>> fits("When did it open?", "in 1851"), fits("When did it open?", "a museum")
 (1.0, 0.5)
 
-Rules of English, and short: pairs of function words that cannot stand side by side, answers that
-end where nothing can end, n-grams said again, the kind of a question (when, who, how many, yes or
-no), and an earlier answer given to another question. What they cannot see: whether an idea follows
-from another. In other languages only repetition and echoes are seen.
+Rules, and short: pairs of function words that cannot stand side by side, words in another order
+than their sources have them, answers that end where nothing can end, n-grams said again, the kind
+of a question (when, who, how many), and an earlier answer given to another question. What they
+cannot see: whether an idea follows from another. In other languages than English only order,
+repetition and echoes are seen.
 """
 
 from __future__ import annotations
@@ -46,6 +47,9 @@ _KINDS = (
 """A pattern of questions, and what an answer to one holds."""
 MISFIT = 0.5
 """What an answer of another kind than the question asks for is worth."""
+NEAR = 3
+"""Words within which two words of a source follow each other: an answer that has them side by side
+in the other order alone is out of order."""
 ECHO = 5
 """Words from which an answer can be an echo of an earlier one."""
 
@@ -74,7 +78,13 @@ class Language:
         )
 
 
-def coherent(question: str, history: Sequence[str], answer: str, language: Language) -> float:
+def coherent(
+    question: str,
+    history: Sequence[str],
+    answer: str,
+    language: Language,
+    sources: Sequence[str] = (),
+) -> float:
     """Fluency times fit times what is no echo, 0 to 1; 0 for an empty answer.
 
     Args:
@@ -82,21 +92,37 @@ def coherent(question: str, history: Sequence[str], answer: str, language: Langu
         history: earlier turns, alternating, the user's first.
         answer: what was answered.
         language: function words.
+        sources: texts that show in which order its words come.
     """
     if not words(answer):
         return 0.0
-    return fluent(answer, language) * fits(question, answer) * (1.0 - echo(history, answer))
+    read = fluent(answer, language, sources)
+    return read * fits(question, answer) * (1.0 - echo(history, answer))
 
 
-def fluent(answer: str, language: Language) -> float:
+def fluent(answer: str, language: Language, sources: Sequence[str] = ()) -> float:
     """1 less the share of places that are wrong: impossible pairs, a hanging end, repetition."""
     tokens = words(answer)
     if not tokens:
         return 0.0
     pairs = list(pairwise(tokens))
-    wrong = sum(_impossible(one, other, language) for one, other in pairs)
+    known = _following(sources)
+    wrong = sum(
+        _impossible(one, other, language) or ((other, one) in known and (one, other) not in known)
+        for one, other in pairs
+    )
     order = 1.0 - min(1.0, 2.0 * wrong / max(1, len(pairs)))
     return order * (1.0 - repetition(tokens)) * _ended(answer, tokens, language)
+
+
+def _following(sources: Sequence[str]) -> set[tuple[str, str]]:
+    """Every pair of words of which one comes at most NEAR words after the other."""
+    found = set()
+    for text in sources:
+        tokens = words(text)
+        for gap in range(1, NEAR + 1):
+            found |= set(zip(tokens, tokens[gap:], strict=False))
+    return found
 
 
 def _impossible(one: str, other: str, language: Language) -> bool:

@@ -7,7 +7,7 @@
 | --- | --- | --- |
 | correct | words, their order and the embedding, against the nearest reference | a right answer in a form that no reference has |
 | relevant | the embedding, against question and context | a wrong answer on the same subject |
-| coherent | repetition, impossible word pairs, hanging ends, the kind of question, echoes | whether an idea follows from another; other languages than English |
+| coherent | repetition, order of words, hanging ends, the kind of question, echoes | whether an idea follows from another; other languages than English |
 | supported | content words and numbers, against context, question and history | who did what to whom; negation |
 | safe | rules, a classifier, personal data, leaked instructions | falsehood, irony, other languages, names |
 | diverse | n-grams among several drawn answers | whether any of them is right |
@@ -139,7 +139,8 @@ class Tools:
 
     def coherent(self, asked: Asked, answer: str) -> float:
         """See onward/quality/coherence.py."""
-        return coherence.coherent(asked.question, asked.history, answer, self.language)
+        sources = (asked.context, asked.question, *asked.history)
+        return coherence.coherent(asked.question, asked.history, answer, self.language, sources)
 
     def supported(self, asked: Asked, answer: str) -> float:
         """See onward/quality/support.py."""
