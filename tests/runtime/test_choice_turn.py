@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import json
+import shutil
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from cli import main
 from onward import files
 from onward.errors import UsageError
-from onward.evaluation import evaluate
+from onward.evaluation import evaluate, gate
 from onward.evaluation.ledger import read_parts
 from onward.learning import finetune, prepare
 from onward.project import Project
 from onward.recipes import choice
 from onward.runtime import export, probe
+from onward.runtime import package as packages
 from onward.runtime.session import Session
 from onward.validation import run as validation
 from tests import toys
@@ -29,6 +33,7 @@ PARAMS: dict[str, dict[str, Any]] = {
     },
     "evaluate": {"threads": 1, "batch_size": 32},
     "export": {"threads": 1, "int8": False},
+    "gate": {"floor": 70.0, "min_rows": 20},
 }
 
 
@@ -76,3 +81,41 @@ def test_it_is_asked_with_any_number_of_options(learned: Project) -> None:
     ):
         with pytest.raises(UsageError, match=why):
             session.answer(wrong)  # type: ignore[arg-type]
+
+
+def test_the_gate_judges_it_by_an_exact_test(learned: Project) -> None:
+    verdict = gate.judge(learned, "accuracy")
+    assert verdict.outcome == "passed", verdict.reasons
+
+
+def test_the_command_line_asks_with_options(
+    learned: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any
+) -> None:
+    project = Project(Path(shutil.copytree(learned.root, tmp_path / "served")))
+    with files.building(project.version("v1")) as folder:
+        shutil.copytree(project.made("export") / "package", folder / "package")
+        packages.choose(folder / "package", "fp32", "cpu")
+        files.write_json(folder / "card.json", {"version": "v1", "candidate": "c"})
+    sealed = files.sha256(project.version("v1") / files.MANIFEST)
+    pointer = {"schema": 1, "version": "v1", "seq": 1, "manifest": sealed}
+    files.write_json(project.champion, pointer)
+    monkeypatch.chdir(project.root)
+    question = "which animal is named ?"
+    given = ["--option", "red", "-o", "heron", "--option", "lima"]
+    assert main.start(["ask", question, *given, "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert (told["text"], told["option"], told["version"]) == ("heron", 1, "v1")
+    assert told["inputs"] == {"question": question, "options": ["red", "heron", "lima"]}
+    assert main.start(["ask", question, *given, "--context", "a box"]) == 0
+    first, *others, last = capsys.readouterr().out.splitlines()
+    assert first == "heron" and len(others) == 3 and "v1 fp32" in last
+    assert main.start(["ask", "--demo"]) == 0
+    assert capsys.readouterr().out.startswith("Q  ")
+    for arguments, what in (
+        ([question], "options is missing"),
+        ([question, "-o", "red", "-o", "red"], "stands there twice"),
+        ([question, *given, "--pair", "x"], "reads no pair"),
+    ):
+        assert main.start(["ask", *arguments]) == 3
+        said = capsys.readouterr().err
+        assert what in said and "onward ask QUESTION --option TEXT ..." in said
