@@ -67,6 +67,8 @@ class Validate(Settings):
     """Distance between the mean values of new and known rows, in known standard deviations."""
     max_new_words_percent: float = Field(60.0, gt=0, le=100)
     """Share of running words that no known episode holds: another language, or another subject."""
+    max_unknown_percent: float = Field(10.0, ge=0, le=100)
+    """Share of characters that the model's tokenizer reads as unknown."""
 
 
 class Strategy(Settings):
@@ -319,6 +321,8 @@ class Benchmark(Settings):
     serving_shape: tuple[int, int] = (1, 320)
     seconds: float = Field(6.0, gt=0)
     min_repeats: int = Field(40, ge=10)
+    new_tokens: int = Field(16, ge=1)
+    """Of each answer that a generating model is timed with."""
     threads: int = Field(2, ge=1)
 
     @model_validator(mode="after")

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from onward.errors import DataError, IntegrityError
+from onward.errors import DataError, IntegrityError, SettingsError
 from onward.recipes.shapes import ExportSpec
 
 SINGLE = "single_label_classification"
@@ -46,7 +46,9 @@ def load(auto: Any, source: Path, config: Any, *, new_head: bool, kind: str) -> 
 
     Raises:
         IntegrityError: weights are missing, or of another shape, and `new_head` is false.
+        SettingsError: no model of this architecture is one of that kind.
     """
+    _require_kind(auto, config, source, kind)
     model, lacking = loaded(auto, source, config)
     if lacking and not new_head:
         raise IntegrityError(
@@ -55,6 +57,15 @@ def load(auto: Any, source: Path, config: Any, *, new_head: bool, kind: str) -> 
             fix=f"name the folder of a trained {kind} model, not of an encoder",
         )
     return model
+
+
+def _require_kind(auto: Any, config: Any, source: Path, kind: str) -> None:
+    if type(config) not in auto._model_mapping:
+        raise SettingsError(
+            f"{source.name} holds a {config.model_type} model, which is none of the kind {kind}",
+            where="params.yaml, project.encoder",
+            fix=f"name the folder or package of a {kind} model",
+        )
 
 
 def loaded(auto: Any, source: Path, config: Any) -> tuple[Any, list[str]]:

@@ -16,7 +16,9 @@ report.json:
     timings                      [{variant: torch|fp32|int8|champion, batch, length, tokens (real
                                  ones in a batch), p50_ms, p95_ms, p99_ms, p95_low_ms, p95_high_ms,
                                  mean_ms, flag, tokens_per_s, stopped: narrow|time,
-                                 samples_ms: [...]}]
+                                 samples_ms: [...]}]; of a generating recipe tokens_per_s counts
+                                 those written, and new_tokens, first_token_p50_ms and
+                                 first_token_p95_ms stand beside it
     memory                       {variant: {mb, how: in words}}
 
 The turn's base is timed as the champion, not what the pointer names: a stage depends on the turn
@@ -31,18 +33,23 @@ from pathlib import Path
 from typing import Any
 
 from onward import config, files, fingerprints, recipes
-from onward.config import Benchmark, Gate
+from onward.config import Benchmark, Evaluate, Gate
 from onward.episodes.turn import Turn
 from onward.errors import ParityError
 from onward.evaluation.runner import TorchRunner
 from onward.progress import Progress
 from onward.project import Project
-from onward.runtime import inputs, memory, parity, pictures, providers, timing
+from onward.runtime import answering, inputs, memory, parity, pictures, providers, timing
+from onward.runtime.answering import Answering
 from onward.runtime.choice import Measured, choose
+from onward.runtime.generation import First
 from onward.runtime.session import Session
 
 SCHEMA = 1
 TIMED = "from token ids to logits of one batch, padding and copies included"
+
+SERVING = ("p50_ms", "p95_ms", "p99_ms", "tokens_per_s", "first_token_p50_ms")
+"""What of the variant that is to serve is told in turn/latency.json."""
 
 MAX_LOGIT_DIFFERENCE = 1e-2
 """On the provider that is timed. Export proved the graph on a CPU; another provider's kernels may
@@ -97,7 +104,7 @@ def run(project: Project) -> None:
         "champion": base,
         "logit_difference": gap,
         "machine": fingerprints.machine(),
-        "timed": TIMED,
+        "timed": answering.TIMED if recipes.generates(recipes.get(turn.recipe)) else TIMED,
         "timings": timings,
         "memory": used,
     }
@@ -118,7 +125,7 @@ def flat(report: Mapping[str, Any]) -> dict[str, Any]:
         numbers[f"{at}_p50_ms"] = entry["p50_ms"]
         numbers[f"{at}_p95_ms"] = entry["p95_ms"]
         if entry["variant"] == variant and (entry["batch"], entry["length"]) == shape:
-            serving = {key: entry[key] for key in ("p50_ms", "p95_ms", "p99_ms", "tokens_per_s")}
+            serving = {key: entry[key] for key in SERVING if key in entry}
             numbers |= {f"serving_{key}": value for key, value in serving.items()}
     for name, used in report["memory"].items():
         numbers[f"{name}_memory_mb"] = used["mb"]
@@ -147,7 +154,9 @@ def _agree(contenders: list[Contender], texts: list[list[str]], shape: tuple[int
     """fp32's largest logit difference from torch on the timed inputs. Raises ParityError."""
     runners = {one.name: one.runner for one in contenders}
     batch = inputs.batches(runners["fp32"].tokenizer, texts, *shape)[0]
-    gap = parity.difference(runners["fp32"].predict(batch), runners["torch"].predict(batch))
+    one_token = Evaluate.model_validate({"max_new_tokens": 1})
+    fp32, torch = (First.of(runners[name], one_token) for name in ("fp32", "torch"))
+    gap = parity.difference(fp32.predict(batch), torch.predict(batch))
     if not gap <= MAX_LOGIT_DIFFERENCE:
         raise ParityError(
             f"On {runners['fp32'].provider} the graph's logits differ from torch's by {gap:.3g}; "
@@ -164,11 +173,13 @@ def _timings(
     found = []
     with Progress("benchmark", len(settings.shapes)) as progress:
         for batch, length in settings.shapes:
-            runs = {one.name: _runs(one, texts, batch, length) for one in contenders}
+            runs = {one.name: _runs(one, texts, batch, length, settings) for one in contenders}
             taken, why = timing.measure(runs, settings.seconds, settings.min_repeats)
             for name, samples in taken.items():
-                told = timing.summary(samples)
-                rate = 1000 * batch * length / told.mean_ms
+                told, run = timing.summary(samples), runs[name]
+                answers = isinstance(run, Answering)
+                tokens = batch * (settings.new_tokens if answers else length)
+                rate = 1000 * tokens / told.mean_ms
                 found.append(
                     {
                         "variant": name,
@@ -177,6 +188,7 @@ def _timings(
                         "tokens": batch * length,
                         **asdict(told),
                         "tokens_per_s": round(rate, 1),
+                        **(run.told(len(samples)) if isinstance(run, Answering) else {}),
                         "stopped": why,
                         "samples_ms": [round(sample, 4) for sample in samples],
                     }
@@ -185,8 +197,12 @@ def _timings(
     return found
 
 
-def _runs(one: Contender, texts: list[list[str]], batch: int, length: int) -> timing.Contender:
+def _runs(
+    one: Contender, texts: list[list[str]], batch: int, length: int, settings: Benchmark
+) -> timing.Contender:
     made = inputs.batches(one.runner.tokenizer, texts, batch, length)
+    if one.runner.generates:
+        return Answering(one.runner, made, settings.new_tokens)
     return lambda number: one.runner.predict(made[number % len(made)])
 
 
@@ -207,6 +223,7 @@ def _memory(
                     texts=str(project.made("export") / "texts.json"),
                     batch=batch,
                     length=length,
+                    new_tokens=settings.new_tokens,
                 )
             ),
             "how": memory.HOW,

@@ -133,8 +133,8 @@ def generate(model: Stepper, batch: Sequence[Feature], rules: Rules) -> list[Out
     ]
 
 
-def stream(model: Stepper, feature: Feature, rules: Rules) -> Iterator[Token | str]:
-    """One row's tokens, and between them the text that they have surely said.
+def stream(model: Stepper, feature: Feature, rules: Rules) -> Iterator[str]:
+    """One row's text, piece by piece, as soon as tokens have surely said it.
 
     Held back is what may yet become a stop string, and characters whose bytes are not all there.
     The pieces of text joined are the text before the stop string, if one comes.
@@ -142,7 +142,6 @@ def stream(model: Stepper, feature: Feature, rules: Rules) -> Iterator[Token | s
     tokens: list[int] = []
     said = ""
     for (one,) in run(model, [feature], rules):
-        yield one
         tokens.append(one.token)
         whole = rules.text(tokens[:-1] if one.ended == END else tokens)
         before = generated.cut(whole, rules.stop)

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from onward import files
+from onward.config import Evaluate
 from onward.errors import InternalError, OnwardError
 from onward.runtime import inputs
 
@@ -42,6 +43,8 @@ class Ask:
     texts: str
     batch: int
     length: int
+    new_tokens: int = 16
+    """Of each answer, where the model generates."""
 
 
 def peak_mb(ask: Ask) -> float:
@@ -88,8 +91,9 @@ def run(ask: Ask) -> None:
         runner = Session(Path(ask.folder), ask.variant, ask.provider, ask.threads)
     texts = files.read_json(Path(ask.texts))
     made = inputs.batches(runner.tokenizer, texts, ask.batch, ask.length)
+    settings = Evaluate.model_validate({"max_new_tokens": ask.new_tokens})
     for number in range(RUNS):
-        runner.predict(made[number % len(made)])
+        runner.predict(made[number % len(made)], settings)
 
 
 def resident_peak() -> int:

@@ -1,0 +1,44 @@
+"""BLEU and chrF from sums are sacrebleu's."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from sacrebleu.metrics.bleu import BLEU
+from sacrebleu.metrics.chrf import CHRF
+
+from onward.recipes import bleu, translation
+
+WORD = st.sampled_from("the a cat Dog sat on mat . , house Mann's ein-zwei 12.5 ü 猫 '".split())
+LINE = st.lists(WORD, max_size=12).map(" ".join)
+GOLD = st.lists(WORD, min_size=1, max_size=12).map(" ".join)
+
+
+@settings(max_examples=60)
+@given(st.lists(st.tuples(LINE, GOLD, GOLD), min_size=1, max_size=6), st.booleans())
+def test_totals_give_the_corpus_scores_of_sacrebleu(
+    rows: list[tuple[str, str, str]], several: bool
+) -> None:
+    said = [row[0] for row in rows]
+    references = [list(row[1:]) if several else [row[1]] for row in rows]
+    counted = [bleu.counts(one, other) for one, other in zip(said, references, strict=True)]
+    total = np.sum(counted, axis=0)
+    streams = [list(each) for each in zip(*references, strict=True)]
+    assert float(bleu.bleu(total)) == pytest.approx(BLEU().corpus_score(said, streams).score)
+    assert float(bleu.chrf(total)) == pytest.approx(CHRF().corpus_score(said, streams).score)
+
+
+def test_many_totals_at_once_are_each_by_itself() -> None:
+    rows = [
+        translation.statistics({"references": ["the cat sat on a mat"]}, {"text": said})
+        for said in ("the cat sat on the mat", "", "a dog", "the cat sat on a mat")
+    ]
+    together = translation.metrics(np.array(rows).reshape(2, 2, -1))
+    for name in translation.METRICS:
+        alone = [float(translation.metrics(row)[name]) for row in rows]
+        assert together[name].shape == (2, 2)
+        assert together[name].ravel() == pytest.approx(alone)
+    assert together["bleu"].ravel()[3] == pytest.approx(100)
+    assert together["bleu"].ravel()[1] == 0

@@ -1,0 +1,104 @@
+"""Translation and summarization: rows, encoding, decoding and the trivial answers."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from onward.config import Evaluate, Prepare, parse
+from onward.errors import SettingsError
+from onward.recipes import summarization, texttotext, translation
+
+PREPARE = parse({"max_length": 32, "stride": 8}, Prepare, where="test")
+
+
+@pytest.mark.parametrize(
+    ("recipe", "columns", "expected"),
+    [
+        (translation, ["text", "references"], {"text": "text", "references": "references"}),
+        (translation, ["Source", "Target"], {"text": "Source", "references": "Target"}),
+        (translation, ["id", "de", "en"], {"id": "id", "text": "de", "references": "en"}),
+        (translation, ["text", "label"], None),
+        (summarization, ["article", "highlights"], {"text": "article", "references": "highlights"}),
+        (summarization, ["de", "en"], None),
+    ],
+)
+def test_columns_are_guessed(recipe: Any, columns: list[str], expected: Any) -> None:
+    found = recipe.guess(columns)
+    assert found == expected
+
+
+class Tokenizer:
+    """Words as tokens, an end after them, as many as are allowed."""
+
+    def __call__(
+        self,
+        text: Any = None,
+        text_target: Any = None,
+        truncation: bool = True,
+        max_length: int = 0,
+    ) -> dict[str, list[list[int]]]:
+        made = [[*range(10, 10 + len(one.split())), 1] for one in (text or text_target)]
+        made = [tokens[: max_length or None] if truncation else tokens for tokens in made]
+        return {"input_ids": made, "attention_mask": [[1] * len(tokens) for tokens in made]}
+
+    def decode(self, tokens: list[int], skip_special_tokens: bool) -> str:
+        return " ".join(str(token) for token in tokens if token > 9)
+
+
+ROW = {"id": "a", "title": None, "text": "one two", "references": ["eins zwei drei", "1 2"]}
+
+
+def test_a_feature_holds_the_source_and_the_first_reference() -> None:
+    (feature,) = texttotext.encode([ROW], Tokenizer(), PREPARE, labels=[])
+    assert feature["input_ids"] == [10, 11, 1] and feature["labels"] == [10, 11, 12, 1]
+    (asked,) = texttotext.encode([ROW], Tokenizer(), PREPARE, labels=None)
+    assert "labels" not in asked
+
+
+def test_long_texts_are_cut_and_counted() -> None:
+    long = {**ROW, "text": "word " * 40}
+    (feature, _) = texttotext.encode([long, ROW], Tokenizer(), PREPARE, labels=None)
+    assert len(feature["input_ids"]) == 32
+    assert texttotext.inputs_cut([long, ROW], Tokenizer(), PREPARE) == 1
+
+
+def test_predictions_come_in_the_order_of_the_rows() -> None:
+    outputs = [
+        {"tokens": np.array([12, 1]), "logprobs": np.array([-1.0, 0.0]), "ended": np.array([0])},
+        {"tokens": np.array([11, 10]), "logprobs": np.array([0.0, 0.0]), "ended": np.array([2])},
+    ]
+    settings = parse({}, Evaluate, where="test")
+    features = [{"row": 1}, {"row": 0}]
+    found = list(texttotext.decode([ROW, ROW], features, outputs, settings, tokenizer=Tokenizer()))
+    assert [one["text"] for one in found] == ["11 10", "12"]
+    assert found[0]["ended"] == "length" and found[0]["probability"] == 1.0
+    assert found[1]["probability"] == pytest.approx(np.exp(-0.5), abs=1e-5)
+    report = texttotext.report([ROW, ROW], found)["generated"]
+    assert report == {"rows": 2, "length_ratio": 0.5, "empty": 0, "copied": 0, "cut_off": 1}
+
+
+def test_a_summary_is_as_good_as_its_nearest_reference() -> None:
+    row = {**ROW, "references": ["nothing alike", "the cat sat"]}
+    counted = summarization.statistics(row, {"text": "the cat sat"})
+    assert counted.tolist() == [1, 1, 1, 1]
+    total = counted + summarization.statistics(row, {"text": ""})
+    assert float(summarization.metrics(total)["rouge_l"]) == 50
+    assert float(summarization.metrics(np.zeros(4))["rouge_l"]) == 0
+
+
+@pytest.mark.parametrize(
+    ("text", "lead"),
+    [("It rained. Ana stayed.", "It rained."), ("no end", "no end"), ("", ""), ("A?\nB.", "A?")],
+)
+def test_the_trivial_summary_is_the_first_sentence(text: str, lead: str) -> None:
+    assert summarization.baseline({"text": text}, None)["text"] == lead
+
+
+def test_a_model_of_another_kind_is_refused(toy_encoder: Path) -> None:
+    """A model without the head that a recipe needs."""
+    with pytest.raises(SettingsError, match="encoder-decoder"):
+        translation.build(toy_encoder, {})
