@@ -61,9 +61,17 @@ _LOADED = (
     "onward.learning.routed",
     "onward.learning.router",
 )
+_WRITING = (
+    "onward.recipes.generated",
+    "onward.recipes.generative",
+    "onward.recipes.prompting",
+    "onward.runtime.prompts",
+)
+"""What runners of every recipe import for those that write."""
+
 _SCORED = (
     *_LOADED,
-    "onward.runtime.prompts",
+    *_WRITING,
     "onward.evaluation.ledger",
     "onward.evaluation.row_cache",
     "onward.evaluation.runner",
@@ -73,6 +81,7 @@ _SCORED = (
     "onward.runtime.generation",
 )
 _SERVED = (
+    *_WRITING,
     "onward.runtime.asking",
     "onward.runtime.cache",
     "onward.runtime.generation",
@@ -89,6 +98,10 @@ STAGES: dict[str, tuple[str, ...]] = {
     "validate": (
         *_EPISODES,
         "onward.episodes.shingles",
+        "onward.learning.base",
+        "onward.learning.converted",
+        "onward.learning.encoder",
+        "onward.learning.packed_e5",
         "onward.recipes.bio",
         "onward.validation.arrays",
         "onward.validation.chat",
@@ -104,8 +117,11 @@ STAGES: dict[str, tuple[str, ...]] = {
         "onward.validation.spans",
         "onward.validation.suite",
         "onward.validation.texts",
+        "onward.validation.unknown",
         "onward.validation.words",
         "onward.watch.shift",
+        "onward.learning.scratch",
+        "onward.validation.references",
     ),
     "prepare": (
         *_EPISODES,
@@ -138,6 +154,10 @@ STAGES: dict[str, tuple[str, ...]] = {
         "onward.learning.passes",
         "onward.learning.policies",
         "onward.learning.prompts",
+        "onward.recipes.generative",
+        "onward.recipes.prompting",
+        "onward.runtime.graph",
+        "onward.runtime.prompts",
         "onward.learning.remember",
         "onward.learning.structures.adapted",
         "onward.learning.structures.adapters",
@@ -153,6 +173,7 @@ STAGES: dict[str, tuple[str, ...]] = {
         "onward.learning.terms.none",
         "onward.learning.trainer",
         "onward.learning.tunings",
+        "onward.runtime.prompts",
     ),
     "evaluate": (
         *_EPISODES,
@@ -211,6 +232,7 @@ STAGES: dict[str, tuple[str, ...]] = {
         "onward.runtime.memory",
         "onward.runtime.pictures",
         "onward.runtime.timing",
+        "onward.runtime.prompts",
     ),
 }
 """Per stage, the modules whose source can change its bytes. A test walks the imports."""
@@ -222,6 +244,9 @@ _RECIPE = (
     "onward.recipes.scripts",
     "onward.recipes.shapes",
     "onward.recipes.texts",
+    "onward.recipes.generated",
+    "onward.recipes.generative",
+    "onward.recipes.prompting",
 )
 RECIPES: dict[str, tuple[str, ...]] = {
     "chat": (
@@ -229,9 +254,6 @@ RECIPES: dict[str, tuple[str, ...]] = {
         "onward.recipes.chat",
         "onward.recipes.chat_template",
         "onward.recipes.extractive",
-        "onward.recipes.generated",
-        "onward.recipes.generative",
-        "onward.recipes.prompting",
         "onward.recipes.rouge",
         "onward.recipes.spans",
         "onward.recipes.squad_metrics",
@@ -284,16 +306,12 @@ RECIPES: dict[str, tuple[str, ...]] = {
     ),
     "summarization": (
         *_RECIPE,
-        "onward.recipes.generated",
-        "onward.recipes.generative",
         "onward.recipes.texttotext",
         "onward.recipes.rouge",
         "onward.recipes.summarization",
     ),
     "translation": (
         *_RECIPE,
-        "onward.recipes.generated",
-        "onward.recipes.generative",
         "onward.recipes.texttotext",
         "onward.recipes.bleu",
         "onward.recipes.translation",

@@ -101,7 +101,7 @@ def test_D_rows_of_conversations_that_cannot_be_taken(fields: dict[str, Any], re
 def prompted(root: Path, base: Path, recipe: str, prompt: str, **finetuned: Any) -> Project:
     """A turn whose candidate is made without training, down to its scores."""
     make = toys.toy_talks if recipe == "chat" else toys.toy_texts
-    params = {**PARAMS, "prepare": {"max_length": 128, "stride": 0}}
+    params = {**PARAMS, "prepare": {"max_length": 192, "stride": 0}}
     settings = {**toys.PARAMS["finetune"], "tuning": "none", "prompt": prompt, **finetuned}
     params["finetune"], params["export"] = settings, {"threads": 1, "int8": False}
     project: Project = toys.toy_project(root, base, {"first": make(48, 1)}, recipe, **params)
