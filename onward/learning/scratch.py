@@ -19,7 +19,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from onward import config, files
+import pyarrow.parquet as pq
+
+from onward import files
 from onward.episodes import rows as parquet
 from onward.errors import DataError, MissingFiles, SettingsError
 
@@ -72,14 +74,13 @@ def folder(root: Path, name: str) -> Path:
             where="params.yaml, project.encoder",
             fix=f"sizes are {', '.join(PREFIX + one for one in SIZES)}",
         )
-    recipe = config.read(project.params, config.Identity).recipe
-    if recipe not in ("translation", "summarization"):
-        raise SettingsError(
-            f"A model from scratch writes a text for a text, and the project's recipe is {recipe}",
-            where="params.yaml, project.encoder",
-            fix="name a pretrained encoder",
-        )
     train = _first(project)
+    if not {"text", "references"} <= set(pq.read_schema(train).names):
+        raise SettingsError(
+            "A model from scratch writes a text for a text, and the project's rows are others",
+            where="params.yaml, project.encoder",
+            fix="name a pretrained model; translation and summarization can begin from scratch",
+        )
     key = files.digest([SCHEMA, name, SEED, files.sha256(train), _versions()])
     made = project.cache / "scratch" / key
     if not (made / files.MANIFEST).is_file():

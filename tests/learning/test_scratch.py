@@ -12,7 +12,7 @@ from onward import files
 from onward.errors import MissingFiles, SettingsError
 from onward.learning import encoder, scratch
 from onward.project import Project
-from tests import loop
+from tests import loop, toys
 from tests.learning import writing
 
 MADE = (
@@ -71,6 +71,7 @@ def test_unknown_sizes_and_other_recipes_are_refused(tmp_path: Path) -> None:
         encoder.locate("scratch:huge", project.root)
     assert "scratch:small" in caught.value.fix
     other = loop.begun(tmp_path / "b", Path("x"), "extractive")
-    with pytest.raises(SettingsError, match="the project's recipe is extractive"):
+    toys.toy_episode(other, 1, "first", toys.toy_rows(20, seed=1))
+    with pytest.raises(SettingsError, match="the project's rows are others"):
         encoder.locate("scratch:small", other.root)
     assert sorted(scratch.SIZES) == ["base", "small", "tiny"]
