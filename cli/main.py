@@ -30,6 +30,7 @@ from cli import (
     output,
     pretrain,
     run,
+    search,
     server,
     status,
     study,
@@ -61,6 +62,7 @@ for group in (
     ask,
     study,
     compare,
+    search,
     doctor,
 ):
     for command in group.COMMANDS:

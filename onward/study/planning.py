@@ -5,17 +5,19 @@ plan = planned(project, folder, None, "naive,replay+der", "0,1,2", jobs=2, threa
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 from onward import config
 from onward.errors import UsageError
 from onward.project import Project
-from onward.study import compare, plan, sequence
+from onward.study import compare, plan, sequence, space
 from onward.study import study as studies
 from onward.study.combinations import every, parse
-from onward.study.compare import Comparison
+from onward.study.compare import Comparison, Entry
 from onward.study.opening import of_file
 from onward.study.plan import Plan
+from onward.study.search import Search
 from onward.study.start import of_turn
 
 DEFAULT = "naive,joint,replay-reservoir,replay-herding+der"
@@ -106,6 +108,33 @@ def compared(
         encoder=encoder.fingerprint(encoder.locate(identity.encoder), project.cache),
         code=plan.code(identity.recipe),
     )
+
+
+def searched(
+    project: Project, stage: str, listing: Path | None, seed: int, threads: int | None
+) -> Search:
+    """The search on the project's own turn that the words of a command make.
+
+    It lies in .onward/search, which may be deleted.
+
+    Args:
+        project: whose turn it is.
+        stage: whose settings are searched, where there is no listing.
+        listing: a file with a space; None: the stage's own.
+        seed: of drawing and training.
+        threads: of each training; None: all cores.
+
+    Raises:
+        UsageError: the stage has no space, or the turn trains nothing.
+        SettingsError: params.yaml or the listing.
+    """
+    folder = project.private / "search"
+    made = compared(project, folder, None, "", str(seed), 1, threads)
+    made = replace(made, entries=[Entry("present", {})])
+    blocks = made.blocks(made.entries[0], seed, {})
+    first = made.start.base.kind == "pretrained"
+    own = space.of_file(listing) if listing else space.default(stage, blocks.get(stage, {}), first)
+    return Search(made, own)
 
 
 def _numbers(seeds: str) -> list[int]:

@@ -1,0 +1,81 @@
+"""`onward search`: settings searched on training rows; the winner is an ordinary change."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.table import Table
+
+from cli.output import Json, answer, here, note
+
+
+def search(
+    stage: Annotated[str, typer.Argument(help="Whose settings, where --space is left out.")] = (
+        "finetune"
+    ),
+    space: Annotated[
+        Path | None, typer.Option(help="YAML: key -> values, or {low, high, log}.")
+    ] = None,
+    trials: Annotated[int, typer.Option(min=1, help="Tries, those of earlier runs included.")] = 20,
+    minutes: Annotated[float | None, typer.Option(help="Begin no further try after these.")] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Of the drawing and the training.")] = 0,
+    threads: Annotated[int | None, typer.Option(help="Of each training.")] = None,
+    apply: Annotated[
+        bool, typer.Option("--apply", help="Write the best settings into params.yaml.")
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """Search settings for the present turn, on a part carved from its training rows.
+
+    Tries that fall behind are given up early. Killed, it goes on where it stopped. The best
+    settings are printed as a change of params.yaml; they are gated like any other.
+    """
+    from onward.study import planning
+    from onward.study.search import apply as write
+    from onward.study.search import search as run
+
+    project = here()
+    asked = planning.searched(project, stage, space, seed, threads)
+    note(f"{len(asked.space)} settings, {trials} tries, {asked.made.threads} threads")
+    found = run(asked, trials=trials, minutes=math.inf if minutes is None else minutes)
+    if apply and found["changed"]:
+        write(project.params, found["changed"])
+    answer(as_json, {**found, "applied": apply}, shown(found), *lines(found, applied=apply))
+
+
+def shown(found: dict[str, Any]) -> Table:
+    """The tries as a table, the best one marked."""
+    made = Table(box=None, padding=(0, 1, 0, 0), pad_edge=False)
+    for name in ("", "try", "score", "early", "s", *found["space"]):
+        made.add_column(name, justify="right", no_wrap=True)
+    for one in found["tries"]:
+        score = one["score"] if one["score"] is not None else one["state"]
+        values = [f"{one['values'].get(key, '—')}" for key in found["space"]]
+        mark = "●" if one["number"] == found["best"]["number"] else ""
+        early = "—" if one["early"] is None else f"{one['early']:.1f}"
+        told = f"{score:.1f}" if isinstance(score, float) else str(score)
+        made.add_row(mark, str(one["number"]), told, early, f"{one['seconds']:.0f}", *values)
+    return made
+
+
+def lines(found: dict[str, Any], *, applied: bool) -> list[str]:
+    """The best change of params.yaml, and what it cost."""
+    cost, best, present = found["cost"], found["best"], found["present"]
+    spent = (
+        f"cost      {cost['seconds'] / 60:.1f} min, as much as {cost['trainings']:g} trainings; "
+        f"{cost['given_up']} of {cost['tries']} tries given up early"
+    )
+    if not found["changed"]:
+        return [f"best      {found['metric']} {best['score']:.1f}: the present settings", spent]
+    gain = f"{found['metric']} {present['score']:.1f} → {best['score']:.1f}, on training rows"
+    made = [f"best      {gain}"]
+    for key, value in found["changed"].items():
+        made.append(f"  {key}: {present['values'][key]} → {value}")
+    after = "written to params.yaml" if applied else "`onward search --apply` writes them"
+    return [*made, spent, f"now       {after}; `onward run` trains with them, and the gate judges"]
+
+
+COMMANDS = (search,)

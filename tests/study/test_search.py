@@ -1,0 +1,170 @@
+"""Settings searched on training rows: tries given up early, gone on with after a kill, a change."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from onward import config, files
+from onward.config import Finetune
+from onward.errors import SettingsError, UsageError
+from onward.study import search as searching
+from onward.study import space, trial
+from onward.study.compare import Comparison, Entry
+from onward.study.search import JOURNAL, Search, search
+from onward.study.sequence import Episodes
+from onward.study.space import Range
+from onward.study.start import Start
+from tests.study import toy_study
+
+RATE = "finetune.first_learning_rate"
+SPACE: space.Space = {RATE: Range(1e-4, 1e-1, log=True), "finetune.schedule": ("linear", "cosine")}
+
+
+@pytest.fixture
+def asked(tmp_path: Path) -> Search:
+    settings = toy_study.settings(tmp_path / "encoder", finetune={"first_epochs": 4})
+    from onward.episodes.turn import Base
+
+    made = Comparison(
+        folder=tmp_path / "search",
+        settings=settings,
+        entries=[Entry("present", {})],
+        start=Start(Base(kind="pretrained", name="toy", sha256="0" * 64)),
+        episodes=Episodes(tmp_path, ()),
+        seeds=[0],
+        threads=1,
+        encoder="0" * 64,
+        code="code",
+    )
+    return Search(made, SPACE)
+
+
+@pytest.fixture
+def trained(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
+    """Trainings that take no time: a rate is the better the nearer it is to 0.03."""
+    ran: list[dict[str, Any]] = []
+    results: dict[str, dict[str, Any]] = {}
+
+    def run(folder: Path, one: Any) -> None:
+        import math
+
+        block = one.blocks["finetune"]
+        ran.append(block)
+        score = 90 - 20 * abs(math.log10(block["first_learning_rate"] / 0.03))
+        spent = {"all": block["first_epochs"]}
+        results[one.keys()[-1]] = {"scores": {"a": score}, "seconds": spent}
+
+    monkeypatch.setattr(trial, "run", run)
+    monkeypatch.setattr(trial, "read", lambda folder, key: results[key])
+    return ran
+
+
+def test_the_best_is_a_change_and_the_cost_is_told(
+    asked: Search, trained: list[dict[str, Any]]
+) -> None:
+    found = search(asked, trials=14)
+    tries = found["tries"]
+    assert tries[0]["values"][RATE] == asked.present[RATE] == 0.01
+    best = found["best"]
+    assert best["score"] == max(one["score"] for one in tries if one["state"] == "complete")
+    assert best["score"] > found["present"]["score"]
+    assert found["changed"] == {k: v for k, v in best["values"].items() if v != asked.present[k]}
+    given_up = [one for one in tries if one["state"] == "pruned"]
+    assert given_up and found["cost"]["given_up"] == len(given_up)
+    # One that is given up costs a quarter; the rest a quarter and a whole.
+    spent = sum(1 if one["state"] == "pruned" else 5 for one in tries)
+    assert found["cost"]["seconds"] == spent and found["cost"]["trainings"] == spent / 5
+    assert {block["first_epochs"] for block in trained} == {1.0, 4.0}
+    assert len(trained) == 2 * 14 - len(given_up)
+    assert search(asked, trials=14)["tries"] == tries and len(trained) == 2 * 14 - len(given_up)
+
+
+def test_F01_a_killed_search_goes_on_as_the_undisturbed_one(
+    asked: Search, trained: list[dict[str, Any]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = search(asked, trials=8)["tries"]
+    made = replace(asked.made, folder=tmp_path / "killed")
+    again = Search(made, SPACE)
+    assert again.name == asked.name
+    real = trial.run
+    left = [0]
+
+    class Killed(BaseException):
+        pass
+
+    def dies(folder: Path, one: Any) -> None:
+        left[0] -= 1
+        if left[0] < 0:
+            raise Killed
+        real(folder, one)
+
+    monkeypatch.setattr(trial, "run", dies)
+    for survives in (0, 1, 3, 2, 4):
+        left[0] = survives
+        with pytest.raises(Killed):
+            search(again, trials=8)
+    left[0] = 100
+    assert search(again, trials=8)["tries"] == whole
+    assert (made.folder / JOURNAL).is_file()
+
+
+def test_settings_that_contradict_are_a_failed_try(
+    asked: Search, trained: list[dict[str, Any]]
+) -> None:
+    sizes: space.Space = {"finetune.batch_size": (8, 9)}
+    found = search(replace(asked, space=sizes), trials=8)
+    refused = [one for one in found["tries"] if one["state"] == "fail"]
+    assert refused and found["cost"]["refused"] == len(refused)
+    assert all("multiple of finetune.micro_batch" in one["refused"] for one in refused)
+    assert found["changed"] == {}
+
+
+def test_another_space_is_another_search(asked: Search) -> None:
+    names = {asked.name, replace(asked, space={RATE: Range(1e-4, 1e-2)}).name}
+    names.add(replace(asked, made=replace(asked.made, code="other")).name)
+    assert len(names) == 3
+
+
+def test_the_winner_is_written_and_all_else_stays(tmp_path: Path) -> None:
+    params = tmp_path / "params.yaml"
+    text = "# mine\nfinetune:\n  epochs: 2 # few\n  seed: 1\ngit:\n  commit: false\n"
+    params.write_text(text)
+    searching.apply(params, {"finetune.epochs": 3.5, "evaluate.n_best": 2})
+    after = params.read_text()
+    assert "# mine" in after and "epochs: 3.5 # few" in after and "commit: false" in after
+    assert config.load(params)["evaluate"] == {"n_best": 2}
+
+
+@pytest.mark.parametrize(
+    ("values", "why"),
+    [
+        ({}, "names no keys"),
+        ({"gate.margin": [1, 2]}, "'gate.margin' is no key"),
+        ({"finetune.lora_rnak": [1, 2]}, "is no key of"),
+        ({"finetune.epochs": [1]}, "neither a list of values nor a range"),
+        ({"finetune.epochs": {"low": 2, "high": 1}}, "neither a list"),
+        ({"finetune.epochs": {"low": 0, "high": 1, "log": True}}, "neither a list"),
+        ({"finetune.epochs": {"from": 1}}, "neither a list"),
+        ({"finetune.epochs": {"low": "a", "high": 1}}, "neither a list"),
+    ],
+    ids=str,
+)
+def test_what_is_no_space_is_refused(values: Any, why: str) -> None:
+    with pytest.raises(SettingsError, match=why):
+        space.parse(values, where="space.yaml")
+
+
+def test_the_own_space_lies_around_the_present_settings(tmp_path: Path) -> None:
+    present = Finetune.model_validate({"learning_rate": 0.5}).model_dump()
+    found = space.default("finetune", present, first=False)
+    assert found["finetune.learning_rate"] == Range(0.05, 1.0, log=True)
+    assert found["finetune.epochs"] == Range(1.0, 4.0)
+    with pytest.raises(UsageError, match="'gate' has no space"):
+        space.default("gate", {}, first=True)
+    path = tmp_path / "space.yaml"
+    files.write_text(path, "finetune.clip: [0.5, 1.0]\n")
+    assert space.of_file(path) == {"finetune.clip": (0.5, 1.0)}
