@@ -22,9 +22,11 @@ import pyarrow.parquet as pq
 from onward import recipes
 from onward.episodes.rows import batches, damaged
 from onward.validation import labels as of_labels
+from onward.validation import unknown
 from onward.validation.expectations import History
 from onward.validation.labels import Labels
 from onward.validation.measures import MEASURES, Measure
+from onward.validation.unknown import Reader
 from onward.validation.words import Words
 
 SIDES = ("train", "heldout")
@@ -56,19 +58,22 @@ class Frames:
         return {"rows": self.rows, "episodes": self.episodes, "learning": self.learning}[name]
 
 
-def measure(deliveries: Sequence[Delivery], recipe: str, window: int) -> Frames:
+def measure(
+    deliveries: Sequence[Delivery], recipe: str, window: int, reader: Reader | None = None
+) -> Frames:
     """Measure both sides of each episode, without the rows that a later one corrects.
 
     Args:
         deliveries: the episodes of the turn.
         recipe: of all of them; a file without its columns is counted and not read further.
         window: tokens that the model reads at once.
+        reader: the model's tokenizer; without one nothing counts as unknown to it.
 
     Raises:
         DataError: a file is not readable Parquet, or its text is not UTF-8.
     """
     schema, kind = recipes.get(recipe).SCHEMA, MEASURES[recipe]
-    parts = _Parts(kind)
+    parts = _Parts(kind, reader, recipe)
     # Known episodes come first: new words are those that they lack.
     inward = sorted(deliveries, key=lambda one: one.learning)
     episodes = pd.DataFrame([parts.episode(delivery, schema) for delivery in inward])
@@ -121,7 +126,8 @@ def _shape(schema: pa.Schema) -> set[tuple[str, str]]:
 class _Parts:
     """The measured rows of each batch, and what is gathered over all of them."""
 
-    def __init__(self, kind: Measure) -> None:
+    def __init__(self, kind: Measure, reader: Reader | None, recipe: str) -> None:
+        self._reader, self._recipe = reader, recipe
         self.kind, self.words, self.labels = kind, Words(), Labels()
         self._parts: list[pd.DataFrame] = []
         self._rows = 0
@@ -137,7 +143,11 @@ class _Parts:
         sizes = {
             f"{side}_delivered": 0 if unlike[side] else self._read(delivery, side) for side in SIDES
         }
-        return line | {"unlike_schema": sum(unlike.values())} | sizes
+        line |= {"unlike_schema": sum(unlike.values()), "unknown_percent": 0.0}
+        if self._reader is not None and not line["unlike_schema"]:
+            texts = unknown.texts_of(delivery.folder, self._recipe)
+            line["unknown_percent"] = self._reader.percent(texts)
+        return line | sizes
 
     def _read(self, delivery: Delivery, side: str) -> int:
         first = self._rows

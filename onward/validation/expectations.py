@@ -81,6 +81,13 @@ def of_any_recipe(settings: Validate) -> list[Expectation]:
         ),
         between("no training row is held out", "rows", "also_held_out", high=0),
         between(
+            "share of characters that the tokenizer does not know",
+            "episodes",
+            "unknown_percent",
+            high=settings.max_unknown_percent,
+            points="tokens",
+        ),
+        between(
             "share of texts longer than the model's window",
             "episodes",
             "windowed_percent",

@@ -12,9 +12,10 @@ from typing import Any
 from onward import config, files
 from onward.episodes import turn as turns
 from onward.episodes.folders import manifest_of
+from onward.learning import base
 from onward.progress import Progress
 from onward.project import Project
-from onward.validation import columns
+from onward.validation import columns, unknown
 from onward.validation.expectations import Expectation, History, like, of_any_recipe
 from onward.validation.floors import floors
 from onward.validation.measures import MEASURES
@@ -50,10 +51,20 @@ def examine(project: Project, turn: turns.Turn) -> dict[str, Any]:
     """The report over the turn's episodes, passed or not."""
     settings = config.read(project.params, config.Validate)
     window = config.read(project.params, config.Prepare).max_length
-    frames = columns.measure(_deliveries(project, turn), turn.recipe, window)
+    reader = unknown.Reader(tokenizer_file(project, turn))
+    frames = columns.measure(_deliveries(project, turn), turn.recipe, window, reader)
     expected = expectations(turn.recipe, settings, columns.history(frames, turn.recipe))
     outcomes = judge(expected, frames)
     return report(outcomes, floors(outcomes, frames), frames)
+
+
+def tokenizer_file(project: Project, turn: turns.Turn) -> Path:
+    """The tokenizer of the turn's base.
+
+    Raises:
+        IntegrityError, MissingFiles, SettingsError: as `base.source` says.
+    """
+    return base.source(project, turn) / "tokenizer.json"
 
 
 def expectations(

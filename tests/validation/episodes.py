@@ -10,6 +10,7 @@ import pyarrow as pa
 from onward import files, recipes
 from onward.episodes import rows as parquet
 from onward.episodes.turn import Base, Data, Named, Turn
+from onward.learning import encoder
 from onward.project import Project
 from onward.recipes.extractive import SCHEMA
 from tests.toys import toy_rows
@@ -30,6 +31,17 @@ def project(root: Path, validate: str = "{}") -> Project:
     return Project(root)
 
 
+def encoder_without_weights(folder: Path, model: Any = None) -> Path:
+    """What validation reads of an encoder: its tokenizer, which knows every text unless given."""
+    from tokenizers import Tokenizer, models
+
+    folder.mkdir(exist_ok=True)
+    (folder / "config.json").write_text("{}")
+    (folder / "model.safetensors").write_bytes(b"")
+    Tokenizer(model or models.BPE()).save(str(folder / "tokenizer.json"))
+    return folder
+
+
 def deliver(
     at: Project,
     *,
@@ -38,6 +50,7 @@ def deliver(
     replaces: dict[str, list[str]] | None = None,
     schema: pa.Schema | None = None,
     recipe: str = "extractive",
+    model: Any = None,
 ) -> Turn:
     """Seal episodes and write the turn that names them; columns may hold nulls."""
     named = {}
@@ -50,9 +63,10 @@ def deliver(
                 parquet.write(made / f"{side}.parquet", listed, schema)
         manifest = files.sha256(at.episode(folder) / files.MANIFEST)
         named[name] = Named(episode=folder, manifest=manifest)
+    toy = encoder_without_weights(at.root / "toy", model)
     turn = Turn(
         recipe=recipe,
-        base=Base(kind="pretrained", name="toy", sha256="0" * 64),
+        base=Base(kind="pretrained", name=str(toy), sha256=encoder.fingerprint(toy)),
         known=tuple(named[name] for name in known or {}),
         learning=tuple(named[name] for name in learning or {}),
         data=Data(md5="0.dir", size=1, nfiles=1),
