@@ -22,6 +22,7 @@ from onward.project import Project
 from onward.quality import bias
 from onward.quality.columns import STATISTICS, place
 from onward.recipes import extractive
+from tests import toys
 from tests.evaluation import toy_turn
 from tests.evaluation.test_evaluate import candidate
 from tests.toys import toy_rows
@@ -145,3 +146,28 @@ def test_a_margin_without_scores_names_the_key(update: Project, toy_encoder: Pat
     params(update, toy_encoder, {"margins": {"correct": 5}}, answers="auto")
     with pytest.raises(SettingsError, match=r"quality\.gate\.margins asks for correct"):
         judge(update, "accuracy")
+
+
+def test_a_model_that_writes_is_drawn_from_and_its_answers_are_scored(
+    tmp_path: Path, toy_causal: Path, toy_encoder: Path
+) -> None:
+    from onward.learning import finetune, prepare
+
+    rows = [{**row, "question": f"{row['question']} he"} for row in toys.toy_talks(24, 1)]
+    measure = {"encoder": str(toy_encoder), "classifier": False, "samples": 3, "sampled_rows": 2}
+    settings = {
+        "prepare": {"max_length": 96, "stride": 0},
+        "finetune": {**toys.PARAMS["finetune"], "first_epochs": 0.5},
+        "evaluate": {"max_new_tokens": 3, "threads": 1},
+        "quality": {"measure": {"answers": "auto", "swapped_rows": 2, **measure}},
+    }
+    project = toys.toy_project(tmp_path, toy_causal, {"first": rows}, "chat", **settings)
+    for stage in (prepare, finetune, evaluate):
+        stage.run(project)
+    summary = files.read_json(project.made("evaluate") / "summary.json")
+    told = summary["quality"]["units"]["all"]
+    assert told["after"]["diverse"] is not None and told["before"]["diverse"] is None
+    artifact = fingerprint(project.made("finetune") / "model")
+    parts = {one.artifact: one for one in read_parts(project.made("evaluate") / "quality.parquet")}
+    assert parts[artifact].total("0001-first")[place("diverse") + 1] == 2
+    assert {one["swap"]: one["rows"] for one in summary["bias"]["kinds"]} == {"gender": 2}
