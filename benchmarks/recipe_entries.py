@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from benchmarks import banking77_episodes
+from benchmarks import banking77_episodes, recipes_choice
 from onward.episodes import blocks, marked, spanned
 from onward.recipes.shapes import Row
 
@@ -156,5 +156,15 @@ ENTRIES = (
         _texts(128),
         _rates((1e-4, 6), (2e-4, 6), (4e-4, 6)),
         measure="macro_f1",
+    ),
+    Entry(
+        "commonsenseqa",
+        "choice",
+        "% accuracy",
+        recipes_choice.PROBE,
+        recipes_choice.sides,
+        _texts(64),
+        _rates((5e-5, 3), (1e-4, 3), (2e-4, 3)),
+        about={"chance": recipes_choice.CHANCE, "linear_probe": recipes_choice.PROBE},
     ),
 )

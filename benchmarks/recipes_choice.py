@@ -4,19 +4,22 @@
 
 Chance is 20%: five options. `cosine` takes the option whose frozen embedding (MiniLM, mean-pooled)
 is nearest to the question's. The linear probe gives an option w . [q * o, |q - o|], of the frozen
-embeddings q and o, with w learned by softmax over the options of each training row; how strongly w
-is held small is chosen on a fifth of the training rows. A tuned model that does not beat the probe
-has learned nothing that the encoder did not hold. benchmarks/recipes.py measures the tuned one; the
-set's test rows have no published answers, so all figures are of the dev rows. Rows that have an
-option twice (122 of 9,741 and 24 of 1,221) are left out, as opening an episode leaves them out.
+embeddings q and o, each feature scaled to the same spread, with w learned by softmax over the
+options of each training row; how strongly w is held small is chosen on a fifth of the training
+rows. A tuned model that does not beat the probe has learned nothing that the encoder did not hold.
+benchmarks/recipes.py measures the tuned one. The set's test rows have no published answers, so all
+figures are of the 1,221 dev rows.
+
+In 122 training rows and 24 dev rows an option stands twice. Opening an episode refuses these, and
+none is learned from; a score that is to be compared with others' needs every dev row.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import sys
 from collections.abc import Sequence
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -25,17 +28,12 @@ from numpy.typing import NDArray
 
 from benchmarks import record, studies
 from onward import recipes
-from onward.episodes.incoming import loads
-from onward.episodes.kinds import KINDS
-from onward.episodes.values import Fault
-from onward.recipes import choice
 from onward.recipes.shapes import Row
 
 CHANCE = 20.0
-MOST = 100_000
-"""Characters of a text."""
-
-HELD = (1e-5, 1e-4, 1e-3, 1e-2)
+PROBE = 40.35
+"""% accuracy of the better of probe and cosine, by this script: what a tuned model is held to."""
+HELD = (1e-4, 1e-3, 1e-2, 1e-1)
 """Weights of |w|^2 in the probe's loss."""
 
 STEPS = 200
@@ -43,25 +41,30 @@ STEPS = 200
 
 
 def sides(datasets: Path) -> tuple[list[Row], list[Row]]:
-    """9,619 and 1,197 questions with five different options each."""
+    """9,619 and 1,221 questions with five options each."""
     train, test = (rows(datasets / "commonsenseqa" / f"{side}.jsonl") for side in ("train", "dev"))
-    return train, test
+    return [row for row in train if len({*row["options"]}) == len(row["options"])], test
 
 
 def rows(path: Path) -> list[Row]:
-    """The canonical rows of a file of the set, without those that cannot be taken."""
+    """The canonical rows of a file of the set; of two equal options the first is the right one."""
     found = []
     for line in path.read_text(encoding="utf-8").splitlines():
-        given = loads(line)
-        mapped = {field: given[column] for field, column in _columns(given).items()}
-        with suppress(Fault):
-            columns, _ = KINDS["choice"].read(mapped, MOST)
-            found.append({"id": given["id"], "title": None, **columns})
+        given = json.loads(line)
+        asked = given["question"]
+        texts = {one["label"]: one["text"].strip() for one in asked["choices"]}
+        options = list(texts.values())
+        found.append(
+            {
+                "id": given["id"],
+                "title": None,
+                "context": None,
+                "question": asked["stem"],
+                "options": options,
+                "answer": options.index(texts[given["answerKey"]]),
+            }
+        )
     return found
-
-
-def _columns(given: dict[str, Any]) -> dict[str, str]:
-    return choice.guess(list(given)) or {}
 
 
 def main() -> int:
@@ -127,7 +130,8 @@ def _probe(pairs: NDArray[np.float32], found: Sequence[Row], held: float) -> NDA
     """The probe's weights [2 D], by L-BFGS."""
     import torch
 
-    inputs = torch.from_numpy(pairs).double()
+    spread = torch.from_numpy(pairs).double().std(dim=(0, 1)).clamp(min=1e-9)
+    inputs = torch.from_numpy(pairs).double() / spread
     right = torch.tensor([row["answer"] for row in found])
     weights = torch.zeros(inputs.shape[2], dtype=torch.float64, requires_grad=True)
     search = torch.optim.LBFGS([weights], max_iter=STEPS, line_search_fn="strong_wolfe")
@@ -140,7 +144,8 @@ def _probe(pairs: NDArray[np.float32], found: Sequence[Row], held: float) -> NDA
         return total
 
     search.step(loss)
-    return weights.detach().numpy()
+    made: NDArray[np.float64] = (weights.detach() / spread).numpy()
+    return made
 
 
 def _accuracy(
