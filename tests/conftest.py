@@ -69,3 +69,14 @@ def toy_causal(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
     torch.set_num_threads(1)
     return toys.toy_causal(tmp_path_factory.mktemp("toy") / "causal")
+
+
+@pytest.fixture(scope="session")
+def toy_writer(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the toy encoder-decoder; read only."""
+    import torch
+
+    from tests.learning import writing
+
+    torch.set_num_threads(1)
+    return writing.toy_writer(tmp_path_factory.mktemp("toy") / "writer")

@@ -28,7 +28,7 @@ from onward import files
 from onward.config import Strategy
 from onward.episodes import rows as parquet
 from onward.errors import IntegrityError, SettingsError
-from onward.learning import policies
+from onward.learning import policies, table
 from onward.learning.rows import Labelled
 
 SCHEMA = 1
@@ -172,7 +172,7 @@ def recall(
         _refuse_lacking(asked, about)
     if settings.rows != "replay" or not asked.covers:
         return []
-    if settings.policy in policies.BY_MODEL or settings.term == "der":
+    if settings.policy in table.BY_MODEL or settings.term == "der":
         assert asked.folder is not None and about is not None  # noqa: S101 - else refused above
         found: Iterable[Labelled] = rows(asked.folder)
         if asked.corrected or about["covers"] != asked.covers:
@@ -209,7 +209,7 @@ def _refuse_lacking(asked: Asked, about: dict[str, Any] | None) -> None:
         return
     if want.term == "der" and (was is None or was.term != "der"):
         raise _lacks("strategy.term: der", "the logits of its rows")
-    if want.policy in policies.BY_MODEL and (
+    if want.policy in table.BY_MODEL and (
         was is None or (was.rows, was.policy) != ("replay", want.policy)
     ):
         raise _lacks(f"strategy.policy: {want.policy}", f"rows chosen by {want.policy}")

@@ -27,9 +27,6 @@ from onward.recipes.shapes import Row
 
 _Item = TypeVar("_Item")
 
-BY_MODEL = frozenset({"hardest", "herding"})
-"""Policies that ask the model which learned the rows; their choice cannot be made anew later."""
-
 
 @dataclass(frozen=True)
 class Pool:

@@ -44,6 +44,9 @@ RECIPES = (
 GENERATED = ("chat", "translation", "summarization")
 """Recipes whose answers are written token by token."""
 
+BY_MODEL = frozenset({"hardest", "herding"})
+"""Policies that ask the model which learned the rows; their choice cannot be made anew later."""
+
 TUNINGS = (
     *("full", "last", "lora", "bitfit", "dora", "ia3", "bottleneck", "prompt", "prefix"),
     "none",
@@ -159,6 +162,13 @@ def check(recipe: str, tuning: str | None, strategy: Strategy) -> None:
     Raises:
         SettingsError: the cell is not allowed.
     """
+    if recipe in GENERATED and strategy.rows == "replay" and strategy.policy in BY_MODEL:
+        raise SettingsError(
+            f"{recipe} cannot remember by {strategy.policy}",
+            where="params.yaml, strategy.policy: it asks for one loss or embedding of a row, and "
+            "an answer is written a word at a time",
+            fix="choose reservoir or balanced",
+        )
     tunings = TUNINGS if tuning is None else (tuning,)
     rest = (strategy.rows, strategy.term, strategy.structure)
     every = [Cell(recipe, each, *rest) for each in tunings]

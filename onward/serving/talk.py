@@ -20,7 +20,6 @@ from onward.project import Project
 from onward.recipes import prompting
 from onward.recipes.shapes import Inputs
 from onward.runtime import asking
-from onward.runtime.generation import Rules, stream
 from onward.runtime.session import Session
 from onward.serving.ask import open_champion
 
@@ -60,17 +59,12 @@ class Talk:
 
     def pieces(self, question: str) -> Iterator[str]:
         """The answer as it is written; with the last piece it has become history."""
-        session = self.session
-        row = asking.row(self.recipe, {**self.given, "history": self.history, "question": question})
-        (feature,) = self.recipe.encode([row], session.tokenizer, session.prepare, labels=None)
-        steps = session.steps(session.evaluate)
-        rules = Rules.of(session.evaluate, end=steps.plan.end, tokenizer=session.tokenizer)
         said = ""
-        for piece in stream(steps, feature, rules):
-            if isinstance(piece, str):
-                said += piece
-                yield piece
-        prompt = prompting.of(session.tokenizer)
+        asked = {**self.given, "history": self.history, "question": question}
+        for piece in self.session.stream(asked):
+            said += piece
+            yield piece
+        prompt = prompting.of(self.session.tokenizer)
         answer = prompting.taken(said.strip(), prompt.take if prompt else "")
         if answer:
             self.history += [question, answer]

@@ -16,8 +16,9 @@ from hypothesis import strategies as st
 from onward import recipes
 from onward.episodes.rows import row_hash
 from onward.learning import policies
-from onward.learning.policies import BY_MODEL, POLICIES, Pool
+from onward.learning.policies import POLICIES, Pool
 from onward.learning.rows import Labelled, rank
+from onward.learning.table import BY_MODEL
 
 
 def rows(episode: str, label: str, count: int, first: int = 0) -> list[Labelled]:

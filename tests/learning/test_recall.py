@@ -10,7 +10,7 @@ import pytest
 from onward import recipes
 from onward.config import Strategy
 from onward.errors import SettingsError
-from onward.learning import memory, policies
+from onward.learning import memory, policies, table
 from onward.learning.memory import Asked
 from onward.learning.rows import Labelled
 from tests import toys
@@ -31,7 +31,7 @@ def kept(folder: Path, was: Strategy, rows: list[Labelled] | None = None) -> Pat
     """A memory of episode one by a strategy; of the first rows, where a model chose them."""
     if rows is None:
         rows = KNOWN[: was.replay_rows]
-        if was.policy not in policies.BY_MODEL:
+        if was.policy not in table.BY_MODEL:
             rows = policies.drawn(lambda: KNOWN, was.policy, was.replay_rows, SEED, GROUP)
     if was.rows != "replay":
         rows = []

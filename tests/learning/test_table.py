@@ -16,6 +16,7 @@ from onward.learning import finetune, models, prepare, table
 from onward.learning.table import Cell
 from onward.project import Project
 from tests import toys
+from tests.learning import writing
 
 QUICK = {
     *(cell for cell in table.ALLOWED if cell[:2] == ("classification", "full")),
@@ -35,6 +36,7 @@ QUICK = {
     Cell("relation", "full", "joint", "none", "single"),
     Cell("tagging", "lora", "naive", "distill", "single"),
     Cell("chat", "lora", "replay", "none", "single"),
+    Cell("translation", "full", "replay", "none", "single"),
     Cell("chat", "none", "joint", "none", "single"),
     Cell("classification", "none", "naive", "none", "single"),
 }
@@ -46,6 +48,8 @@ SINGLE = {
     **dict.fromkeys(("extractive", "classification", "multilabel", "regression", "choice"), 42),
     "classification": 42 + 2,
     "chat": 3 * 3 + 2,
+    "translation": 3 * 3,
+    "summarization": 3 * 3,
     "relation": 9 * 3,
     "tagging": 3 * 7 + 6 * 3,
 }
@@ -127,6 +131,13 @@ def test_a_tuning_left_open_is_no_reason_to_refuse() -> None:
         table.check("poetry", None, Strategy())
 
 
+@pytest.mark.parametrize("policy", ["hardest", "herding"])
+def test_what_is_written_is_not_remembered_by_what_a_model_says_of_it(policy: Any) -> None:
+    table.check("translation", "full", Strategy(rows="naive", policy=policy))
+    with pytest.raises(SettingsError, match=f"translation cannot remember by {policy}"):
+        table.check("translation", "full", Strategy(rows="replay", policy=policy))
+
+
 def test_a_refused_cell_is_refused_before_anything_is_read(tmp_path: Path) -> None:
     """By the stages themselves: of a cell that the tuning alone refuses, by finetune."""
     project = toys.toy_project(
@@ -147,6 +158,8 @@ def rows_of(recipe: str) -> dict[str, list[dict[str, Any]]]:
         return {"one": toys.toy_rows(40, 1), "two": toys.toy_rows(40, 2)}
     if recipe == "chat":
         return {"one": toys.toy_talks(40, 1), "two": toys.toy_talks(40, 2)}
+    if recipe in ("translation", "summarization"):
+        return {"one": writing.translated(40, 1), "two": writing.translated(40, 2)}
     if recipe == "choice":
         return {"one": toys.toy_choices(40, 1), "two": toys.toy_choices(40, 2)}
     kinds: Any = (("colour", "animal"), ("city", "animal"))
@@ -193,8 +206,8 @@ def test_each_allowed_cell_trains(
     cell: Cell, request: pytest.FixtureRequest, tmp_path: Path
 ) -> None:
     """Two turns: the second begins with what the first kept, and moves the model."""
-    writes = cell.recipe in table.GENERATED
-    base = request.getfixturevalue("toy_causal" if writes else "toy_encoder")
+    named = {"chat": "toy_causal", "translation": "toy_writer", "summarization": "toy_writer"}
+    base = request.getfixturevalue(named.get(cell.recipe, "toy_encoder"))
     strategy = {"rows": cell.rows, "term": cell.term, "structure": cell.structure}
     project = toys.toy_project(
         tmp_path,
