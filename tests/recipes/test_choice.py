@@ -10,7 +10,7 @@ import pyarrow as pa
 import pytest
 
 from onward import recipes
-from onward.config import Evaluate, Prepare
+from onward.config import Evaluate, Finetune, Prepare
 from onward.learning import encoder, features, passes
 from onward.learning.features import Collate, Features
 from onward.recipes import choice, options
@@ -181,3 +181,38 @@ def test_embeddings_and_logits_of_rows_of_options_are_one_a_row(
     assert passes.losses(job, model, rows).shape == (9,)
     widths = [[len(one["logits"]) for one in row] for row in passes.logits(job, model, rows)]
     assert widths == [[len(row["options"])] for row in rows]
+
+
+def test_a_batch_in_micro_batches_is_the_batch(
+    tokenizer: Any, toy_encoder: Path, tmp_path: Path
+) -> None:
+    """Rows of two to five options: each counts as one row, however many lines it has."""
+    import torch
+
+    from onward.learning import trainer
+
+    features.write(
+        tmp_path / "f.parquet",
+        features.encode(toys.toy_choices(16, seed=4), choice, tokenizer, SMALL),
+    )
+    moved = []
+    for micro in (8, 2):
+        work = tmp_path / str(micro)
+        work.mkdir()
+        task = trainer.Task(
+            build=lambda: choice.build(toy_encoder, {"dropout": 0.0}),
+            data=Features.load(tmp_path / "f.parquet"),
+            stopping=Features.load(tmp_path / "f.parquet"),
+            rate=0.1,
+            epochs=1,
+            collate=Collate(0, choice.TARGETS),
+            work=work,
+        )
+        settings = Finetune(
+            batch_size=8, micro_batch=micro, threads=1, precision="fp32", optimizer="sgd"
+        )
+        trained = trainer.fit(task, settings)
+        moved.append(torch.cat([weight.flatten() for weight in trained.model.parameters()]))
+    assert torch.allclose(*moved, atol=1e-5) and moved[0].isfinite().all()
+    start = choice.build(toy_encoder, {"dropout": 0.0}).bert.parameters()
+    assert not torch.allclose(moved[0][:1000], torch.cat([w.flatten() for w in start])[:1000])
