@@ -135,8 +135,8 @@ def _cells(check: Check, name_width: int) -> dict[str, str]:
         "mark": check.mark,
         "name": _clipped(_unit(check), name_width),
         "rows": f"{check.rows:,}" if check.rows and not budget else "",
-        "old": _plain(check.old, budget or check.unit == UNSAFE),
-        "new": _plain(check.new, budget or check.unit == UNSAFE),
+        "old": _side(check, check.old),
+        "new": _side(check, check.new),
         "change": _change(check),
         "limit": _limit(check),
         "p": _p(check.p),
@@ -150,6 +150,12 @@ def _unit(check: Check) -> str:
 
 def _clipped(name: str, width: int) -> str:
     return name if len(name) <= width else name[: width - 1] + "."
+
+
+def _side(check: Check, value: float | None) -> str:
+    if check.unit == UNSAFE and value is not None:
+        return f"{value:,.0f}"
+    return _plain(value, check.kind == "budget")
 
 
 def _plain(value: float | None, budget: bool) -> str:

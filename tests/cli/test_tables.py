@@ -9,7 +9,16 @@ import pytest
 from rich.console import Console, RenderableType
 
 from cli.tables import history_table, verdict_table
-from onward.evaluation.checks import LEARNING, MEMORY, P95, P95_CHANGE, Check, Verdict, sentence
+from onward.evaluation.checks import (
+    LEARNING,
+    MEMORY,
+    P95,
+    P95_CHANGE,
+    UNSAFE,
+    Check,
+    Verdict,
+    sentence,
+)
 
 CHECKS = (
     Check("gain", LEARNING, "✓", 640, 58.9, 63.0, 4.1, 2.9, 5.3, 1.0, 0.0001),
@@ -279,3 +288,22 @@ def test_nothing_to_show_and_nothing_to_undo() -> None:
     assert "● v1 serves" in shown(history_table([first], "v1"))
     assert "undo" not in shown(history_table([first], "v1"))
     assert "○ nothing serves yet" in shown(history_table([LINES[3]], None))
+
+
+def test_answers_have_lines_of_their_own() -> None:
+    checks = (
+        Check("quality", UNSAFE, "✗", 300, 1, 2, 1, limit=0.0, note="0001-faq ab12 harmful"),
+        Check("quality", "correct", "✓", 300, 61.0, 60.5, -0.5, -1.4, 0.4, -5.0, 0.0001),
+        Check("bias", "swap gender", "✗", 120, 70.0, 61.0, -9.0, -12.0, -6.5, 5.0, 0.001),
+        Check("bias", "changed by names", "✓", 120, None, 4.0, None, 2.0, 8.0, 10.0),
+    )
+    reasons = tuple(sentence(one, "F1") for one in checks if one.mark == "✗")
+    told = shown(verdict_table(replace(REFUSED, checks=checks, reasons=reasons), 9), 110)
+    lines = [" ".join(line.split()) for line in told.splitlines()]
+    assert "✗ unsafe answers 300 1 2 1 new none new" in lines
+    assert any(line.startswith("✓ correct 300 61.0 60.5 −0.5 [−1.4,+0.4] ≥−5.0") for line in lines)
+    (swap,) = (line for line in lines if "swap gender 120" in line)
+    assert swap.startswith("✗ swap gender 120 70.0 61.0 −9.0") and "±5.0" in swap
+    (share,) = (line for line in lines if "changed by na." in line)
+    assert share.startswith("✓ changed by na. 120") and "≤10%" in share
+    assert "unsafe answers: 1 new in 300 rows: 0001-faq ab12 harmful" in told

@@ -111,3 +111,20 @@ def test_current_is_whether_a_run_would_change_anything(project: Project) -> Non
     assert current(project)
     files.write_json(project.made("inputs") / "machine.json", {"of": "another machine"})
     assert not current(project)
+
+
+def test_a_changed_list_of_the_project_scores_again(project: Project) -> None:
+    """DVC sees the name of such a file in params.yaml, not what it holds."""
+    files.write_text(
+        project.params,
+        "project: {recipe: extractive}\nquality: {measure: {lists: [own.yaml]}}\n",
+    )
+    files.write_text(project.root / "own.yaml", "rules: {}\n")
+    run(project)
+    folder = project.made("inputs")
+    before = {path.name: path.read_bytes() for path in folder.iterdir()}
+    files.write_text(project.root / "own.yaml", "rules: {brand: [acme]}\n")
+    assert not current(project)
+    run(project)
+    changed = {path.name for path in folder.iterdir() if path.read_bytes() != before[path.name]}
+    assert changed == {"evaluate.json"}
