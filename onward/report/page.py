@@ -18,7 +18,7 @@ import jinja2
 from onward import files
 from onward.evaluation.checks import episode_name, listed, signed
 from onward.project import Project
-from onward.report import examples, forest, quality, record
+from onward.report import by_label, examples, forest, quality, record
 from onward.report.facts import Facts, collect, sentence
 from onward.report.timeline import timeline
 from onward.report.words import outcome, worst
@@ -39,9 +39,10 @@ def write(project: Project, *, now: datetime | None = None) -> Path:
     candidate = str(facts.judged.line.get("candidate", "")) if facts.judged else ""
     shown = examples.read(project, candidate) if candidate else None
     answers = quality.read(project, candidate) if candidate else None
+    labels = by_label.read(project, candidate) if candidate else None
     path = project.root / "report" / "index.html"
     kept = record.collect(project, facts.journal)
-    files.write_text(path, render(facts, shown, kept, answers))
+    files.write_text(path, render(facts, shown, kept, answers, labels))
     return path
 
 
@@ -50,6 +51,7 @@ def render(
     shown: examples.Examples | None,
     kept: record.Record,
     answers: quality.Answers | None = None,
+    labels: by_label.Labels | None = None,
 ) -> str:
     """The page as HTML: the same facts give the same bytes."""
     verdict = facts.judged.verdict if facts.judged else None
@@ -67,6 +69,7 @@ def render(
             timeline=timeline(facts.journal),
             examples=shown,
             answers=answers,
+            labels=labels,
             record=kept,
             interval=f"{100 * (1 - 2 * verdict.level):.4g}" if verdict else "",
         )
