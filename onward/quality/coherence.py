@@ -111,7 +111,7 @@ def fluent(answer: str, language: Language, sources: Sequence[str] = ()) -> floa
         _impossible(one, other, language) or ((other, one) in known and (one, other) not in known)
         for one, other in pairs
     )
-    order = 1.0 - min(1.0, 2.0 * wrong / max(1, len(pairs)))
+    order = 1.0 - wrong / max(1, len(pairs))
     return order * (1.0 - repetition(tokens)) * _ended(answer, tokens, language)
 
 
