@@ -212,7 +212,8 @@ def test_every_expression_of_the_templates_is_escaped() -> None:
     folder = Path(page.__file__).parent / "templates"
     templates = {path.name: path.read_text() for path in folder.glob("*.html")}
     assert set(templates) == {
-        "page.html", "matrix.html", "quality.html", "scatter.html", "turns.html", "lineage.html",
+        "by_label.html", "lineage.html", "matrix.html", "page.html", "quality.html",
+        "scatter.html", "turns.html",
     }  # fmt: skip
     for name, template in templates.items():
         assert re.findall(r"\|\s*safe", template) == ["| safe"] * (name == "page.html")
