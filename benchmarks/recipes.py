@@ -118,6 +118,8 @@ class Bench:
         self.whole = sequence.store(place / "data", entry.recipe, delivered)
         self.encoder = encoder.fingerprint(encoder.locate(entry.encoder))
         self.rows = {"train": len(train), "test": len(test)}
+        stages = ("prepare", "finetune", "evaluate", "export")
+        self.code = [fingerprints.code(stage, entry.recipe) for stage in stages]
 
     def run(self, seed: int) -> dict[str, Any]:
         """A seed with the settings that were chosen; what is kept is not measured again."""
@@ -186,9 +188,7 @@ class Bench:
 
     def _key(self, data: Episodes, choice: Mapping[str, Any], seed: int) -> str:
         """All that decides a number but the machine."""
-        stages = ("prepare", "finetune", "evaluate", "export")
-        code = [fingerprints.code(stage, self.entry.recipe) for stage in stages]
-        about = [self._blocks(choice, seed), self.encoder, data.id, self.entry.measure, code]
+        about = [self._blocks(choice, seed), self.encoder, data.id, self.entry.measure, self.code]
         return files.digest(about)[:32]
 
     def _blocks(self, choice: Mapping[str, Any], seed: int) -> dict[str, dict[str, Any]]:
