@@ -49,10 +49,10 @@ def _data(project: Project, tell: Callable[[str], None]) -> list[str]:
     return done
 
 
-def _recorded(project: Project) -> list[tuple[Path, str]]:
-    """Folders of versions and verdicts with the manifest that the journal names."""
+def _recorded(project: Project) -> list[tuple[Path, str | None]]:
+    """Folders of versions and verdicts with the manifest that the journal names, and the others."""
     lines = journal.lines(project)
-    made = [
+    made: list[tuple[Path, str | None]] = [
         (project.version(line["version"]), line["manifest"])
         for line in lines
         if line["what"] in journal.PROMOTING
@@ -62,10 +62,10 @@ def _recorded(project: Project) -> list[tuple[Path, str]]:
         for line in lines
         if line["what"] in journal.VERDICTS
     ]
-    return [*made, *judged]
+    return [*made, *judged, *((folder, None) for folder in verify.brought(project))]
 
 
-def _damaged(folder: Path, manifest: str) -> bool:
+def _damaged(folder: Path, manifest: str | None) -> bool:
     try:
         files.verify(folder, manifest)
     except (IntegrityError, MissingFiles):

@@ -9,6 +9,7 @@ What it does not cover: that the record itself is the true one. The journal, the
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 from onward import files
@@ -18,7 +19,9 @@ from onward.registry import journal, versions
 
 
 def verify_all(project: Project) -> list[OnwardError]:
-    """Every finding about journal, pointer, versions and verdicts; empty: all is as recorded.
+    """Every finding about journal, pointer, versions, verdicts and models that were brought in.
+
+    Empty: all is as recorded.
 
     A folder that is not on this machine is a MissingFiles (`dvc pull`), never an IntegrityError.
     Episodes are `onward.episodes.repair.problems`.
@@ -33,7 +36,18 @@ def verify_all(project: Project) -> list[OnwardError]:
             found += _folder(project, f"registry/{line['version']}", line["manifest"])
         if line["what"] in journal.VERDICTS:
             found += _folder(project, f"verdicts/{line['seq']}", line["verdict"])
+    for folder in brought(project):
+        found += _folder(project, f"{folder.parent.name}/{folder.name}", None)
     return found + _unrecorded(project, lines)
+
+
+def brought(project: Project) -> list[Path]:
+    """Models that were adopted, and encoders that read on: the folders that their .dvc files name.
+
+    No line of the journal names their manifests: a turn names them by the hash of their files.
+    """
+    places = [project.root / "models" / name for name in ("adopted", "pretrained")]
+    return [path.with_suffix("") for place in places for path in sorted(place.glob("*.dvc"))]
 
 
 def _pointer(project: Project, lines: list[dict[str, Any]]) -> list[OnwardError]:
@@ -64,7 +78,7 @@ def _pointer(project: Project, lines: list[dict[str, Any]]) -> list[OnwardError]
     ]
 
 
-def _folder(project: Project, name: str, manifest: str) -> list[OnwardError]:
+def _folder(project: Project, name: str, manifest: str | None) -> list[OnwardError]:
     try:
         files.verify(project.root / "models" / name, manifest)
     except OnwardError as error:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from onward import config
 from onward.errors import UsageError
@@ -47,7 +48,7 @@ def planned(
         UsageError: a name or a seed cannot be read.
         SettingsError, DataError: as `onward.study.opening.of_file`.
     """
-    settings = config.load(project.params)
+    settings = _settings(project)
     recipe = config.read(project.params, config.Identity).recipe
     if listing is None:
         episodes = sequence.of_project(project)
@@ -99,13 +100,13 @@ def compared(
     start, episodes = of_turn(project, folder, percent=compare.PERCENT, seed=min(numbers))
     return Comparison(
         folder=folder,
-        settings=config.load(project.params),
+        settings=_settings(project),
         entries=compare.of_tunings(names) + (compare.of_file(listing) if listing else []),
         start=start,
         episodes=episodes,
         seeds=numbers,
         threads=studies.threads(folder, jobs, threads),
-        encoder=encoder.fingerprint(encoder.locate(identity.encoder), project.cache),
+        encoder=encoder.fingerprint(encoder.locate(identity.encoder, project.root), project.cache),
         code=plan.code(identity.recipe),
     )
 
@@ -135,6 +136,17 @@ def searched(
     first = made.start.base.kind == "pretrained"
     own = space.of_file(listing) if listing else space.default(stage, blocks.get(stage, {}), first)
     return Search(made, own)
+
+
+def _settings(project: Project) -> dict[str, Any]:
+    """params.yaml; an encoder of the project's own by its full path, for trials lie elsewhere."""
+    from onward.learning import encoder
+
+    found = config.load(project.params)
+    named = str((found.get("project") or {}).get("encoder", ""))
+    if not named.startswith(f"{encoder.PRETRAINED}/"):
+        return found
+    return {**found, "project": {**found["project"], "encoder": str(project.root / named)}}
 
 
 def _numbers(seeds: str) -> list[int]:

