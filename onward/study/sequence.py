@@ -24,7 +24,7 @@ from onward.episodes.turn import Named, Turn
 from onward.errors import UsageError
 from onward.learning.prepare import carve
 from onward.project import Project
-from onward.recipes.shapes import Row
+from onward.recipes.shapes import Row, each_text
 
 
 @dataclass(frozen=True)
@@ -127,7 +127,7 @@ def _named(place: Path, folder: str) -> Named:
 
 def _compared(recipe: Any, row: Row) -> str:
     """The texts of a row in the form leaks are found by."""
-    return "\0".join(parquet.normalised(text) for text in recipe.inputs(row).values())
+    return "\0".join(parquet.normalised(text) for _, text in each_text(recipe.inputs(row)))
 
 
 def carved(

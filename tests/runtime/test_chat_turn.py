@@ -177,6 +177,31 @@ def test_examples_are_served_as_they_were_scored(
 
 
 @pytest.mark.slow
+def test_a_prompt_is_gated_promoted_and_asked_like_weights(
+    toy_encoder: Path, toy_causal: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The pretrained model is one that can do the task; the candidate adds no weight to it."""
+    rows = {"first": toys.toy_talks(240, 1)}
+    taught = toys.toy_project(tmp_path / "taught", toy_causal, rows, "chat", **PARAMS)
+    for stage in (prepare, finetune):
+        stage.run(taught)
+    pretrained = taught.made("finetune") / "model"
+    settings = {**toys.PARAMS["finetune"], "tuning": "none", "prompt": "one"}
+    params = {**PARAMS, "finetune": {**settings, "retriever": str(toy_encoder)}}
+    project = loop.begun(tmp_path / "asked", pretrained, "chat", **params)
+    files.write_text(project.prompt("one"), "shots: 1\n")
+    verdict = loop.learned(project, "first", toys.toy_talks(240, 2), monkeypatch)
+    assert verdict.outcome == "promoted", verdict
+    version = project.version("v1")
+    assert files.read_json(version / "spec.json")["prompt"]["shots"] == 1
+    for place in ("checkpoint", "package"):
+        assert (version / place / "prompt.json").is_file()
+    weights = files.sha256(version / "checkpoint" / "model.safetensors")
+    assert weights == files.sha256(pretrained / "model.safetensors")
+    assert ask(project, {"question": "what is fox ? 1 2"}, threads=1).text == "animal"
+
+
+@pytest.mark.slow
 def test_steps_are_candidates_and_the_answer_is_taken_from_them(
     toy_causal: Path, tmp_path: Path
 ) -> None:
