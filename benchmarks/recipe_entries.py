@@ -6,6 +6,7 @@ rows are those that the set's authors hold out.
 
 from __future__ import annotations
 
+import gzip
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -80,6 +81,23 @@ def snips_intents(datasets: Path) -> Sides:
 def semeval(datasets: Path) -> Sides:
     """8,000 and 2,717 sentences with one of 18 directed relations, or Other."""
     return _sides(datasets / "semeval2010_task8", ".txt", _relations)
+
+
+def multi30k(datasets: Path) -> Sides:
+    """29,000 and 1,000 captions in English with their German (test_2016_flickr)."""
+    folder = datasets / "multi30k"
+    return _pairs(folder, "train"), _pairs(folder, "test_2016_flickr")
+
+
+def _pairs(folder: Path, side: str) -> list[Row]:
+    english, german = (
+        gzip.decompress((folder / f"{side}.{language}.gz").read_bytes()).decode().splitlines()
+        for language in ("en", "de")
+    )
+    return [
+        {"id": f"{side}-{n:05d}", "title": None, "text": text.strip(), "references": [told.strip()]}
+        for n, (text, told) in enumerate(zip(english, german, strict=True))
+    ]
 
 
 def _sides(folder: Path, suffix: str, rows: Callable[[Path], Iterator[dict[str, Any]]]) -> Sides:
@@ -166,5 +184,16 @@ ENTRIES = (
         _texts(64),
         _rates((5e-5, 3), (1e-4, 3), (2e-4, 3)),
         about={"chance": recipes_choice.CHANCE, "linear_probe": recipes_choice.PROBE},
+    ),
+    Entry(
+        "multi30k",
+        "translation",
+        "BLEU (sacrebleu), en-de, from scratch, greedy",
+        30.0,
+        multi30k,
+        _texts(64, 64),
+        _rates((1e-3, 16)),
+        encoder="scratch:small",
+        about={"hours_of_a_seed": "about 2.5 of one core of a small server"},
     ),
 )

@@ -107,7 +107,7 @@ class Bench:
     """Rows of each side in a smoke run."""
 
     def __init__(self, entry: Entry, place: Path, options: argparse.Namespace) -> None:
-        from onward.learning import encoder
+        from onward.learning import encoder, scratch
 
         self.entry, self.place, self.options = entry, place, options
         self.recipe = recipes.get(entry.recipe)
@@ -116,10 +116,18 @@ class Bench:
             train, test = _few(train, self.few["train"]), _few(test, self.few["test"])
         delivered = [Delivered(entry.name.replace("_", "-"), train, test)]
         self.whole = sequence.store(place / "data", entry.recipe, delivered)
-        self.encoder = encoder.fingerprint(encoder.locate(entry.encoder))
+        found = encoder.locate(entry.encoder, self._home().root)
+        self.encoder = encoder.fingerprint(found)
+        self.base = str(found) if entry.encoder.startswith(scratch.PREFIX) else entry.encoder
         self.rows = {"train": len(train), "test": len(test)}
         stages = ("prepare", "finetune", "evaluate", "export")
         self.code = [fingerprints.code(stage, entry.recipe) for stage in stages]
+
+    def _home(self) -> Project:
+        """A project that holds the set alone, from whose rows a model from scratch is made."""
+        home = Project(self.place / "home")
+        _link(home, self.whole)
+        return home
 
     def run(self, seed: int) -> dict[str, Any]:
         """A seed with the settings that were chosen; what is kept is not measured again."""
@@ -234,14 +242,10 @@ class Bench:
         files.write_text(project.pipeline, "stages: {}\n")
         # The set was published as it is: nothing of it is validated away.
         files.write_json(project.made("validate") / "report.json", {"schema": 1, "passed": True})
-        project.data.mkdir(exist_ok=True)
-        for one in data.named:
-            link = project.episode(one.episode)
-            if not link.is_symlink():
-                link.symlink_to((data.data / one.episode).resolve(), target_is_directory=True)
+        _link(project, data)
         Turn(
             recipe=self.entry.recipe,
-            base=Base(kind="pretrained", name=self.entry.encoder, sha256=self.encoder),
+            base=Base(kind="pretrained", name=self.base, sha256=self.encoder),
             learning=data.named,
             data=Data(md5=f"{data.id[:32]}.dir", size=0, nfiles=0),
         ).write(project)
@@ -255,6 +259,15 @@ class Bench:
         rows = turns.rows(project, unit, "heldout")
         answers = [told[ledger.row_hash(self.recipe, row)] for row in rows]
         return float(self.recipe.report(rows, answers)[self.entry.measure])
+
+
+def _link(project: Project, data: Episodes) -> None:
+    """Put the episodes into a project, by links."""
+    project.data.mkdir(parents=True, exist_ok=True)
+    for one in data.named:
+        link = project.episode(one.episode)
+        if not link.is_symlink():
+            link.symlink_to((data.data / one.episode).resolve(), target_is_directory=True)
 
 
 def _few(rows: list[dict[str, Any]], count: int) -> list[dict[str, Any]]:

@@ -1,0 +1,142 @@
+"""Models of other architectures write what transformers' `generate` writes, in torch and ONNX."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+
+from onward.recipes import generative
+from onward.runtime.cache import Steps
+from onward.runtime.generation import Rules, generate
+
+NEW = 10
+WORDS: dict[str, Any] = {
+    "vocab_size": 50,
+    "pad_token_id": 0,
+    "bos_token_id": 1,
+    "eos_token_id": 2,
+}
+BLOCKS: dict[str, Any] = {
+    "d_model": 32,
+    "encoder_layers": 2,
+    "decoder_layers": 2,
+    "encoder_attention_heads": 2,
+    "decoder_attention_heads": 2,
+    "encoder_ffn_dim": 64,
+    "decoder_ffn_dim": 64,
+    "max_position_embeddings": 64,
+    "forced_eos_token_id": None,
+    "init_std": 0.3,
+}
+NAMES = ("bart", "gpt2", "llama", "marian", "t5")
+
+
+def _model(name: str) -> Any:
+    import torch
+    import transformers as hf
+
+    torch.manual_seed(0)
+    if name == "bart":
+        config = hf.BartConfig(**WORDS, **BLOCKS, decoder_start_token_id=2)
+        return hf.BartForConditionalGeneration(config).eval()
+    if name == "marian":
+        both = {"decoder_start_token_id": 0, "decoder_vocab_size": 50}
+        return hf.MarianMTModel(hf.MarianConfig(**WORDS, **BLOCKS, **both)).eval()
+    if name == "t5":
+        config = hf.T5Config(
+            **{**WORDS, "eos_token_id": 1},
+            d_model=32,
+            d_kv=8,
+            num_layers=2,
+            num_heads=2,
+            d_ff=64,
+            decoder_start_token_id=0,
+        )
+        return hf.T5ForConditionalGeneration(config).eval()
+    if name == "llama":
+        config = hf.LlamaConfig(
+            **WORDS,
+            hidden_size=32,
+            num_hidden_layers=2,
+            num_attention_heads=4,
+            num_key_value_heads=2,
+            intermediate_size=64,
+            max_position_embeddings=64,
+            initializer_range=0.3,
+        )
+        return hf.LlamaForCausalLM(config).eval()
+    config = hf.GPT2Config(
+        **WORDS, n_embd=32, n_layer=2, n_head=2, n_positions=64, initializer_range=0.3
+    )
+    return hf.GPT2LMHeadModel(config).eval()
+
+
+def _batch() -> list[dict[str, Any]]:
+    """Prompts of unequal lengths."""
+    chance = np.random.default_rng(0)
+    return [{"input_ids": chance.integers(3, 50, length).tolist()} for length in (5, 1, 9)]
+
+
+def _written(graphs: Any, plan: generative.Plan) -> list[list[int]]:
+    rules = Rules(NEW, frozenset(plan.end), text=lambda tokens: "")
+    found = generate(Steps(graphs, plan, NEW), _batch(), rules)
+    return [one["tokens"].tolist() for one in found]
+
+
+def _theirs(model: Any) -> Iterator[list[int]]:
+    import torch
+
+    for feature in _batch():
+        ids = torch.tensor([feature["input_ids"]])
+        about = {"attention_mask": torch.ones_like(ids), "max_new_tokens": NEW}
+        with torch.no_grad():
+            (made,) = model.generate(ids, **about, do_sample=False, num_beams=1)
+        before = 1 if model.config.is_encoder_decoder else ids.shape[1]
+        yield made[before:].tolist()
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_torch_writes_what_the_librarys_own_loop_writes(name: str) -> None:
+    from onward.evaluation.torch_graphs import TorchGraphs
+
+    model = _model(name)
+    plan = generative.plan(model)
+    assert _written(TorchGraphs(model, "cpu"), plan) == list(_theirs(model))
+    assert generative.Plan.from_json(plan.to_json()) == plan
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", NAMES)
+def test_graphs_write_what_torch_writes(name: str) -> None:
+    import onnxruntime
+
+    from onward.evaluation.torch_graphs import TorchGraphs
+    from onward.runtime import graph
+    from onward.runtime.onnx_graphs import OnnxGraphs
+
+    model = _model(name)
+    plan = generative.plan(model)
+    specs = generative.graphs(model)
+    made = {spec.name: graph.export(model, spec, opset=20) for spec in specs}
+    sessions = {
+        each: onnxruntime.InferenceSession(one.model, providers=["CPUExecutionProvider"])
+        for each, one in made.items()
+    }
+    ours, theirs = OnnxGraphs(sessions), TorchGraphs(model, "cpu")
+    assert _written(ours, plan) == _written(theirs, plan)
+    gap = Steps(ours, plan, NEW).start(_batch()) - Steps(theirs, plan, NEW).start(_batch())
+    assert np.abs(gap).max() < 1e-4
+    if plan.encoder:
+        assert made["encoder"].attention_fused == 2
+
+
+def test_a_model_that_names_no_end_is_refused() -> None:
+    from onward.errors import SettingsError
+
+    model = _model("llama")
+    model.config.eos_token_id = model.generation_config.eos_token_id = None
+    with pytest.raises(SettingsError, match="names no token that ends an answer"):
+        generative.plan(model)
