@@ -58,8 +58,13 @@ def export(model: Any, spec: ExportSpec, *, opset: int) -> Switchable:
         fused = graphs.fuse(program.model)
         graph = graphs.finished(fused, spec.inputs, spec.outputs, model.config)
         router = _router(model, opset)
-    adapters = tuple(_file(tensors) for tensors in every)
+    adapters = tuple(adapter(model, at) for at in range(len(every)))
     return Switchable(_with_defaults(graph, every[0]), router, adapters)
+
+
+def adapter(model: Any, at: int) -> bytes:
+    """One adapter of a model in ONNX Runtime's own format."""
+    return _file(_tensors(model, at))
 
 
 def _tensors(model: Any, at: int) -> dict[str, Any]:

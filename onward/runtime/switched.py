@@ -60,10 +60,11 @@ class Switched:
         self._labels = labels
         # The options point at the adapters without holding them.
         self._adapters = [_adapter(data, where) for data in adapters]
-        self._options = [_option(adapter) for adapter in self._adapters]
+        self.options = [_option(adapter) for adapter in self._adapters]
+        """Of a run, by adapter."""
         free = {one.name for one in reader.get_overridable_initializers()}
         routes = router.get_outputs()[0].shape[1]
-        if routes != len(self._options) or not free:
+        if routes != len(self.options) or not free:
             raise IntegrityError(
                 f"The router chooses among {routes} adapters, the package has {len(adapters)}",
                 where=where,
@@ -106,7 +107,7 @@ class Switched:
         for at in np.unique(chosen):
             rows = np.nonzero(chosen == at)[0]
             own = {name: value[rows] for name, value in feeds.items()}
-            found = self._reader.run(list(names), own, self._options[at])
+            found = self._reader.run(list(names), own, self.options[at])
             for name, values in zip(names, found, strict=True):
                 if self._labels:
                     values = self._mixed(int(at), values, routes[rows])

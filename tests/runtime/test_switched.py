@@ -113,7 +113,7 @@ def test_each_row_is_read_by_its_own_adapter(project: Project) -> None:
     for row in (int(np.argmax(chosen == 0)), int(np.argmax(chosen == 1))):
         (alone,) = runtime.run(["logits"], {n: v[row : row + 1] for n, v in feeds.items()})
         assert np.allclose(alone[0], whole[row], atol=1e-5)
-    runtime._options.reverse()
+    runtime.options.reverse()
     runtime._places.reverse()
     assert not np.allclose(runtime.run(["logits"], feeds)[0], whole, atol=1e-2)
 
