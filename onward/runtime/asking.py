@@ -62,7 +62,11 @@ def usage(recipe: ModuleType) -> str:
     first, *others = names(recipe).items()
     lists = {field.name for field in recipe.SCHEMA if not is_text(field)}
     words = {name: f"--{name} TEXT" for name, _ in others}
-    words |= {name: f"--{name.removesuffix('s')} TEXT ..." for name in words if name in lists}
+    words |= {
+        name: f"--{name.removesuffix('s')} TEXT ..." if needed else f"--{name} FILE"
+        for name, needed in others
+        if name in lists
+    }
     told = [words[name] if needed else f"[{words[name]}]" for name, needed in others]
     return " ".join(["onward ask", first[0].upper(), *told])
 

@@ -203,6 +203,7 @@ def test_the_trivial_answer_is_a_sentence_of_the_context_or_the_commonest_answer
 def test_a_question_is_asked_with_its_history_or_refused() -> None:
     recipe = recipes.get("chat")
     assert asking.names(recipe) == {"question": True, "context": False, "history": False}
+    assert asking.usage(recipe) == "onward ask QUESTION [--context TEXT] [--history FILE]"
     made = asking.row(recipe, {"question": "And?", "history": ["Hi", "Hello"]})
     assert made["history"] == ["Hi", "Hello"] and made["context"] is None
     with pytest.raises(UsageError, match="must end with an answer"):
