@@ -96,8 +96,10 @@ def _generated(cell: Cell) -> str | None:
             f"{cell.term} compares what a model says of a whole row, and {cell.recipe} says a word "
             "at a time: it needs strategy.term none"
         )
-    if cell.tuning not in ("full", "last", "lora"):
-        return f"{cell.tuning} is not tried with {cell.recipe}: it needs full, last or lora"
+    if cell.tuning not in ("full", "last", "lora", "dora", "ia3"):
+        return (
+            f"{cell.tuning} is not tried with {cell.recipe}: it needs full, last, lora, dora, ia3"
+        )
     return None
 
 

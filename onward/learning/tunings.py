@@ -28,6 +28,9 @@ from onward.learning.parts.named import Added
 _PEFT = ("lora_", "ia3_")
 """In the names of what peft adds."""
 
+_ALIKE = {"marian": "bart", "camembert": "roberta", "xlm-roberta": "roberta", "electra": "bert"}
+"""Architectures whose layers are named as those of one for which peft says what IA3 scales."""
+
 
 def apply(model: Any, settings: Finetune) -> Any:
     """The model with exactly those weights trainable that `settings.tuning` names.
@@ -152,10 +155,10 @@ def _with_peft(model: Any, settings: Finetune) -> Any:
             modules_to_save=_heads(model),
             use_dora=settings.tuning == "dora",
         )
-    elif kind in SCALED:
+    elif _ALIKE.get(kind, kind) in SCALED:
         config = IA3Config(
-            target_modules=SCALED[kind],
-            feedforward_modules=FEED_FORWARD[kind],
+            target_modules=SCALED[_ALIKE.get(kind, kind)],
+            feedforward_modules=FEED_FORWARD[_ALIKE.get(kind, kind)],
             modules_to_save=_heads(model),
         )
     else:

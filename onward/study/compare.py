@@ -134,8 +134,9 @@ def _own(entry: Entry, settings: Mapping[str, Any], rate: str) -> dict[str, Any]
     tuning = str(entry.values.get("finetune.tuning", held.get("tuning", "full")))
     frozen = int(held.get("frozen_layers") or FROZEN) if tuning == "last" else 0
     base = config.parse(held, Finetune, where="params.yaml")
-    given = float(getattr(base, rate.partition(".")[2])) / FACTORS[base.tuning]
-    return {"finetune.frozen_layers": frozen, rate: float(f"{given * FACTORS[tuning]:.3g}")}
+    given = float(getattr(base, rate.partition(".")[2])) / FACTORS.get(base.tuning, 1.0)
+    own = given * FACTORS.get(tuning, 1.0)
+    return {"finetune.frozen_layers": frozen, rate: float(f"{own:.3g}")}
 
 
 def of_tunings(names: Sequence[str]) -> list[Entry]:
@@ -151,11 +152,9 @@ def of_tunings(names: Sequence[str]) -> list[Entry]:
 
 
 def of_recipe(recipe: str, strategy: Strategy) -> list[str]:
-    """The tunings that the table allows with a recipe and a strategy."""
+    """The tunings that train and that the table allows with a recipe and a strategy."""
     rest = (strategy.rows, strategy.term, strategy.structure)
-    return [
-        one for one in allowed.TUNINGS if allowed.reason(allowed.Cell(recipe, one, *rest)) is None
-    ]
+    return [one for one in FACTORS if allowed.reason(allowed.Cell(recipe, one, *rest)) is None]
 
 
 def of_file(path: Path) -> list[Entry]:

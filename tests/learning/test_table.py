@@ -47,9 +47,9 @@ SINGLE = {
     # 8 with each of three tunings, 3 with the six others.
     **dict.fromkeys(("extractive", "classification", "multilabel", "regression", "choice"), 42),
     "classification": 42 + 2,
-    "chat": 3 * 3 + 2,
-    "translation": 3 * 3,
-    "summarization": 3 * 3,
+    "chat": 5 * 3 + 2,
+    "translation": 5 * 3,
+    "summarization": 5 * 3,
     "relation": 9 * 3,
     "tagging": 3 * 7 + 6 * 3,
 }
