@@ -323,6 +323,7 @@ PLUMBING = frozenset(
         "onward.project",
         "onward.registry.journal",
         "onward.registry.versions",  # finds and verifies; what is read is named by the turn
+        "onward.settings",  # likewise
         "onward.stages.entry",
         *(f"onward.stages.{stage}" for stage in STAGES),
     }
