@@ -116,9 +116,9 @@ def answer(prompt: Prompt, text: str, tokenizer: Any, window: int) -> list[int]:
     told = chat_template.plain(tokenizer, text)
     written = chat_template.answered(tokenizer, prompt.messages, told)
     tokens: list[int] = tokenizer(written, add_special_tokens=False)["input_ids"]
-    stops = set(chat_template.ends(tokenizer))
+    stops = chat_template.ends(tokenizer)
     end = next((at for at, token in enumerate(tokens) if token in stops), None)
-    tokens = [*tokens, min(stops)] if end is None else tokens[: end + 1]
+    tokens = [*tokens, stops[0]] if end is None else tokens[: end + 1]
     return tokens[: window - len(prompt.tokens)]
 
 

@@ -128,3 +128,19 @@ def test_a_changed_list_of_the_project_scores_again(project: Project) -> None:
     run(project)
     changed = {path.name for path in folder.iterdir() if path.read_bytes() != before[path.name]}
     assert changed == {"evaluate.json"}
+
+
+def test_an_edited_prompt_is_an_input_of_finetune_alone(project: Project) -> None:
+    """DVC sees only the template's name in params.yaml."""
+    project.params.write_text(
+        "project: {name: toy, recipe: chat}\nfinetune: {tuning: none, prompt: short}\n"
+    )
+    project.prompt("short").parent.mkdir()
+    project.prompt("short").write_text("shots: 1")
+    run(project)
+    before = _written(project)
+    project.prompt("short").write_text("shots: 2")
+    assert not current(project)
+    run(project)
+    after = _written(project)
+    assert {name for name in after if after[name] != before[name]} == {"finetune.json"}
