@@ -49,8 +49,7 @@ def resolve(
         raise DataError(
             f"The columns do not tell {_listed(_needed(recipe))}: {_listed(columns)}",
             where=where,
-            fix=_other_recipe(columns, recipe)
-            or f"name them ({' '.join(f'--map {f}=COLUMN' for f in _needed(recipe))}); data for "
+            fix=f"name them ({' '.join(f'--map {f}=COLUMN' for f in _needed(recipe))}); data for "
             "another kind of task needs a project of its own: `onward new DIR --recipe NAME`",
             details={"columns": list(columns)},
         )
@@ -111,18 +110,6 @@ def _needed(recipe: str) -> list[str]:
     kind = KINDS[recipe]
     targets = ("answers", "answer", "label", "labels", "references", "tags", "value")
     return [*kind.needed, next(field for field in targets if field in kind.fields)]
-
-
-def _other_recipe(columns: Sequence[str], recipe: str) -> str:
-    """What to do where the columns are those of another recipe; "" where they are of none."""
-    others = [name for name in recipes.NAMES if name != recipe]
-    fits = [name for name in others if recipes.get(name).guess(columns) is not None]
-    if not fits:
-        return ""
-    return (
-        f"they look like data for {' or '.join(fits)}, and this project's recipe is {recipe}: make "
-        f"a project for them with `onward new DIR --recipe {fits[0]}`"
-    )
 
 
 def fields_of(

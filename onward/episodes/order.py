@@ -12,7 +12,7 @@ from onward.episodes import exchanges, formats, naming
 from onward.episodes.columns import LISTS, fields_of, resolve
 from onward.episodes.folders import Folder, folders, named
 from onward.episodes.kinds import KINDS
-from onward.errors import UsageError
+from onward.errors import DataError, UsageError
 from onward.project import Project, safe_name
 
 
@@ -99,8 +99,13 @@ def order(
     _refuse_format(source, recipe, settings)
     if group is not None:
         safe_name(group, "group")
-    found = resolve(source.columns, mapping, recipe, where=str(path))
     others = naming.others(source, recipe, settings.max_field_chars)
+    try:
+        found = resolve(source.columns, mapping, recipe, where=str(path))
+    except DataError as error:
+        if others:
+            raise naming.refused(source, recipe, others) from error
+        raise
     if separator is not None and not set(LISTS) & set(found):
         raise UsageError(
             f"The recipe {recipe} has no list of labels or options to separate",

@@ -23,7 +23,7 @@ pytestmark = pytest.mark.skipif(not XQUAD.exists(), reason=f"the data set is not
 
 @pytest.fixture
 def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Project:
-    monkeypatch.setattr(encoder, "locate", lambda name: Path(name))
+    monkeypatch.setattr(encoder, "locate", lambda name, root=None: Path(name))
     monkeypatch.setattr(encoder, "fingerprint", lambda path: "e" * 64)
     return deliveries.project(tmp_path / "project")
 

@@ -26,7 +26,7 @@ settings.load_profile("unhurried")
 @pytest.fixture
 def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Project:
     """An empty project; the pretrained encoder is named but never read."""
-    monkeypatch.setattr(encoder, "locate", lambda name: Path(name))
+    monkeypatch.setattr(encoder, "locate", lambda name, root=None: Path(name))
     monkeypatch.setattr(encoder, "fingerprint", lambda path: "e" * 64)
     return deliveries.project(tmp_path / "project")
 

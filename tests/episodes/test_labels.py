@@ -58,7 +58,7 @@ def kept(at: Project, folder: str = "0001-a") -> list[Row]:
 
 @pytest.fixture(autouse=True)
 def _no_encoder(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(encoder, "locate", lambda name: Path(name))
+    monkeypatch.setattr(encoder, "locate", lambda name, root=None: Path(name))
     monkeypatch.setattr(encoder, "fingerprint", lambda path: "e" * 64)
 
 
