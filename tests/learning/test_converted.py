@@ -57,7 +57,7 @@ def test_a_package_that_is_not_installed_says_how() -> None:
     assert "pip install --no-deps" in error.value.fix
 
 
-def test_D_a_window_longer_than_the_model_is_refused(toy_causal: Path) -> None:
+def test_a_window_longer_than_the_model_is_refused(toy_causal: Path) -> None:
     encoder.check_window(toy_causal, 512)
     with pytest.raises(SettingsError, match="513 tokens is longer than the model's 512"):
         encoder.check_window(toy_causal, 513)
