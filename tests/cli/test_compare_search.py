@@ -1,0 +1,88 @@
+"""`onward compare` and `onward search` from the command line, on a toy project's own turn."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from cli import main
+from cli import search as searching
+from onward import config
+from onward.config import Finetune
+from onward.project import Project
+from tests import toys
+
+
+@pytest.fixture
+def project(toy_encoder: Path, tmp_path: Path) -> Project:
+    made: Project = toys.toy_project(
+        tmp_path / "p", toy_encoder, {"one": toys.toy_texts(60, 1)}, recipe="classification"
+    )
+    return made
+
+
+def told(capsys: pytest.CaptureFixture[str], project: Project, *words: str) -> dict[str, Any]:
+    assert main.start(["-C", str(project.root), *words, "--json"]) == 0
+    found: dict[str, Any] = json.loads(capsys.readouterr().out.splitlines()[-1])
+    return found
+
+
+@pytest.mark.slow
+def test_a_comparison_and_a_search(project: Project, capsys: pytest.CaptureFixture[str]) -> None:
+    words = ("compare", "--tunings", "full,prefix", "--threads", "1")
+    table = told(capsys, project, *words)
+    assert [row["name"] for row in table["rows"]] == ["full", "prefix"]
+    assert told(capsys, project, *words) == table
+    assert (project.study("compare") / "report" / "score_and_time.png").is_file()
+
+    found = told(capsys, project, "search", "--trials", "3", "--threads", "1")
+    assert len(found["tries"]) == 3 and found["cost"]["seconds"] > 0
+    assert not found["applied"]
+    before = config.read(project.params, Finetune)
+    best = told(capsys, project, "search", "--trials", "3", "--threads", "1", "--apply")
+    assert best["tries"] == found["tries"]
+    after = config.read(project.params, Finetune)
+    for key, value in best["changed"].items():
+        assert getattr(after, key.partition(".")[2]) == value
+    assert (after == before) is (best["changed"] == {})
+    assert not list(project.root.glob("turn/finetune/*"))
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["compare", "--tunings", "spell"], "no tuning 'spell'"),
+        (["compare", "--seeds", "a"], "does not list seeds"),
+        (["search", "gate"], "'gate' has no space"),
+    ],
+    ids=" ".join,
+)
+def test_wrong_words_are_refused(
+    words: list[str], said: str, project: Project, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main.start(["-C", str(project.root), *words]) == 3
+    shown = capsys.readouterr().err
+    assert said in shown
+
+
+def test_the_change_and_its_cost_are_told() -> None:
+    found: dict[str, Any] = {
+        "metric": "accuracy",
+        "space": {"finetune.epochs": [1, 2]},
+        "present": {"values": {"finetune.epochs": 1}, "score": 70.0},
+        "best": {"number": 2, "score": 74.25, "values": {"finetune.epochs": 2}},
+        "changed": {"finetune.epochs": 2},
+        "tries": [],
+        "cost": {"seconds": 90.0, "tries": 3, "given_up": 1, "refused": 0, "trainings": 2.5},
+    }
+    assert searching.lines(found, applied=False) == [
+        "best      accuracy 70.0 → 74.2, on training rows",
+        "  finetune.epochs: 1 → 2",
+        "cost      1.5 min, as much as 2.5 trainings; 1 of 3 tries given up early",
+        "now       `onward search --apply` writes them; `onward run` trains with them, and the "
+        "gate judges",
+    ]
+    assert "the present settings" in searching.lines({**found, "changed": {}}, applied=False)[0]
