@@ -17,10 +17,9 @@ from typing import Any
 
 from onward.episodes import labels
 from onward.episodes.values import Fault, readable, text
+from onward.recipes import entity_marks
 
 PLACES = ("head_start", "head_end", "tail_start", "tail_end")
-_MARKER = re.compile(r"</?e[12]>")
-_MARKERS = ("<e1>", "</e1>", "<e2>", "</e2>")
 
 
 def read(fields: Mapping[str, Any], most: int) -> tuple[dict[str, Any], str]:
@@ -37,34 +36,22 @@ def read(fields: Mapping[str, Any], most: int) -> tuple[dict[str, Any], str]:
     label, repair = labels.one(fields, most)
     body = text(fields, "text", most)
     if all(fields.get(name) is None for name in PLACES):
-        body, places = unmarked(body)
+        body, places = _unmarked(body)
         readable(body, "text", most)
+    elif entity_marks.has_marks(body):
+        raise Fault("markers-unclear", "both marks and columns tell the entities")
     else:
         places = [_whole(fields.get(name), name) for name in PLACES]
     _check(body, places)
     return {"text": body, **dict(zip(PLACES, places, strict=True)), "label": label}, repair
 
 
-def unmarked(body: str) -> tuple[str, list[int]]:
-    """The text without its markers, and where head and tail start and end in it.
-
-    Raises:
-        Fault: a marker is missing, stands twice or ends before it begins.
-    """
-    found = list(_MARKER.finditer(body))
-    names = [one[0] for one in found]
-    for marker in _MARKERS:
-        if names.count(marker) != 1:
-            much = "is missing" if marker not in names else "stands there more than once"
-            raise Fault("markers-unclear", f"{marker} {much}")
-    if any(names.index(f"<{e}>") + 1 != names.index(f"</{e}>") for e in ("e1", "e2")):
-        raise Fault("markers-unclear", "<e1> and <e2> end before they begin, or cross each other")
-    cut = 0
-    places = {}
-    for one in found:
-        places[one[0]] = one.start() - cut
-        cut += len(one[0])
-    return _MARKER.sub("", body), [places[marker] for marker in _MARKERS]
+def _unmarked(body: str) -> tuple[str, list[int]]:
+    try:
+        plain, (head, tail) = entity_marks.unmarked(body)
+    except ValueError as error:
+        raise Fault("markers-unclear", str(error)) from None
+    return plain, [*head, *tail]
 
 
 def _whole(value: Any, name: str) -> int:

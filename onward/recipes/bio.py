@@ -21,6 +21,8 @@ import re
 import unicodedata
 from collections.abc import Iterable, Sequence
 
+from onward.recipes.scripts import SPACELESS
+
 OUTSIDE = "O"
 
 Place = tuple[int, int]
@@ -29,11 +31,7 @@ Place = tuple[int, int]
 Span = tuple[int, int, str]
 """Start, end and tag."""
 
-_SPACELESS = (
-    "\u0e00-\u0eff\u0f00-\u0fff\u1000-\u109f\u1780-\u17ff"  # Thai, Lao, Tibetan, Burmese, Khmer
-    "\u3040-\u30ff\u31f0-\u31ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"
-)
-_PIECE = re.compile(rf"[{_SPACELESS}]|[^\W{_SPACELESS}]+|[^\w\s]")
+_PIECE = re.compile(rf"[{SPACELESS}]|[^\W{SPACELESS}]+|[^\w\s]")
 
 
 def words(text: str) -> list[Place]:
@@ -54,7 +52,7 @@ def _belongs(text: str, at: int) -> bool:
     """Whether a piece that begins here is of one word with what stands before it."""
     if _is(text[at], "M", "Cf"):
         return True
-    if re.match(f"[{_SPACELESS}]", text[at]):
+    if re.match(f"[{SPACELESS}]", text[at]):
         return False
     return _is(text[at - 1], "Cf") or (text[at].isalnum() and _is(text[at - 1], "M"))
 

@@ -18,7 +18,7 @@ Place = tuple[int, int]
 """Start and end of an entity, in characters."""
 
 _MARK = re.compile(r"</?e[12]>")
-_ORDERS = (["<e1>", "</e1>", "<e2>", "</e2>"], ["<e2>", "</e2>", "<e1>", "</e1>"])
+_MARKS = ("<e1>", "</e1>", "<e2>", "</e2>")
 _BETWEEN = " ... "
 
 
@@ -28,19 +28,22 @@ def unmarked(text: str) -> tuple[str, tuple[Place, Place]]:
     Raises:
         ValueError: each entity is not marked once, apart from the other, and not empty.
     """
-    found = list(_MARK.finditer(text))
-    if [mark[0] for mark in found] not in _ORDERS:
-        raise ValueError("The text does not mark one <e1>head</e1> and one <e2>tail</e2>")
-    pieces, at = [], 0
-    for mark in found:
-        pieces.append(text[at : mark.start()])
-        at = mark.end()
-    ends = [sum(map(len, pieces[: n + 1])) for n in range(4)]
-    if not pieces[1].strip() or not pieces[3].strip():
-        raise ValueError("An entity of the text is empty")
-    first, second = (ends[0], ends[1]), (ends[2], ends[3])
-    plain = "".join(pieces) + text[at:]
-    return plain, (first, second) if found[0][0] == "<e1>" else (second, first)
+    names = _MARK.findall(text)
+    for mark in _MARKS:
+        if names.count(mark) != 1:
+            much = "is missing" if mark not in names else "stands there more than once"
+            raise ValueError(f"{mark} {much}")
+    if any(names.index(f"<{e}>") + 1 != names.index(f"</{e}>") for e in ("e1", "e2")):
+        raise ValueError("<e1> and <e2> end before they begin, or cross each other")
+    at: dict[str, int] = {}
+    for mark in _MARK.finditer(text):
+        at[mark[0]] = mark.start() - sum(map(len, at))
+    plain = _MARK.sub("", text)
+    head, tail = (at["<e1>"], at["</e1>"]), (at["<e2>"], at["</e2>"])
+    for start, end in (head, tail):
+        if not plain[start:end].strip():
+            raise ValueError("An entity of the text is empty")
+    return plain, (head, tail)
 
 
 def has_marks(text: str) -> bool:

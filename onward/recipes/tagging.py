@@ -56,7 +56,7 @@ _COLUMNS = {
 }
 """Canonical field -> names of source columns, the likeliest first, compared by letters alone."""
 
-_SCORED = ("bio", "micro_f1", "shapes", "tagging", "windows", "word_windows")
+_SCORED = ("bio", "micro_f1", "scripts", "shapes", "tagging", "windows", "word_windows")
 _COUNTS = ((1, "none"), (2, "1"), (4, "2-3"), (None, "4+"))
 
 
