@@ -36,8 +36,8 @@ def unmarked(text: str) -> tuple[str, tuple[Place, Place]]:
     if any(names.index(f"<{e}>") + 1 != names.index(f"</{e}>") for e in ("e1", "e2")):
         raise ValueError("<e1> and <e2> end before they begin, or cross each other")
     at: dict[str, int] = {}
-    for mark in _MARK.finditer(text):
-        at[mark[0]] = mark.start() - sum(map(len, at))
+    for found in _MARK.finditer(text):
+        at[found[0]] = found.start() - sum(map(len, at))
     plain = _MARK.sub("", text)
     head, tail = (at["<e1>"], at["</e1>"]), (at["<e2>"], at["</e2>"])
     for start, end in (head, tail):
