@@ -139,6 +139,8 @@ def _asked(found: Answer, demo: bool) -> list[str]:
 def _told(found: Answer, demo: bool) -> list[str]:
     made = found.prediction
     nothing = "no label" if found.vocabulary else "no answer in the context"
+    if "ended" in made:
+        nothing = "an empty answer"
     by = f"{found.version} {found.variant} on {found.provider}"
     # A number comes without a probability.
     sure = "" if "value" in made else f"{made['probability']:.0%} · "

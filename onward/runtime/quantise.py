@@ -147,7 +147,9 @@ def _matrices(proto: Any) -> list[tuple[str, tuple[int, int]]]:
 def _head(proto: Any) -> list[str]:
     """Names of the products between the encoder's last normalisation and the outputs."""
     makers = {name: node for node in proto.graph.node for name in node.output}
-    wanted = [output.name for output in proto.graph.output]
+    outputs = [output.name for output in proto.graph.output]
+    # What a model that writes remembers of a token is none of its answer.
+    wanted = ["logits"] if "logits" in outputs else outputs
     found: dict[str, None] = {}
     seen: set[str] = set()
     while wanted:
