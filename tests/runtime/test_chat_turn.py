@@ -94,7 +94,9 @@ def asked_on_the_command_line(
         ({"question": "Who?", "references": "Ana", "history": {"a": 1}}, "wrong-type"),
     ],
 )
-def test_D04_D05_D06_rows_of_conversations_that_cannot_be_taken(fields: dict[str, Any], reason: str) -> None:
+def test_D04_D05_D06_rows_of_conversations_that_cannot_be_taken(
+    fields: dict[str, Any], reason: str
+) -> None:
     assert check(fields, 1_000, KINDS["chat"]).reason == reason
 
 
