@@ -15,6 +15,8 @@ What is decided here, row by row:
   case is kept. Several come as a list, as the JSON of one, or split by a stated separator; a row
   without labels says so with an empty list.
 - Numbers are finite; a decimal comma is not read.
+- Tags of tokens become spans of characters; markers of entities become places (`spanned`,
+  `marked`). A conversation becomes a row an answer (`exchanges`).
 - Options are at least two and all different; the answer is one of them (`options`).
 - Ids. A missing one is derived from what is asked, so a correction finds it again.
 - Text is kept as it came, "null" and "NaN" included. Only spaces, punctuation, controls and
@@ -59,6 +61,11 @@ REASONS = {
     "equal-options": "two of its options are the same",
     "answer-not-an-option": "its answer is none of its options",
     "answer-two-options": "its answer may be two of its options: one by its text, one by its place",
+    "uneven-tags": "its tags are not as many as its tokens, starts or ends; or a token is missing",
+    "bad-tags": "its tags are no sequence: other than O, B-NAME and I-NAME, or I- without its B-",
+    "bad-span": "a span lies outside the text, holds nothing, or overlaps another",
+    "markers-unclear": "<e1>, </e1>, <e2>, </e2> do not each stand once and in order in its text",
+    "turns-unclear": "nothing tells who asks and who answers: roles do not alternate, or are odd",
     "not-a-number": "its value is not a finite number",
     "duplicate": "another row has the same texts and the same answers, label or value",
     "same-id": "another row has the same id and other content",

@@ -164,10 +164,11 @@ def row_hash(row: Mapping[str, Any]) -> str:
 def split_text(row: Mapping[str, Any]) -> str:
     """The text of a row that must not straddle train and held-out.
 
-    Its context; where it has none its text, or its question with all that was said before it.
+    Its context; where it has none its text, or what was asked first: all answers of a conversation
+    are on one side, because each is in the history of the next.
     """
     found: str = row.get("context") or row.get("text") or ""
-    return found or "\n".join([*(row.get("history") or []), row["question"]])
+    return found or [*(row.get("history") or []), row["question"]][0]
 
 
 def short(text: str) -> bytes:

@@ -1,0 +1,205 @@
+"""Tags, markers, references and conversations: every shape is read, every fault has its reason."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from onward.episodes import exchanges, marked, references, spanned
+from onward.episodes.checks import REASONS
+from onward.episodes.values import Fault
+from onward.project import Project
+from tests.episodes import deliveries
+from tests.episodes.conftest import Opener
+
+MOST = 200
+SPANS = {"text": "in New York", "starts": [3], "ends": [11], "tags": ["city"]}
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"tokens": ["in", "New", "York"], "tags": ["O", "B-city", "I-city"]},
+        {"tokens": ["in", "New", "York"], "tags": ["O", "B-city", "E-city"]},
+        {"tokens": ["in", "New York"], "tags": ["O", "S-city"]},
+        {"tokens": ["in", "New York"], "tags": ["O", "U-city"]},
+        {"tokens": '["in", "New York"]', "tags": "O B-city"},
+        {"tokens": ["in", "York"], "tags": ["O", "B-x"], "text": "in York"},
+        {"text": "in New York", "spans": [{"start": 3, "end": 11, "label": "city"}]},
+        {"text": "in New York", "spans": '[[3, 11, "city"]]'},
+        {"text": "in New York", "starts": [3], "ends": [11], "tags": ["city"]},
+    ],
+)
+def test_every_shape_of_tags_is_read(fields: dict[str, Any]) -> None:
+    found, repair = spanned.read(fields, MOST)
+    assert repair == ""
+    if len(fields["text"] if "text" in fields else SPANS["text"]) == len(SPANS["text"]):
+        assert found == SPANS
+    else:
+        assert (found["starts"], found["ends"], found["tags"]) == ([3], [7], ["x"])
+
+
+@pytest.mark.parametrize(
+    ("reason", "fields"),
+    [
+        ("bad-tags", {"tokens": ["a", "b"], "tags": ["O", "I-x"]}),
+        ("bad-tags", {"tokens": ["a", "b"], "tags": ["B-y", "I-x"]}),
+        ("bad-tags", {"tokens": ["a", "b"], "tags": ["S-x", "I-x"]}),
+        ("bad-tags", {"tokens": ["a", "b"], "tags": ["O", "B_x"]}),
+        ("bad-tags", {"tokens": ["a", "b"], "tags": ["O", 3]}),
+        ("uneven-tags", {"tokens": ["a", "b"], "tags": ["O"]}),
+        ("uneven-tags", {"tokens": ["a", "z"], "tags": ["O", "O"], "text": "a b"}),
+        ("uneven-tags", {"text": "a b", "starts": [0], "ends": [1, 3], "tags": ["x"]}),
+        ("blank", {"tokens": ["a", " "], "tags": ["O", "O"]}),
+        ("missing-field", {"tokens": ["a"], "tags": None}),
+        ("bad-span", {"text": "a b", "spans": [[0, 9, "x"]]}),
+        ("bad-span", {"text": "a b", "spans": [[2, 2, "x"]]}),
+        ("bad-span", {"text": "a b", "spans": [[0, 2, "x"], [1, 3, "y"]]}),
+        ("bad-span", {"text": "a b", "spans": [[1, 2, "x"]]}),
+        ("wrong-type", {"text": "a b", "spans": [{"start": "0", "end": 1, "label": "x"}]}),
+    ],
+)
+def test_d04_d07_faulty_tags_have_their_reason(reason: str, fields: dict[str, Any]) -> None:
+    with pytest.raises(Fault) as caught:
+        spanned.read(fields, MOST)
+    assert caught.value.reason == reason in REASONS
+
+
+@given(st.lists(st.tuples(st.text("ab.", min_size=1, max_size=4), st.sampled_from("OBI"))))
+def test_spans_stand_for_the_tags_they_came_from(pairs: list[tuple[str, str]]) -> None:
+    tags = [tag if tag == "O" else f"{tag}-x" for _, tag in pairs]
+    try:
+        found, _ = spanned.read({"tokens": [t for t, _ in pairs], "tags": tags}, 1_000)
+    except Fault:
+        broken = any(t == "I-x" and b == "O" for b, t in zip(["O", *tags], tags, strict=False))
+        assert broken or not re.search("[ab]", "".join(t for t, _ in pairs)) or _blank_span(pairs)
+        return
+    inside = set()
+    for start, end in zip(found["starts"], found["ends"], strict=True):
+        inside |= set(range(start, end))
+    at = 0
+    for token, tag in pairs:
+        assert (at in inside) == (tag != "O")
+        at += len(token) + 1
+
+
+def _blank_span(pairs: list[tuple[str, str]]) -> bool:
+    return not pairs
+
+
+@pytest.mark.parametrize(
+    ("reason", "text"),
+    [
+        ("markers-unclear", "no markers at all"),
+        ("markers-unclear", "a <e1>b</e1> and no second"),
+        ("markers-unclear", "<e1>a</e1> <e2>b</e2> <e2>c</e2>"),
+        ("markers-unclear", "</e1>a<e1> <e2>b</e2>"),
+        ("markers-unclear", "<e1>a <e2>b</e1> c</e2>"),
+        ("markers-unclear", "<e1></e1>a <e2>b</e2>"),
+        ("markers-unclear", "a <e1> </e1> <e2>b</e2>"),
+    ],
+)
+def test_d07_faulty_markers_have_their_reason(reason: str, text: str) -> None:
+    with pytest.raises(Fault) as caught:
+        marked.read({"text": text, "label": "x"}, MOST)
+    assert caught.value.reason == reason in REASONS
+
+
+def test_markers_and_places_say_the_same() -> None:
+    text = "The <e2>cradle</e2> held the <e1>child</e1>."
+    found, _ = marked.read({"text": text, "label": "Content-Container(e1,e2)"}, MOST)
+    assert found["text"][found["head_start"] : found["head_end"]] == "child"
+    assert found["text"][found["tail_start"] : found["tail_end"]] == "cradle"
+    assert marked.read(found, MOST)[0] == found
+
+
+def test_references_are_one_text_or_several_each_once() -> None:
+    for value in ("a b", ["a b", "a b"], '["a b"]', {"text": ["a b"]}, [{"text": "a b"}]):
+        assert references.listed({"references": value}, MOST) == ["a b"]
+    for value in (None, "", [], ["a", None]):
+        with pytest.raises(Fault) as caught:
+            references.listed({"references": value}, MOST)
+        assert caught.value.reason == "answer-missing"
+
+
+def said(*messages: str) -> list[dict[str, str]]:
+    return [
+        {"role": ("user", "assistant")[at % 2], "content": text} for at, text in enumerate(messages)
+    ]
+
+
+SHAREGPT = [{"from": "human", "value": "Hi"}, {"from": "gpt", "value": "Hello"}]
+
+
+@pytest.mark.parametrize(
+    "messages", [said("Hi", "Hello"), SHAREGPT, json.dumps(SHAREGPT), "A: Hi\nB: Hello"]
+)
+def test_every_shape_of_a_conversation_is_read(messages: Any) -> None:
+    (row,) = exchanges.several({"messages": messages})
+    assert exchanges.read(row, MOST)[0] == {
+        "context": None, "history": [], "question": "Hi", "references": ["Hello"],
+    }  # fmt: skip
+
+
+def test_each_answer_is_a_row_with_what_was_said_before() -> None:
+    system = {"role": "system", "content": "Be short."}
+    talk = {"id": 7, "messages": [system, *said("one", "two", "three", "four", "unanswered")]}
+    first, second = exchanges.several(talk)
+    assert (first["id"], first["history"], first["context"]) == ("7/1", [], "Be short.")
+    assert (second["id"], second["history"]) == ("7/2", ["one", "two"])
+    assert (second["question"], second["references"]) == ("three", ["four"])
+    assert exchanges.several(talk, "Be short.")[0]["context"] is None
+
+
+@pytest.mark.parametrize(
+    ("reason", "messages"),
+    [
+        ("turns-unclear", said("a", "b")[::-1]),
+        ("turns-unclear", [*said("a", "b"), *said("c", "d")[1:]]),
+        ("turns-unclear", [{"role": "tool", "content": "x"}]),
+        ("turns-unclear", "A: x\nB: y\nC: z"),
+        ("turns-unclear", "no speaker at all"),
+        ("answer-missing", said("a")),
+        ("answer-missing", []),
+        ("wrong-type", {"role": "user"}),
+        ("wrong-type", [{"role": "user", "content": 3}]),
+        ("wrong-type", ["a", "b"]),
+    ],
+)
+def test_d04_faulty_conversations_have_their_reason(reason: str, messages: Any) -> None:
+    with pytest.raises(Fault) as caught:
+        exchanges.several({"messages": messages})
+    assert caught.value.reason == reason in REASONS
+
+
+def _chat(project: Project) -> None:
+    params = deliveries.PARAMS.replace("recipe: extractive", "recipe: chat")
+    project.params.write_text(params)
+
+
+def test_a_bad_conversation_is_counted_once_and_the_common_instruction_is_left_out(
+    project: Project, opener: Opener, tmp_path: Path
+) -> None:
+    _chat(project)
+    system = {"role": "system", "content": "You are kind."}
+    talks: list[Any] = [
+        {"messages": [system, *said(f"question {n}?", f"answer {n}", f"again {n}?", f"yes {n}")]}
+        for n in range(60)
+    ]
+    talks[59]["messages"][1]["role"] = "robot"
+    opened = opener("talks", deliveries.jsonl(tmp_path / "a.jsonl", talks))
+    assert opened.counts["seen"] == 59 * 2 + 1 and opened.reasons == {"turns-unclear": 1}
+    assert opened.counts["heldout"] > 20
+    from onward.episodes import turn
+
+    rows = [row for side in ("train", "heldout") for row in turn.rows(project, "0001-talks", side)]
+    assert {row["context"] for row in rows} == {None}
+    held = {row["question"].split()[-1] for row in turn.rows(project, "0001-talks", "heldout")}
+    taught = {row["question"].split()[-1] for row in turn.rows(project, "0001-talks", "train")}
+    assert held and taught and not held & taught  # a conversation has one side
