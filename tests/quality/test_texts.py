@@ -31,6 +31,13 @@ def test_what_reads_better_scores_higher_or_alike(better: str, worse: str) -> No
         assert low < high
 
 
+def test_order_follows_the_sources_and_phrases_said_again_count() -> None:
+    texts = ("Victoria Queen came", "Queen Victoria came")
+    swapped, kept = (coherence.fluent(text, LANGUAGE, [CONTEXT]) for text in texts)
+    assert swapped < kept == 1.0
+    assert coherence.fluent("a new house and a new house and a new house", LANGUAGE) < 0.6
+
+
 @pytest.mark.parametrize(
     ("question", "fitting", "other"),
     [
