@@ -26,6 +26,10 @@ Pieces = list[tuple[str, str]]
 """(same, gone or come; text), in order."""
 
 
+_LONGEST = ("text", "context", "question")
+"""Names of the input that is read last, the likeliest first; the others stand above it."""
+
+
 @dataclass(frozen=True)
 class Example:
     """One row whose score changed.
@@ -81,7 +85,8 @@ def read(project: Project, candidate: str) -> Examples | None:
 def _example(found: dict[str, Any], placed: str | None) -> Example:
     before, after = found["before"], found["after"]
     heading = dict(found["inputs"])
-    text = heading.pop(placed or "text")  # by name: JSON files keep names sorted, not in order
+    # By name: JSON files keep names sorted, not in order.
+    text = heading.pop(next(name for name in (placed, *_LONGEST) if name in heading))
     return Example(
         unit=episode_name(found["unit"]),
         id=found["id"],

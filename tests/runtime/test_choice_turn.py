@@ -17,6 +17,7 @@ from onward.evaluation.ledger import read_parts
 from onward.learning import finetune, prepare
 from onward.project import Project
 from onward.recipes import choice
+from onward.report import examples
 from onward.runtime import export, probe
 from onward.runtime import package as packages
 from onward.runtime.session import Session
@@ -59,6 +60,14 @@ def test_it_learns_and_its_graph_answers_as_torch_does(learned: Project) -> None
     assert unit["onnx"] == unit["torch"] and report["parity"]["logit_difference"] < 1e-4
     parts = read_parts(learned.made("export") / "ledger.parquet")
     assert {float(choice.metrics(p.total("0001-first"))["n"]) for p in parts} == {scores["rows"]}
+
+
+def test_its_rows_are_shown_with_their_options(learned: Project) -> None:
+    found = files.read_json(learned.made("evaluate") / "summary.json")["candidate"]
+    shown = examples.read(learned, found)
+    assert shown is not None and shown.won
+    assert any(" / " in text for text in shown.won[0].heading)
+    assert shown.won[0].text[0].endswith("?") or "note" in shown.won[0].text[0]
 
 
 def test_it_is_asked_with_any_number_of_options(learned: Project) -> None:
