@@ -15,6 +15,7 @@ from onward.learning import encoder, features, passes
 from onward.learning.features import Collate, Features
 from onward.recipes import choice, options
 from onward.recipes.shapes import Feature
+from onward.watch import profile
 from tests import toys
 
 SMALL = Prepare(max_length=32, stride=0)
@@ -216,3 +217,13 @@ def test_a_batch_in_micro_batches_is_the_batch(
     assert torch.allclose(*moved, atol=1e-5) and moved[0].isfinite().all()
     start = choice.build(toy_encoder, {"dropout": 0.0}).bert.parameters()
     assert not torch.allclose(moved[0][:1000], torch.cat([w.flatten() for w in start])[:1000])
+
+
+def test_the_watch_counts_places_and_lengths_of_texts() -> None:
+    rows = [
+        {"context": None, "question": "what", "options": ["a", "bb"], "answer": 1},
+        {"context": "there", "question": "what", "options": ["a", "ccc"], "answer": 0},
+    ]
+    found = profile.of_rows(choice, rows)
+    assert found.values == {0.0: 1, 1.0: 1} and not found.labels
+    assert found.lengths == {"question": {4: 1}, "options": {1: 1, 2: 1, 3: 1}, "context": {5: 1}}
