@@ -146,6 +146,32 @@ def test_the_folder_keeps_the_parts_and_they_are_exported(
     assert np.abs((there - found.numpy()) * mask).max() < 1e-5
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["roberta", "distilbert", "electra"])
+def test_other_architectures_take_parts_and_stay_fused(kind: str) -> None:
+    from transformers import AutoConfig, AutoModelForQuestionAnswering
+
+    sizes = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2}
+    more = {"intermediate_size": 64, "vocab_size": 100, "embedding_size": 16}
+    if kind == "distilbert":
+        sizes, more = {"dim": 32, "n_layers": 2, "n_heads": 2}, {"hidden_dim": 64}
+    config = AutoConfig.for_model(kind, max_position_embeddings=64, **sizes, **more)
+    for tuning in PARTS:
+        torch.manual_seed(0)
+        model = AutoModelForQuestionAnswering.from_config(config)
+        model = tunings.apply(model, tuned(tuning)).eval()
+        found = answers(model)
+        with torch.no_grad():
+            alone = model(input_ids=torch.arange(25, 37)[None])["start_logits"]
+            for name, weight in model.named_parameters():
+                if parts.MARK in name:
+                    weight += 0.5 * torch.randn_like(weight)
+        assert torch.allclose(found[1, :12], alone[0], atol=1e-5), tuning
+        assert not torch.equal(answers(model), found), tuning
+        made = graph.export(model, extractive.graphs(model)[0], opset=20)
+        assert made.attention_fused == made.layers == 2, tuning
+
+
 def test_a_pooler_reads_the_text_and_not_the_prompt(toy_encoder: Path) -> None:
     model = classification.build(toy_encoder, {"labels": ["a", "b"]}).eval()
     tokens = torch.arange(5, 25)[None]
