@@ -95,6 +95,10 @@ def test_the_window_that_shows_most_around_a_word_has_it() -> None:
     assert made["spans"] == [[6, 7, "x"]] and made["text"] == "x: d"
     assert made["n_best"] == [{"text": "x: d", "probability": pytest.approx(0.999753, abs=1e-5)}]
     assert made["probability"] == pytest.approx(1 / 3, abs=1e-6)  # of the words nobody is sure of
+    logits[0][4], logits[1][2] = [9.0, 0.0, 0.0], [0.0, 9.0, 0.0]
+    turned = [{"logits": each} for each in logits[::-1]]
+    (again,) = decoded([row], features[::-1], turned, ["O", "B-x", "I-x"])
+    assert again["spans"] == [[6, 7, "x"]]  # whichever window comes first
 
 
 def test_windows_in_which_no_word_begins_are_not_learned_from(tokenizer: Any) -> None:
