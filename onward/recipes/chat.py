@@ -300,9 +300,6 @@ def graphs(model: Any) -> list[ExportSpec]:
     return generative.graphs(model)
 
 
-parts = generative.parts
-
-
 def scorer(settings: Evaluate, prepare: Prepare) -> str:
     """Hash of all that can change a score but the artifact and the rows."""
     modules = ("chat", "chat_template", "extractive", "generated", "prompting", "rouge")

@@ -16,8 +16,9 @@ torch and are exported, so that onward/runtime/cache.py keeps the books of both.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from typing import Any
 
 from onward.errors import SettingsError
@@ -173,18 +174,89 @@ def traced(model: Any, spec: ExportSpec) -> tuple[Any, tuple[Any, ...], tuple[An
         moving = (0, 2) if tensors[-1].dim() == 4 else (0, 1)
         auto = torch.export.Dim.AUTO
         shapes.append({at: auto for at in moving if tensors[-1].shape[at] > 1})
-    named = 2 if made.encoder else 3
-    dynamic = tuple(shapes) if spec.name == ENCODER else (*shapes[:named], tuple(shapes[named:]))
-    return parts(model)[spec.name], tuple(tensors), dynamic
+    return parts(model)[spec.name], tuple(tensors), (tuple(shapes),)
 
 
 def parts(model: Any) -> dict[str, Any]:
     """Name -> the torch module of each graph; inputs and outputs as its ExportSpec has them."""
     import torch
-    from transformers.cache_utils import DynamicCache, DynamicLayer, EncoderDecoderCache
-    from transformers.modeling_outputs import BaseModelOutput
+
+    class Part(torch.nn.Module):
+        def __init__(self, does: Callable[..., tuple[Any, ...]]) -> None:
+            super().__init__()
+            self.model, self.does = model, does
+
+        def forward(self, *inputs: Any) -> tuple[Any, ...]:
+            return self.does(self.model, *inputs)
 
     made = plan(model)
+    if not made.encoder:
+        return {made.main: Part(_go_on).eval()}
+    return {made.main: Part(_write).eval(), ENCODER: Part(partial(_read, made.start[0])).eval()}
+
+
+def _go_on(model: Any, ids: Any, mask: Any, positions: Any, *past: Any) -> tuple[Any, ...]:
+    """A causal model: the last token's logits, and the cache with what was read."""
+    remembered = _cache(past)
+    told = model(
+        input_ids=ids,
+        attention_mask=_bias(mask, ids.shape[1], past[0].dtype),
+        position_ids=positions,
+        past_key_values=remembered,
+        use_cache=True,
+        logits_to_keep=1,
+    )
+    return (told.logits[:, -1].float(), *_flat(remembered))
+
+
+def _read(start: int, model: Any, ids: Any, mask: Any) -> tuple[Any, ...]:
+    """An encoder: what each layer of the decoder will look up.
+
+    One step of the decoder fills the cache; of the graph only what fills it is kept.
+    """
+    import torch
+    from transformers.cache_utils import DynamicCache, EncoderDecoderCache
+    from transformers.modeling_outputs import BaseModelOutput
+
+    read = model.get_encoder()(input_ids=ids, attention_mask=mask)
+    found = EncoderDecoderCache(DynamicCache(), DynamicCache())
+    model(
+        encoder_outputs=BaseModelOutput(last_hidden_state=read.last_hidden_state),
+        attention_mask=mask,
+        decoder_input_ids=torch.full_like(ids[:, :1], start),
+        past_key_values=found,
+        use_cache=True,
+    )
+    return _flat(found.cross_attention_cache)
+
+
+def _write(model: Any, ids: Any, mask: Any, *tensors: Any) -> tuple[Any, ...]:
+    """A decoder: the logits after a token, and the cache with it.
+
+    The source is looked up in the cache; only its shape is asked for here.
+    """
+    import torch
+    from transformers.cache_utils import EncoderDecoderCache
+    from transformers.modeling_outputs import BaseModelOutput
+
+    both = len(tensors) // 2
+    found = EncoderDecoderCache(_cache(tensors[both:]), _cache(tensors[:both]))
+    found.is_updated = dict.fromkeys(range(both // 2), True)
+    shape = (*mask.shape, model.config.hidden_size)
+    source = torch.zeros(shape, dtype=tensors[0].dtype, device=mask.device)
+    told = model(
+        encoder_outputs=BaseModelOutput(last_hidden_state=source),
+        attention_mask=mask,
+        decoder_input_ids=ids,
+        past_key_values=found,
+        use_cache=True,
+    )
+    return (told.logits[:, -1].float(), *_flat(found.self_attention_cache))
+
+
+def _cache(tensors: Sequence[Any]) -> Any:
+    """A cache that holds these keys and values, layer by layer."""
+    from transformers.cache_utils import DynamicCache, DynamicLayer
 
     class Layer(DynamicLayer):
         """One that is there from the start, so that no length is asked for while tracing."""
@@ -195,79 +267,16 @@ def parts(model: Any) -> dict[str, Any]:
             self.dtype, self.device, self.is_initialized = key.dtype, key.device, True
 
         def get_seq_length(self) -> int:
-            return (
-                int(self.keys.shape[-2])
-                if isinstance(self.keys.shape[-2], int)
-                else (self.keys.shape[-2])
-            )
+            length: int = self.keys.shape[-2]
+            return length
 
-    def cache(tensors: Sequence[Any]) -> Any:
-        found = DynamicCache()
-        found.layers = [Layer(*tensors[at : at + 2]) for at in range(0, len(tensors), 2)]
-        return found
+    found = DynamicCache()
+    found.layers = [Layer(*tensors[at : at + 2]) for at in range(0, len(tensors), 2)]
+    return found
 
-    def flat(found: Any) -> tuple[Any, ...]:
-        return tuple(t for layer in found.layers for t in (layer.keys, layer.values))
 
-    class Causal(torch.nn.Module):
-        def __init__(self) -> None:
-            super().__init__()
-            self.model = model
-
-        def forward(self, ids: Any, mask: Any, positions: Any, *past: Any) -> tuple[Any, ...]:
-            remembered = cache(past)
-            told = self.model(
-                input_ids=ids,
-                attention_mask=_bias(mask, ids.shape[1], past[0].dtype),
-                position_ids=positions,
-                past_key_values=remembered,
-                use_cache=True,
-                logits_to_keep=1,
-            )
-            return (told.logits[:, -1].float(), *flat(remembered))
-
-    class Encoder(torch.nn.Module):
-        def __init__(self) -> None:
-            super().__init__()
-            self.model = model
-
-        def forward(self, ids: Any, mask: Any) -> tuple[Any, ...]:
-            read = self.model.get_encoder()(input_ids=ids, attention_mask=mask)
-            found = EncoderDecoderCache(DynamicCache(), DynamicCache())
-            # One step of the decoder fills the cache; of the graph only what fills it is kept.
-            self.model(
-                encoder_outputs=BaseModelOutput(last_hidden_state=read.last_hidden_state),
-                attention_mask=mask,
-                decoder_input_ids=torch.full_like(ids[:, :1], made.start[0]),
-                past_key_values=found,
-                use_cache=True,
-            )
-            return flat(found.cross_attention_cache)
-
-    class Decoder(torch.nn.Module):
-        def __init__(self) -> None:
-            super().__init__()
-            self.model = model
-
-        def forward(self, ids: Any, mask: Any, *tensors: Any) -> tuple[Any, ...]:
-            both = len(tensors) // 2
-            found = EncoderDecoderCache(cache(tensors[both:]), cache(tensors[:both]))
-            found.is_updated = dict.fromkeys(range(made.layers), True)
-            # The source is looked up in the cache; only its shape is asked for here.
-            shape = (*mask.shape, self.model.config.hidden_size)
-            source = torch.zeros(shape, dtype=tensors[0].dtype, device=mask.device)
-            told = self.model(
-                encoder_outputs=BaseModelOutput(last_hidden_state=source),
-                attention_mask=mask,
-                decoder_input_ids=ids,
-                past_key_values=found,
-                use_cache=True,
-            )
-            return (told.logits[:, -1].float(), *flat(found.self_attention_cache))
-
-    if made.encoder:
-        return {ENCODER: Encoder().eval(), "decoder": Decoder().eval()}
-    return {"model": Causal().eval()}
+def _flat(found: Any) -> tuple[Any, ...]:
+    return tuple(t for layer in found.layers for t in (layer.keys, layer.values))
 
 
 def _bias(mask: Any, length: int, dtype: Any) -> Any:
