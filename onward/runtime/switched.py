@@ -164,8 +164,9 @@ def _adapter(data: bytes, where: str) -> Any:
 
     descriptor = os.memfd_create("adapter", os.MFD_CLOEXEC)
     try:
-        with open(descriptor, "wb", closefd=False) as out:
-            out.write(data)
+        left = memoryview(data)
+        while left:
+            left = left[os.write(descriptor, left) :]
         adapter = onnxruntime.LoraAdapter()
         adapter.Load(f"/proc/self/fd/{descriptor}")
     except Exception as error:  # ONNX Runtime's exceptions share no base of their own
