@@ -55,7 +55,7 @@ types: env ## mypy, strict on onward/
 .PHONY: bench
 bench: env ## every benchmark, appended to benchmarks/results.jsonl (several hours)
 	@missed=0; for script in nothing_to_do flow_overhead qa_quality gate_cost gate_errors \
-		episode_cost banking77_episodes qa_episodes; do \
+		episode_cost banking77_episodes qa_episodes tunings adapters_served; do \
 		$(BIN)/python -m benchmarks.$$script --record || missed=1; done; exit $$missed
 
 .PHONY: stop
