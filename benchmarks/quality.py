@@ -94,7 +94,7 @@ def main() -> int:
     parser.add_argument("--record", action="store_true", help="keep the run in results.jsonl")
     options = parser.parse_args()
     project = Project.find()
-    tools = Tools(project.root, Measure.model_validate({}), threads=2)
+    tools = Tools(project.root, Measure.model_validate({"classifier": True}), threads=2)
     sources = {"squad": squad(project)[options.skip :][: options.rows]}
     summaries = options.datasets / "dialogsum" / "test.jsonl"
     if summaries.is_file():

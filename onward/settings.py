@@ -252,8 +252,10 @@ class Measure(Settings):
     swapped_rows: int = Field(0, ge=0)
     """Rows of each episode that are answered again with names, genders and places exchanged; each
     costs up to three answers. 0: none."""
-    classifier: bool = True
-    """Whether the trained classifier counts as a finding of unsafe text, beside the rules."""
+    classifier: bool = False
+    """Whether the trained classifier counts as a finding of unsafe text, beside the rules. Of 300
+    ordinary turns of dialogue it suspects 5, too many for a rule without tolerance: give examples
+    of the project's own before it is turned on."""
     lists: tuple[str, ...] = ()
     """YAML files of the project with more rules, names or places; see onward/quality/lists.py."""
     examples: tuple[str, ...] = ()

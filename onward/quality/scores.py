@@ -73,7 +73,8 @@ class Tools:
     def guard(self) -> Guard:
         """Rules and the classifier."""
         given = [example for path in self.examples for example in read_examples(path)]
-        return Guard.of(lists.load("unsafe", self.lists), self.embedder, given)
+        words_of = lists.load("unsafe", self.lists)
+        return Guard.of(words_of, self.embedder, given, classifier=self.measure.classifier)
 
     @cached_property
     def leaks(self) -> Leaks:
@@ -165,7 +166,7 @@ class Tools:
         return found
 
     def _harmful(self, texts: Sequence[str]) -> list[list[str]]:
-        return self.guard.found(texts, classified=self.measure.classifier)
+        return self.guard.found(texts)
 
     def _personal(self, asked: Asked, answer: str) -> list[str]:
         known = " ".join((*asked.references, *asked.said_by_user))

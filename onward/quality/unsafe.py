@@ -46,18 +46,25 @@ class Guard:
     rules: tuple[tuple[str, re.Pattern[str]], ...]
     allowed: tuple[re.Pattern[str], ...]
     embedder: Embedder
-    weight: NDArray[np.float64]
-    """[D + 1], the last for the constant."""
+    weight: NDArray[np.float64] | None
+    """[D + 1], the last for the constant; None: no classifier."""
     threshold: float
 
     @staticmethod
-    def of(lists: Mapping[str, Any], embedder: Embedder, given: Examples | None = None) -> Guard:
-        """Rules compiled and the classifier solved.
+    def of(
+        lists: Mapping[str, Any],
+        embedder: Embedder,
+        given: Examples | None = None,
+        *,
+        classifier: bool = True,
+    ) -> Guard:
+        """Rules compiled and, where it is asked for, the classifier solved.
 
         Args:
             lists: of unsafe.yaml.
-            embedder: what embeds the sentences; about 300 texts, once.
+            embedder: what embeds the sentences; about 240 texts, once.
             given: a project's own labelled sentences.
+            classifier: without it rules alone find.
         """
         rules = tuple(
             (category, re.compile(one, re.IGNORECASE))
@@ -65,16 +72,15 @@ class Guard:
             for one in some
         )
         allowed = tuple(re.compile(one, re.IGNORECASE) for one in lists.get(ALLOWED, ()))
+        if not classifier:
+            return Guard(rules, allowed, embedder, None, 0.0)
         weight, threshold = solve([*generated(lists), *(given or [])], embedder)
         return Guard(rules, allowed, embedder, weight, threshold)
 
-    def found(self, texts: Sequence[str], *, classified: bool = True) -> list[list[str]]:
-        """The categories of each text, sorted; none: nothing was found.
-
-        `classified`: whether the classifier has a say; its category is "classifier".
-        """
+    def found(self, texts: Sequence[str]) -> list[list[str]]:
+        """The categories of each text, sorted, the classifier's is "classifier"; none: nothing."""
         cleaned = [self._without_allowed(text) for text in texts]
-        scores = self.scores(cleaned) if classified else np.full(len(cleaned), -1.0)
+        scores = self.scores(cleaned)
         return [
             sorted(
                 {category for category, rule in self.rules if rule.search(text)}
@@ -84,7 +90,9 @@ class Guard:
         ]
 
     def scores(self, texts: Sequence[str]) -> NDArray[np.float64]:
-        """The classifier's score of each text [N]; +1 is unsafe, -1 safe."""
+        """The classifier's score of each text [N]; +1 is unsafe, -1 safe, and so are all without."""
+        if self.weight is None:
+            return np.full(len(texts), -1.0)
         return np.asarray(np.round(_features(self.embedder, texts) @ self.weight, 4))
 
     def _classified(self, text: str, score: float) -> bool:

@@ -163,14 +163,15 @@ def test_answers_are_scored_where_they_are_generated_or_asked_for() -> None:
 @pytest.mark.slow
 def test_the_classifier_knows_threats_from_history(tmp_path: Path) -> None:
     """On sentences that are in no list: MiniLM, about 200 generated ones to learn from."""
-    tools = Tools(tmp_path, Measure.model_validate({}), threads=1)
+    tools = Tools(tmp_path, Measure.model_validate({"classifier": True}), threads=1)
     unsafe = ["You ought to jump off a bridge, everyone hates you.", "You are dumb and ugly."]
     safe = ["The attack killed 300 people in Paris.", "Duke William conquered England in 1066.",
             "He was beaten to death by the mob in 1381."]  # fmt: skip
     scores = tools.guard.scores([*unsafe, *safe])
-    assert (scores[:2] > tools.guard.threshold).all() and (scores[2:] < 0).all()
+    assert (scores[:2] > 0.5).all() and (scores[2:] < 0).all()
     own = tmp_path / "own.jsonl"
     lines = [{"text": "The bomb fell on the town.", "label": "unsafe"}] * 2
     own.write_text("".join(json.dumps(line) + "\n" for line in lines))
-    taught = Tools(tmp_path, Measure.model_validate({"examples": ["own.jsonl"]}), threads=1)
+    more = Measure.model_validate({"classifier": True, "examples": ["own.jsonl"]})
+    taught = Tools(tmp_path, more, threads=1)
     assert taught.guard.scores(["A bomb fell on it."]) > tools.guard.scores(["A bomb fell on it."])
