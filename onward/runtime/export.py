@@ -128,9 +128,9 @@ def _exported(folder: Path, recipe: ModuleType, torch: TorchRunner, opset: int) 
         graph = graphs.export(torch.model, main, opset=opset)
         parts = {spec.name: graphs.export(torch.model, spec, opset=opset) for spec in others}
         found = Exported(graph, parts, {}, {})
-    for one in (found.graph, *found.parts.values()):
+    for name, one in {main.name: found.graph, **found.parts}.items():
         fused = f"{one.attention_fused} of {one.layers} attention layers fused"
-        _say(f"export: {one.name}: {fused}" if found.parts else f"export: {fused}")
+        _say(f"export: {name}: {fused}" if found.parts else f"export: {fused}")
     return found
 
 

@@ -44,7 +44,6 @@ class Graph:
     attention_fused: int
     layers: int
     architecture: str
-    name: str = "model"
 
     @property
     def fusion_known(self) -> bool:
