@@ -90,7 +90,7 @@ class Guard:
         ]
 
     def scores(self, texts: Sequence[str]) -> NDArray[np.float64]:
-        """The classifier's score of each text [N]: +1 is unsafe, -1 safe; without one all are -1."""
+        """The classifier's score of each text [N]: +1 is unsafe, -1 safe and for none at all."""
         if self.weight is None:
             return np.full(len(texts), -1.0)
         return np.asarray(np.round(_features(self.embedder, texts) @ self.weight, 4))
