@@ -21,6 +21,7 @@ import typer
 
 from cli import (
     ask,
+    combinations,
     compare,
     doctor,
     episode,
@@ -61,6 +62,7 @@ for group in (
     status,
     ask,
     study,
+    combinations,
     compare,
     search,
     doctor,
