@@ -172,7 +172,7 @@ def _spec(change: Callable[[dict[str, Any]], None]) -> Callable[[Path], None]:
             "names unknown parts",
         ),
     ],
-    ids=str,
+    ids=lambda value: value.replace(" ", "-") if isinstance(value, str) else "",
 )
 def test_S12_a_changed_package_is_refused_before_it_is_loaded(
     spoil: Callable[[Path], None], why: str, project: Project, tmp_path: Path
