@@ -37,7 +37,7 @@ def compare(
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Compare tunings: score against weights that move, and against time.
+    """Compare tunings: score against weights and time.
 
     It learns the project's own turn. A part of the new training rows is kept apart to score on; the
     rows of the gate are not read. Killed, it goes on where it stopped when it is called again.

@@ -28,7 +28,7 @@ def search(
     ] = False,
     as_json: Json = False,
 ) -> None:
-    """Search settings for the present turn, on a part carved from its training rows.
+    """Search settings on a part of the training rows.
 
     Tries that fall behind are given up early. Killed, it goes on where it stopped. The best
     settings are printed as a change of params.yaml; they are gated like any other.

@@ -18,6 +18,7 @@ NAMES = (
     "adapted",
     "adapters",
     "replay-hardest+adapters",
+    "naive+none",
 )
 
 
@@ -33,7 +34,7 @@ def test_parts_come_in_any_order_and_replay_has_a_policy() -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["", "replya", "joint+replay", "naive-herding", "replay-hard", "herding", "none"]
+    "name", ["", "replya", "joint+replay", "naive-herding", "replay-hard", "herding", "nothing"]
 )
 def test_an_unknown_or_doubled_part_is_refused_by_name(name: str) -> None:
     with pytest.raises(UsageError) as raised:
