@@ -44,7 +44,7 @@ def combinations(
     ] = False,
     as_json: Json = False,
 ) -> None:
-    """Tunings and strategies that a recipe allows, and the reason for each refusal."""
+    """What may be trained with what, and why not the rest."""
     if markdown:
         answer(False, {}, page())
         return
