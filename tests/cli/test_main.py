@@ -15,6 +15,7 @@ from onward.errors import Busy, OnwardError, SettingsError, Withdrawn
 COMMANDS = [
     "new", "run", "watch", "gate", "promote", "matrix", "rollback", "reinstate", "adopt",
     "repair", "verify", "history", "status", "ask", "report", "study", "doctor",
+    "pretrain", "combinations", "compare", "search",
     "episode open", "episode list", "episode show", "episode withdraw",
     "server start", "server stop", "server status",
 ]  # fmt: skip
