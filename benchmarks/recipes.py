@@ -23,7 +23,7 @@ import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -49,27 +49,32 @@ SMOKE = {"train": 96, "test": 48}
 
 def main() -> int:
     """Measure, print, record."""
-    options = _options()
-    if options.smoke:
-        with tempfile.TemporaryDirectory(prefix="recipes-") as folder:
-            return _measured(options, Path(folder))
-    return _measured(options, options.folder or studies.ROOT / ".onward" / "bench" / "recipes")
+    return begin(__doc__, "recipes", _measured)
 
 
-def _options() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+def begin(doc: str | None, name: str, measured: Callable[[argparse.Namespace, Path], int]) -> int:
+    """Read the options of a benchmark of recipes, and measure where its results are kept.
+
+    Args:
+        doc: of the script.
+        name: of its folder in .onward/bench; a smoke run has one that goes away.
+        measured: options and folder -> exit code.
+    """
+    parser = argparse.ArgumentParser(description=(doc or "").splitlines()[0])
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--only", nargs="+", default=[], help="NAME or NAME:SEED to run now")
     parser.add_argument("--minutes", type=float, default=math.inf, help="then begin no more")
     parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--folder", type=Path, help="of results; default .onward/bench/recipes")
+    parser.add_argument("--folder", type=Path, help=f"of results; default .onward/bench/{name}")
     parser.add_argument("--datasets", type=Path, default=studies.SHARED)
     parser.add_argument("--record", action="store_true", help="keep the run in results.jsonl")
     parser.add_argument("--smoke", action="store_true", help="a few rows: whether it runs at all")
     options = parser.parse_args()
-    if options.smoke:
-        options.seeds = [0]
-    return options
+    if not options.smoke:
+        return measured(options, options.folder or studies.ROOT / ".onward" / "bench" / name)
+    options.seeds = [0]
+    with tempfile.TemporaryDirectory(prefix=f"{name}-") as folder:
+        return measured(options, Path(folder))
 
 
 def _measured(options: argparse.Namespace, place: Path) -> int:

@@ -17,10 +17,8 @@ from __future__ import annotations
 
 import argparse
 import json
-import math
 import shutil
 import sys
-import tempfile
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -28,7 +26,7 @@ from typing import Any
 
 from benchmarks import qa_quality, record, studies
 from benchmarks.recipe_entries import MINILM, Entry, Sides
-from benchmarks.recipes import Bench
+from benchmarks.recipes import Bench, begin
 from onward import files
 from onward.project import Project
 from onward.study.sequence import Episodes
@@ -161,27 +159,7 @@ class Asked(Bench):
 
 def main() -> int:
     """Measure, print, record."""
-    options = _options()
-    if options.smoke:
-        with tempfile.TemporaryDirectory(prefix="recipes-chat-") as folder:
-            return _measured(options, Path(folder))
-    return _measured(options, options.folder or studies.ROOT / ".onward" / "bench" / "recipes-chat")
-
-
-def _options() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
-    parser.add_argument("--only", nargs="+", default=[], help="NAME or NAME:SEED to run now")
-    parser.add_argument("--minutes", type=float, default=math.inf, help="then begin no more")
-    parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--folder", type=Path, help="default .onward/bench/recipes-chat")
-    parser.add_argument("--datasets", type=Path, default=studies.SHARED)
-    parser.add_argument("--record", action="store_true", help="keep the run in results.jsonl")
-    parser.add_argument("--smoke", action="store_true", help="a few rows: whether it runs at all")
-    options = parser.parse_args()
-    if options.smoke:
-        options.seeds = [0]
-    return options
+    return begin(__doc__, "recipes-chat", _measured)
 
 
 def _measured(options: argparse.Namespace, place: Path) -> int:

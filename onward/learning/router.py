@@ -3,8 +3,8 @@
 Each label of each episode (where there are no labels: each episode) is a class of a ridge
 regression on random ReLU features of the frozen embedding, solved in closed form as in McDonnell et
 al. 2023 (RanPAC); see onward/learning/closed_form.py. An episode's probability is the sum of its
-labels'. On banking77 this routes 93% of the texts to their own episode, where the nearest mean
-under one shared covariance (linear discriminant analysis) routes 90%.
+labels'. Linear discriminant analysis would take a tenth of the space; the features tell apart what
+is no Gaussian around its mean.
 
 All of it comes from sums that each episode keeps for itself, over its own rows: a later one changes
 none of them. They are added up and solved when a model is loaded.
