@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 from onward import files
 from onward.learning import models, pooled, trainer
 from onward.learning.job import Job
-from onward.learning.structures import analytic
+from onward.learning.structures import analytic, single
 from onward.learning.trainer import Task, Trained
 
 if TYPE_CHECKING:
@@ -85,16 +85,7 @@ def fit(job: Job) -> Trained:
 
 
 def _task(job: Job) -> Task:
-    return Task(
-        build=lambda: _build(job.source, len(job.labels)),
-        data=job.features(),
-        stopping=job.stopping(),
-        rate=job.rate,
-        epochs=job.epochs,
-        collate=job.collate(),
-        work=job.work,
-        name_rows=job.ids,
-    )
+    return replace(single.task(job), build=lambda: _build(job.source, len(job.labels)))
 
 
 def _build(source: Path, labels: int) -> Any:
