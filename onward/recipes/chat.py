@@ -11,7 +11,6 @@ becomes tokens is in `turns`, templates are in `chat_template`.
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -37,7 +36,7 @@ from onward.recipes import (
     turns,
 )
 from onward.recipes.shapes import ExportSpec, Feature, Inputs, Prediction, Row, Target
-from onward.recipes.texts import folded, span_of
+from onward.recipes.texts import folded, named, span_of
 
 labels_of = labels.none
 
@@ -87,12 +86,7 @@ _ANSWER = ((2, "1"), (4, "2-3"), (16, "4-15"), (None, "16+"))
 
 def guess(columns: Sequence[str]) -> dict[str, str] | None:
     """Canonical field -> source column; None without question and answer, or a conversation."""
-    names = {re.sub(r"[\W_]", "", column).lower(): column for column in reversed(columns)}
-    found = {
-        field: names[next(name for name in likely if name in names)]
-        for field, likely in _COLUMNS.items()
-        if any(name in names for name in likely)
-    }
+    found = named(columns, _COLUMNS)
     whole = "messages" in found or ("question" in found and "references" in found)
     return found if whole else None
 

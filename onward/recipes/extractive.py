@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from onward.config import Evaluate, Prepare
 from onward.recipes import hashing, heads, labels, scripts, spans, squad_metrics, windows
 from onward.recipes.shapes import ExportSpec, Prediction, Row, Target
-from onward.recipes.texts import folded, span_of
+from onward.recipes.texts import folded, named, span_of
 
 encode, inputs_cut = windows.encode, windows.inputs_cut
 decode, labels_of = spans.decode, labels.none
@@ -78,12 +78,7 @@ _CONTEXT = ((100, "0-99"), (200, "100-199"), (400, "200-399"), (None, "400+"))
 
 def guess(columns: Sequence[str]) -> dict[str, str] | None:
     """Canonical field -> source column, or None where context, question or answers has none."""
-    names = {re.sub(r"[\W_]", "", column).lower(): column for column in reversed(columns)}
-    found = {
-        field: names[next(name for name in likely if name in names)]
-        for field, likely in _COLUMNS.items()
-        if any(name in names for name in likely)
-    }
+    found = named(columns, _COLUMNS)
     return found if all(field in found for field in _NEEDED) else None
 
 

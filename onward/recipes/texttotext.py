@@ -11,7 +11,6 @@ longer than `prepare.max_length` tokens: `inputs_cut` counts the texts.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -57,12 +56,7 @@ def guess(
         references, sources: names that the two may have, the likeliest first.
     """
     wanted = {**_ABOUT, "text": ("text", *sources), "references": ("references", *references)}
-    names = {re.sub(r"[\W_]", "", column).lower(): column for column in reversed(columns)}
-    found = {
-        field: names[next(name for name in likely if name in names)]
-        for field, likely in wanted.items()
-        if any(name in names for name in likely)
-    }
+    found = texts.named(columns, wanted)
     return found if "text" in found and "references" in found else None
 
 
