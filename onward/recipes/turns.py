@@ -98,10 +98,12 @@ def _shortened(row: Row, tokenizer: Any, most: int) -> Prompt:
             where=f"row {row['id'] or 'asked'}: {row['question'][:60]!r}",
             fix="raise prepare.max_length, or ask in fewer words",
         )
-    context = row["context"]
+    # As the template writes it: names of special tokens in it are many tokens then.
+    context = chat_template.plain(tokenizer, row["context"])
     places = tokenizer(context, add_special_tokens=False, return_offsets_mapping=True)
     ends = [end for _, end in places["offset_mapping"]]
-    for left in range(most - bare, 0, -_SLACK):
+    # There may be room for more than it has, and yet not for all that comes with it.
+    for left in range(min(most - bare, len(ends)), 0, -_SLACK):
         found = tried(pairs, context[: ends[left - 1]])
         if len(found.tokens) <= most:
             return found

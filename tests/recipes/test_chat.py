@@ -79,6 +79,18 @@ def test_a_context_longer_than_the_window_loses_its_end(tokenizer: Any) -> None:
     assert len(learned["input_ids"]) <= 64 and learned["labels"][-1] == tokenizer.eos_token_id
 
 
+@pytest.mark.parametrize("context", ["red " * 40, "<|end|>" * 12, "red " * 41 + "<|user|>"])
+def test_a_context_that_is_a_token_too_long_is_cut_like_any_other(
+    tokenizer: Any, context: str
+) -> None:
+    """What parts it from the question takes tokens, too; a special token's name takes many."""
+    row = {**ROW, "context": context.strip()}
+    found = said(tokenizer, row)
+    assert turns.room(64) - 3 * turns._SLACK < len(tokenizer.encode(found)) <= turns.room(64)
+    assert found.endswith("what is red ?<|end|><|assistant|>")
+    assert chat.inputs_cut([row], tokenizer, WINDOW) == 1
+
+
 def test_a_question_longer_than_the_window_is_refused_by_name(tokenizer: Any) -> None:
     with pytest.raises(DataError, match=r"A question of \d+ tokens is longer than a prompt may be"):
         said(tokenizer, {**ROW, "question": "the note says " * 40})
