@@ -47,7 +47,7 @@ _MARK = "\u2042"
 def fields(template: str) -> list[str]:
     """The fields that a template needs and is not given, sorted.
 
-    One that the template itself asks for (`is defined`) is not needed.
+    One that the template itself asks for (`is defined`, `default`) is not needed.
 
     Raises:
         SettingsError: it is no Jinja template.
@@ -59,14 +59,16 @@ def fields(template: str) -> list[str]:
         tree = Environment(  # noqa: S701 - nothing is rendered here, and no HTML
             extensions=["jinja2.ext.loopcontrols"]
         ).parse(re.sub(r"\{%-?\s*(end)?generation\s*-?%\}", "", template))
+        named = meta.find_undeclared_variables(tree)
     except TemplateError as error:
         raise _refused(f"is no Jinja template: {str(error)[:120]}") from error
     asked = {
-        test.node.name
-        for test in tree.find_all(nodes.Test)
-        if test.name in ("defined", "undefined") and isinstance(test.node, nodes.Name)
+        found.node.name
+        for found in tree.find_all((nodes.Test, nodes.Filter))
+        if found.name in ("defined", "undefined", "default", "d")
+        and isinstance(found.node, nodes.Name)
     }
-    return sorted(meta.find_undeclared_variables(tree) - _GIVEN - asked)
+    return sorted(named - _GIVEN - asked)
 
 
 def _refused(why: str) -> SettingsError:

@@ -130,6 +130,8 @@ def test_a_model_without_a_template_gets_a_plain_one(toy_causal: Path, tmp_path:
     [
         ("{{ messages[0].content }}{{ mood }}", "has an unknown field: mood"),
         ("{% for m in messages %}", "is no Jinja template"),
+        ("{{ messages | mood }}", "is no Jinja template: No filter named 'mood'"),
+        ("{{ mood | upper }}", "has an unknown field: mood"),
         ("{{ raise_exception('no such role') }}", "cannot be applied: no such role"),
     ],
 )
@@ -140,6 +142,15 @@ def test_a_template_that_cannot_be_used_is_refused_with_its_reason(
     (folder / "chat_template.jinja").write_text(template)
     with pytest.raises(SettingsError, match=message):
         said(encoder.tokenizer(folder), ROW)
+
+
+@pytest.mark.parametrize("asked", ["{% set mood = mood | default('') %}", "{{ mood | d('') }}"])
+def test_a_field_that_the_template_has_a_default_for_is_not_needed(
+    toy_causal: Path, tmp_path: Path, asked: str
+) -> None:
+    folder = shutil.copytree(toy_causal, tmp_path / "defaulted")
+    (folder / "chat_template.jinja").write_text(asked + toys.CHAT_TEMPLATE)
+    assert said(encoder.tokenizer(folder), ROW).startswith("<|user|>what is red ?")
 
 
 def test_a_template_that_writes_the_date_writes_the_same_on_every_day(
