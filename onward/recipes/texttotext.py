@@ -20,7 +20,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from onward.config import Evaluate, Prepare
-from onward.recipes import generated, generative, heads, labels, texts
+from onward.recipes import generated, generative, heads, labels, scripts, texts
 from onward.recipes.shapes import ExportSpec, Feature, Prediction, Row, Target
 
 labels_of = labels.none
@@ -74,8 +74,8 @@ def slices(row: Row) -> dict[str, str]:
     """Slice -> value of one row; lengths are in words."""
     steps = [*_LENGTHS, (None, "200+")]
     return {
-        "text length": texts.span_of(len(row["text"].split()), steps),
-        "reference length": texts.span_of(len(row["references"][0].split()), steps),
+        "text length": texts.span_of(scripts.count(row["text"]), steps),
+        "reference length": texts.span_of(scripts.count(row["references"][0]), steps),
     }
 
 
@@ -147,8 +147,8 @@ def report(rows: Sequence[Row], predictions: Sequence[Prediction]) -> dict[str, 
 
     `length_ratio` is words said per word of the first reference.
     """
-    said = sum(len(one["text"].split()) for one in predictions)
-    wanted = sum(len(row["references"][0].split()) for row in rows)
+    said = sum(scripts.count(one["text"]) for one in predictions)
+    wanted = sum(scripts.count(row["references"][0]) for row in rows)
     pairs = list(zip(rows, predictions, strict=True))
     return {
         "generated": {

@@ -81,6 +81,13 @@ def test_predictions_come_in_the_order_of_the_rows() -> None:
     assert report == {"rows": 2, "length_ratio": 0.5, "empty": 0, "copied": 0, "cut_off": 1}
 
 
+def test_lengths_of_a_script_without_spaces_are_in_characters() -> None:
+    row = {**ROW, "text": "\u4eca\u5929\u4e0b\u96e8" * 6, "references": ["\u4eca\u5929" * 6]}
+    assert texttotext.slices(row) == {"text length": "20-39", "reference length": "10-19"}
+    told = {"text": "\u4eca\u5929" * 3, "no_answer": False, "ended": "end"}
+    assert texttotext.report([row], [told])["generated"]["length_ratio"] == 0.5
+
+
 def test_a_summary_is_as_good_as_its_nearest_reference() -> None:
     row = {**ROW, "references": ["nothing alike", "the cat sat"]}
     counted = summarization.statistics(row, {"text": "the cat sat"})
