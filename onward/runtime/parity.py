@@ -117,12 +117,13 @@ def tokens(pairs: Sequence[Pair], limit: float) -> dict[str, int]:
         {rows, equal, ties}.
 
     Raises:
-        ParityError: a token differs that is no tie.
+        ParityError: a token differs that is no tie, or one of the two stops earlier.
     """
     found = {"rows": len(pairs), "equal": 0, "ties": 0}
     for where, ours, theirs in pairs:
         at = _first_other(ours["tokens"], theirs["tokens"])
         if at is None:
+            _require_length(where, len(ours["tokens"]), len(theirs["tokens"]))
             found["equal"] += 1
             continue
         gap = abs(ours["logprobs"][at] - theirs["logprobs"][at])
@@ -141,6 +142,16 @@ def tokens(pairs: Sequence[Pair], limit: float) -> dict[str, int]:
 def _first_other(ours: Sequence[int], theirs: Sequence[int]) -> int | None:
     pairs = zip(ours, theirs, strict=False)
     return next((at for at, (one, other) in enumerate(pairs) if one != other), None)
+
+
+def _require_length(where: str, ours: int, theirs: int) -> None:
+    if ours != theirs:
+        raise ParityError(
+            f"ONNX Runtime and torch generate the same tokens, but {ours} and {theirs} of them",
+            where=f"{where}, token {min(ours, theirs)}",
+            fix="the package's tokenizer says another text of them, which has a stop string: "
+            "nothing was exported",
+        )
 
 
 def scores(recipe: ModuleType, onnx: LedgerPart, torch: LedgerPart) -> list[UnitScore]:

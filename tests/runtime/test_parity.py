@@ -69,6 +69,32 @@ def test_logits_at_the_limit_pass() -> None:
     assert parity.logits(Fixed(0.5), Fixed(0.0), [_features(4)], 0.5) == 0.5
 
 
+def _written(tokens: list[int], *logprobs: float) -> dict[str, Any]:
+    return {"tokens": tokens, "logprobs": list(logprobs) or [0.0] * len(tokens)}
+
+
+def test_tokens_are_compared_one_by_one_and_ties_are_counted() -> None:
+    pairs = [
+        ("u, row a", _written([1, 2]), _written([1, 2])),
+        ("u, row b", _written([1, 2], -0.5, -0.7), _written([1, 3, 4], -0.5, -0.701, -1.0)),
+    ]
+    assert parity.tokens(pairs, 1e-3) == {"rows": 2, "equal": 1, "ties": 1}
+    with pytest.raises(ParityError, match=r"no tie: .* 0\.001 apart") as caught:
+        parity.tokens(pairs, 1e-4)
+    assert caught.value.where == "u, row b, token 1"
+
+
+@pytest.mark.parametrize("pair", [([1, 2], [1, 2, 3]), ([1, 2, 3], [1, 2])])
+def test_a_generation_that_goes_on_where_the_other_stops_is_another_one(
+    pair: tuple[list[int], list[int]],
+) -> None:
+    """As where two tokenizers say other texts of the same tokens, and one has a stop string."""
+    ours, theirs = map(_written, pair)
+    with pytest.raises(ParityError, match=r"3 and 2|2 and 3") as caught:
+        parity.tokens([("u, row a", ours, theirs)], 1e9)
+    assert caught.value.where == "u, row a, token 2"
+
+
 def test_scores_past_the_limit_fail_either_way_and_name_the_unit() -> None:
     worse, better = _part([1, 1, 0, 0]), _part([1, 1, 1, 0])
     for onnx, torch, sign in ((worse, better, "-25.00"), (better, worse, "+25.00")):
