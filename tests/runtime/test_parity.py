@@ -74,7 +74,7 @@ def _written(tokens: list[int], *logprobs: float) -> dict[str, Any]:
 
 
 def test_tokens_are_compared_one_by_one_and_ties_are_counted() -> None:
-    pairs = [
+    pairs: list[parity.Pair] = [
         ("u, row a", _written([1, 2]), _written([1, 2])),
         ("u, row b", _written([1, 2], -0.5, -0.7), _written([1, 3, 4], -0.5, -0.701, -1.0)),
     ]
