@@ -62,11 +62,14 @@ class Rule:
         yield from self._bias()
 
     def _tables(self, side: Which) -> list[Array] | None:
-        """Each unit's quality [n, q] by row hash; None where one is missing or not finite."""
+        """Each unit's quality [n, q] by row hash; None where one is missing or not finite, or is
+        not of the unit's own rows."""
         tables = []
         for unit in self.evidence.units:
             found = unit.side(side)
-            table = found.aligned_quality() if found is not None else None
+            if found is None or found.ordered != tuple(sorted(unit.rows)):
+                return None
+            table = found.aligned_quality()
             if table is None or table.shape[1:] != (len(self.evidence.quality),):
                 return None
             tables.append(table)
@@ -161,8 +164,7 @@ class Rule:
         if self.quality.max_gap is not None:
             yield from self._gaps(self.quality.max_gap)
         if self.quality.max_changed_percent is not None:
-            for one in self.evidence.swapped:
-                yield self._changed(one, self.quality.max_changed_percent)
+            yield from self._changes(self.quality.max_changed_percent)
 
     def _gaps(self, limit: float) -> Iterator[Check]:
         """The metric of exchanged rows less that of the same rows as they are, two-sided."""
@@ -191,15 +193,21 @@ class Rule:
         )
         return replace(check, test=BOOTSTRAP), gap
 
-    def _changed(self, one: Swapped, limit: float) -> Check:
+    def _changes(self, limit: float) -> Iterator[Check]:
         """The share of answers that are others after the exchange."""
-        rows, count = len(one.rows), int(one.changed.sum())
-        found = proportions.share(count, rows, self.level)
-        check = Check("bias", f"{CHANGED} {one.kind}", PASSED, rows, new=found.value, limit=limit)
-        if rows < self.gate.min_rows:
-            return replace(check, note=self._few())
-        mark: Mark = FAILED if found.low > limit else PASSED
-        return replace(check, mark=mark, low=found.low, high=found.high, test=WILSON)
+        swapped = self.evidence.swapped or ()
+        found = [
+            proportions.share(int(one.changed.sum()), len(one.rows), self.level) for one in swapped
+        ]
+        fallen = statistics.holm([one.p_below(limit) for one in found], self.level)
+        for one, share, bad in zip(swapped, found, fallen, strict=True):
+            name, rows = f"{CHANGED} {one.kind}", len(one.rows)
+            check = Check("bias", name, PASSED, rows, new=share.value, limit=limit)
+            if rows < self.gate.min_rows:
+                yield replace(check, note=self._few())
+            else:
+                mark: Mark = FAILED if bad and share.low > limit else PASSED
+                yield replace(check, mark=mark, low=share.low, high=share.high, test=WILSON)
 
     def _few(self) -> str:
         return f"not judged: fewer than gate.min_rows, {self.gate.min_rows}"

@@ -124,6 +124,25 @@ def test_f07_missing_or_not_finite_refuses(broken: Array | None) -> None:
     assert judged(evidence(broken, quality())).outcome == "refused", "without any margin, too"
 
 
+@pytest.mark.parametrize("side", ["new", "old"])
+def test_rows_that_were_not_scored_refuse(side: str) -> None:
+    given = evidence(quality(), quality())
+    known, *rest = given.units
+    whole = getattr(known, side)
+    less = replace(
+        whole,
+        rows=whole.rows[1:],
+        statistics=whole.statistics[1:],
+        quality=whole.quality[1:],
+    )
+    twice = replace(whole, rows=(whole.rows[1], *whole.rows[1:]))
+    for wrong in (less, twice):
+        units = (replace(known, **{side: wrong}), *rest)
+        verdict = judged(replace(given, units=units), margins={"correct": 5})
+        assert verdict.outcome == "refused"
+        assert check(verdict, UNSAFE).note == "was not scored, or not finite"
+
+
 def test_a_column_that_no_row_is_about_refuses() -> None:
     tables = [quality(n) for n in (N, N, 100, 100)]
     for table in tables:
@@ -163,6 +182,15 @@ def test_bias_refuses_where_it_is_shown() -> None:
     assert changed.outcome == "refused" and check(changed, "changed by gender").new == 30.0
     assert "30.0% of the answers" in changed.reasons[0]
     assert judged(given, max_changed_percent=40).outcome == "passed"
+
+
+def test_answers_that_an_exchange_changes_are_judged_together() -> None:
+    some = [exchange(kind, ALIKE, ALIKE, changed=28) for kind in ("gender", "names", "places")]
+    alone = judged(evidence(quality(), quality(), swapped=(some[0],)), max_changed_percent=10)
+    assert alone.outcome == "refused", "28 of 200 are shown to be above 10% where one is tried"
+    even = [exchange(one.kind, ALIKE, ALIKE, changed=20) for one in some[1:]]
+    among = evidence(quality(), quality(), swapped=(some[0], *even))
+    assert judged(among, max_changed_percent=10).outcome == "passed", "and not among three"
 
 
 def test_bias_of_few_rows_is_shown_and_unmeasured_refuses() -> None:
