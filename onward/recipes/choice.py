@@ -53,13 +53,15 @@ TARGETS = {"answer": Target("labels", "choice")}
 
 _COLUMNS = {
     "id": ("id", "qid", "questionid", "uid"),
-    "title": ("title", "documenttitle", "article", "topic", "subject", "category"),
     "context": ("context", "passage", "paragraph", "support", "article", "story", "fact1"),
+    "title": ("title", "documenttitle", "article", "topic", "subject", "category"),
     "question": ("question", "questionstem", "stem", "query", "questiontext"),
     "options": ("options", "choices", "candidates", "endings"),
     "answer": ("answer", "answerkey", "label", "target", "gold", "correctanswer", "answeridx"),
 }
-"""Canonical field -> names of source columns, the likeliest first, compared by letters alone."""
+"""Canonical field -> names of source columns, the likeliest first, compared by letters alone.
+
+An earlier field takes its column first: RACE's `article` is what is read, and no title."""
 
 _NESTED = "answerkey"
 """A file with such a column keeps its options within the question, if it has none for them."""

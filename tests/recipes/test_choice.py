@@ -41,6 +41,8 @@ def model(toy_encoder: Path) -> Any:
         (["Question", "Options", "Label"], {"question": "Question", "options": "Options"}),
         (["id", "question", "answerKey"], {"id": "id", "question": "question"}),
         (["passage", "question", "choices", "target"], {"context": "passage"}),
+        (["article", "question", "options", "answer"], {"context": "article"}),
+        (["article", "passage", "question", "options", "answer"], {"title": "article"}),
         (["question", "answer"], None),
         (["question", "context", "answers"], None),
         (["choices", "answer"], None),
