@@ -155,8 +155,12 @@ def _judged(
         again = np.diff(token, prepend=-1) == 0
         for at, label, shared in zip(word.tolist(), best.tolist(), again.tolist(), strict=True):
             # Words of one token are of one span.
-            found[at] = labels[label].replace("B-", "I-", 1) if shared else labels[label]
+            found[at] = _inside(labels[label]) if shared else labels[label]
     return found, sure
+
+
+def _inside(label: str) -> str:
+    return label if label == bio.OUTSIDE else f"I-{label.partition('-')[2]}"
 
 
 def _told(

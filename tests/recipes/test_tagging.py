@@ -101,6 +101,18 @@ def test_the_window_that_shows_most_around_a_word_has_it() -> None:
     assert again["spans"] == [[6, 7, "x"]]  # whichever window comes first
 
 
+def test_words_of_one_token_are_of_one_span_whatever_the_tag_is_called() -> None:
+    """The tag's own name may hold "B-"."""
+    row = {"id": "a", "title": None, "text": "(a", "starts": [0], "ends": [2], "tags": ["SUB-x"]}
+    feature = {"row": 0, "offsets": np.array([[-1, -1], [0, 2], [-1, -1]], np.int32)}
+    labels = ["O", "B-SUB-x", "I-SUB-x"]
+    for told in (1, 2):
+        logits = np.zeros((3, 3), np.float32)
+        logits[1, told] = 9.0
+        (made,) = decoded([row], [feature], [{"logits": logits}], labels)
+        assert made["spans"] == [[0, 2, "SUB-x"]]
+
+
 def test_windows_in_which_no_word_begins_are_not_learned_from(tokenizer: Any) -> None:
     """A word longer than two windows: a window within it would teach nothing, and divide by 0."""
     row = {"id": "a", "text": "xq7z" * 24 + " so", "starts": [], "ends": [], "tags": []}
