@@ -78,7 +78,10 @@ def by_row(rows: pd.DataFrame, found: pd.DataFrame, labels: Labels) -> pd.DataFr
     learned = np.bincount(code[train], minlength=size) > 0
     known, fresh = (np.bincount(code[side], minlength=size) for side in (~new, new))
     lost = _lost(
-        known, fresh, int((rows["learning"] == 0).sum()), int((rows["learning"] == 1).sum())
+        _rows_with(found[~new], size),
+        fresh,
+        int((rows["learning"] == 0).sum()),
+        int((rows["learning"] == 1).sum()),
     )
     first = ~found["code"].duplicated().to_numpy()
     excess = np.where(known > 0, _shares(fresh, known > 0) - _shares(known, known > 0), 0.0)
@@ -92,10 +95,15 @@ def by_row(rows: pd.DataFrame, found: pd.DataFrame, labels: Labels) -> pd.DataFr
     )
 
 
+def _rows_with(found: pd.DataFrame, size: int) -> NDArray[np.int64]:
+    """How many rows have each label, a row that has it several times (a tag) once."""
+    return np.bincount(found.drop_duplicates()["code"].to_numpy(), minlength=size)
+
+
 def _lost(
     known: NDArray[np.int64], fresh: NDArray[np.int64], known_rows: int, new_rows: int
 ) -> NDArray[np.bool_]:
-    """Known labels that no new row has, although by their share one would be expected."""
+    """Known labels that no new row has, although by their share of rows one would be expected."""
     share = known / max(known_rows, 1)
     lost: NDArray[np.bool_] = (known > 0) & (fresh == 0) & ((1 - share) ** new_rows < LEVEL)
     return lost

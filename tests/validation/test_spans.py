@@ -5,12 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pyarrow as pa
 import pytest
 
 from onward.config import Validate
 from onward.recipes import relation, tagging
-from onward.validation import spans
+from onward.validation import labels, spans
 from onward.validation.words import Words
 from tests import toys
 
@@ -73,3 +74,16 @@ def test_what_is_expected_names_its_columns() -> None:
         of_rows = {one.column for one in listed if one.frame == "rows"}
         # By labels of the whole turn these two are told, in labels.by_row.
         assert of_rows - {"unlearned", "alike"} <= set(measured(*rows))
+
+
+@pytest.mark.parametrize("fresh", [50, 51])
+def test_D14_a_tag_that_stood_several_times_in_each_row_vanishes(fresh: int) -> None:
+    """Shares are of rows: three cities in each of 100 rows are no share of 3."""
+    known = [["city", "city", "city", "day"]] * 100
+    every = pa.array([*known, *[["day"]] * fresh])
+    found = labels.Labels()
+    found.take(every, 0)
+    new = np.arange(len(every)) >= len(known)
+    rows = pd.DataFrame({"side": "train", "learning": new.astype(int)})
+    made = labels.by_row(rows, found.found(np.ones(len(every), bool)), found)
+    assert np.flatnonzero(made["vanished"]).tolist() == [0]
