@@ -84,7 +84,9 @@ class Plan:
 
     def require(self, longest: int, max_new_tokens: int) -> None:
         """Check that prompt and answer fit. Raises SettingsError naming the settings."""
-        needed = max(longest, max_new_tokens) if self.encoder else longest + max_new_tokens
+        # The last token of an answer is never read; those that it begins with are.
+        written = len(self.start) - 1 + max_new_tokens
+        needed = max(longest, written) if self.encoder else longest + max_new_tokens
         if self.positions is not None and needed > self.positions:
             raise SettingsError(
                 f"A prompt of {longest} tokens and an answer of {max_new_tokens} do not fit: "

@@ -133,6 +133,22 @@ def test_graphs_write_what_torch_writes(name: str) -> None:
         assert made["encoder"].attention_fused == 2
 
 
+def test_an_answer_that_the_decoder_has_no_place_for_is_refused() -> None:
+    """A token that every answer begins with takes a place of its own."""
+    from onward.errors import SettingsError
+    from onward.evaluation.torch_graphs import TorchGraphs
+
+    model = _model("bart")
+    model.generation_config.forced_bos_token_id = 1
+    plan = generative.plan(model)
+    most = model.config.max_position_embeddings - 1
+    rules = Rules(most, frozenset(), text=lambda tokens: "")
+    found = generate(Steps(TorchGraphs(model, "cpu"), plan, most), _batch(), rules)
+    assert [len(one["tokens"]) for one in found] == [most] * 3
+    with pytest.raises(SettingsError, match="an answer of 64 do not fit"):
+        Steps(TorchGraphs(model, "cpu"), plan, most + 1).start(_batch())
+
+
 def test_a_model_that_names_no_end_is_refused() -> None:
     from onward.errors import SettingsError
 
