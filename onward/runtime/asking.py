@@ -11,6 +11,7 @@ A row of a question has the recipe's columns like any other, but nothing to be s
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from types import ModuleType
 from typing import Any
@@ -19,6 +20,9 @@ import pyarrow as pa
 
 from onward.errors import UsageError
 from onward.recipes.shapes import Inputs, Row, each_text
+
+_HALF = re.compile("[\ud800-\udfff]")
+"""What a byte that is no UTF-8, or half of a pair of UTF-16, becomes: no tokenizer reads it."""
 
 
 def names(recipe: ModuleType) -> dict[str, bool]:
@@ -36,18 +40,20 @@ def row(recipe: ModuleType, inputs: Mapping[str, str | list[str]]) -> Row:
         inputs: the texts by the recipe's names, those of them that are needed at least.
 
     Raises:
-        UsageError: a name is none of the recipe's, one that is needed is not given, or the recipe
-            says why these texts cannot be answered.
+        UsageError: a name is none of the recipe's, one that is needed is not given, a text is no
+            Unicode, or the recipe says why these texts cannot be answered.
     """
     known = names(recipe)
     wrong = sorted(set(inputs) - set(known))
     if wrong:
         raise _refused(recipe, f"A model of this kind reads no {wrong[0]}", wrong[0])
     for name, needed in known.items():
-        given: Inputs = {name: inputs[name]} if name in inputs else {}
+        given: Inputs = {name: inputs[name]} if inputs.get(name) is not None else {}
         if needed and not "".join(text for _, text in each_text(given)).strip():
             state = "empty" if name in inputs else "missing"
             raise _refused(recipe, f"The {name} is {state}", name)
+        if any(_HALF.search(text) for _, text in each_text(given)):
+            raise _refused(recipe, f"The {name} holds half of a character", name)
     made: Row = {**{field.name: _blank(field) for field in recipe.SCHEMA}, **inputs}
     if hasattr(recipe, "asked"):
         made |= recipe.asked(inputs)

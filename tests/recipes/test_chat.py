@@ -234,6 +234,22 @@ def test_a_question_is_asked_with_its_history_or_refused() -> None:
 
 
 @pytest.mark.parametrize(
+    ("inputs", "where"),
+    [
+        ({"question": "Who \udcff?"}, "question"),
+        ({"question": "And?", "history": ["Hi", "\ud83d"]}, "history"),
+    ],
+)
+def test_D11_a_text_that_is_no_unicode_is_refused_by_name(
+    inputs: dict[str, Any], where: str
+) -> None:
+    """As a command line in another encoding or an escape of JSON has it; no tokenizer reads it."""
+    with pytest.raises(UsageError, match=f"The {where} holds half of a character") as caught:
+        asking.row(recipes.get("chat"), inputs)
+    assert caught.value.where == where
+
+
+@pytest.mark.parametrize(
     "columns",
     [
         ["prompt", "response"],
