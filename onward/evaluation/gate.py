@@ -4,8 +4,8 @@
     verdict = judge(project, "final")        # promoted, refused or undecided
     verdicts.keep(project, seq, verdict)
 
-A verdict is named by its `key`: candidate, champion, tests, settings, code and benchmark report.
-The same key is not judged twice.
+A verdict is named by its `key`: candidate, champion, tests, settings, code, what scores answers,
+and benchmark report. The same key is not judged twice.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ from onward.evaluation.rule import decide, level_of
 from onward.evaluation.runner import resolve
 from onward.evaluation.statistics import Array, Score
 from onward.project import Project
+from onward.quality import gathered
 from onward.registry import journal, versions
 from onward.registry.versions import Champion
 
@@ -147,6 +148,7 @@ def _key(
             "scorer": _scorer(project, turn),
             "settings": settings.model_dump(),
             "quality": config.read(project.params, Quality).model_dump(),
+            "answers": gathered.scorer(project, turn.recipe),
             "code": code(),
             "benchmark": _report(project) if kind == "final" else None,
             "withdrawn": journal.withdrawn_candidates(project).get(candidate),

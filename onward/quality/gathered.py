@@ -24,10 +24,24 @@ from onward.project import Project
 from onward.quality import bias, stage
 from onward.quality import parts as quality_parts
 from onward.quality.columns import STATISTICS, place
+from onward.quality.scores import Tools, sources
 from onward.recipes import shapes
 from onward.registry.versions import Champion
 
 Rows = Mapping[str, Sequence[shapes.Row]]
+
+
+def scorer(project: Project, recipe: str) -> str:
+    """Hash of what scores answers and exchanges rows beside the settings: lists, examples, encoder,
+    code; "" where nothing is measured.
+
+    Raises:
+        SettingsError, MissingFiles: the encoder or a file that params.yaml names is not there.
+    """
+    measure = config.read(project.params, Quality).measure
+    if quality_parts.measured(recipe, measure):
+        return Tools(project.root, measure, 1).name(project.cache)
+    return sources(project.root, measure) if measure.swapped_rows else ""
 
 
 def added(

@@ -25,6 +25,7 @@ from numpy.typing import NDArray
 
 from onward import files
 from onward.config import Measure
+from onward.errors import SettingsError
 from onward.learning import encoder
 from onward.quality import coherence, diversity, lists, overlap, personal
 from onward.quality import support as supports
@@ -62,7 +63,7 @@ class Tools:
         Raises:
             SettingsError: the encoder or a file is not there, or cannot be used.
         """
-        self.measure = measure
+        self.root, self.measure = root, measure
         self.lists = [root / name for name in measure.lists]
         self.examples = [root / name for name in measure.examples]
         self.folder = encoder.locate(measure.encoder)
@@ -83,11 +84,9 @@ class Tools:
 
     def name(self, cache: Path | None = None) -> str:
         """Hash of all that can change a score but the row and its answer."""
-        own = sorted([*_HERE.glob("*.py"), *(_HERE / "vocabulary").glob("*.yaml")])
-        theirs = [files.sha256(path) for path in (*self.lists, *self.examples)]
         settings = self.measure.model_dump(include={"classifier"})
-        source = {path.name: files.sha256(path) for path in own}
-        return files.digest([source, theirs, settings, encoder.fingerprint(self.folder, cache)])
+        read = sources(self.root, self.measure)
+        return files.digest([read, settings, encoder.fingerprint(self.folder, cache)])
 
     def scores(self, pairs: Sequence[Pair]) -> list[Scored]:
         """The statistics of each answer, in order, `diverse` left at nothing."""
@@ -177,6 +176,25 @@ class Tools:
         sources = [asked.context, asked.question, *asked.history]
         right = {kind for ref in asked.references for kind in self.leaks.found(ref, sources)}
         return [kind for kind in self.leaks.found(answer, sources) if kind not in right]
+
+
+def sources(root: Path, measure: Measure) -> str:
+    """Hash of our code and lists, and of the project's files that are read beside them.
+
+    Raises:
+        SettingsError: a file of the project's is not there.
+    """
+    own = sorted([*_HERE.glob("*.py"), *(_HERE / "vocabulary").glob("*.yaml")])
+    named = [*measure.lists, *measure.examples]
+    for name in named:
+        if not (root / name).is_file():
+            raise SettingsError(
+                f"{name} is not there",
+                where=f"{root / name}, named by quality.measure.lists or .examples",
+                fix="write the path as it is from the project's root, or leave it out",
+            )
+    theirs = [[name, files.sha256(root / name)] for name in named]
+    return files.digest([{path.name: files.sha256(path) for path in own}, theirs])
 
 
 def diverse(answers: Sequence[str]) -> NDArray[np.float64]:

@@ -50,8 +50,8 @@ def _prompt(project: Project) -> dict[str, Any]:
 def _lists(project: Project) -> dict[str, Any]:
     """The project's own files that params.yaml names for quality; DVC sees only their names."""
     measure = config.read(project.params, config.Quality).measure
-    named = [project.root / name for name in (*measure.lists, *measure.examples)]
-    hashes = {path.name: files.sha256(path) if path.is_file() else "" for path in named}
+    named = {name: project.root / name for name in (*measure.lists, *measure.examples)}
+    hashes = {name: files.sha256(at) if at.is_file() else "" for name, at in named.items()}
     return {"files": hashes} if named else {}
 
 

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from onward.config import Measure
-from onward.errors import DataError, MissingFiles
+from onward.errors import DataError, MissingFiles, SettingsError
 from onward.evaluation.ledger import LedgerPart, entry, part, row_hash
 from onward.project import Project
 from onward.quality.asked import Asked
@@ -106,6 +106,14 @@ def test_examples_of_another_form_are_named(line: str, tmp_path: Path, toy_encod
     tools = Tools(tmp_path, measure(toy_encoder, examples=["gone.jsonl"]), threads=1)
     with pytest.raises(MissingFiles, match=r"gone\.jsonl"):
         tools.findings([(ASKED, "in 1851")])
+
+
+def test_a_file_that_is_not_there_is_named_before_anything_is_scored(
+    tmp_path: Path, toy_encoder: Path
+) -> None:
+    gone = measure(toy_encoder, examples=["gone.jsonl"])
+    with pytest.raises(SettingsError, match=r"gone\.jsonl is not there"):
+        Quality(Project(tmp_path), "extractive", gone, 1)
 
 
 def rows(count: int) -> list[dict[str, Any]]:

@@ -100,6 +100,18 @@ def test_the_gate_reads_what_the_stage_measured(evaluated: Project, toy_encoder:
     assert judge(evaluated, "accuracy").key != before
 
 
+@pytest.mark.parametrize("answers", ["on", "off"])
+def test_a_verdict_is_named_by_the_lists_that_it_rests_on(
+    evaluated: Project, toy_encoder: Path, answers: str
+) -> None:
+    params(evaluated, toy_encoder, lists=["own.yaml"], answers=answers, swapped_rows=4)
+    own, keys = evaluated.root / "own.yaml", []
+    for listed in ("rules: {}", "rules: {brand: [acme]}"):
+        files.write_text(own, listed)
+        keys.append(judge(evaluated, "accuracy").key)
+    assert len(set(keys)) == 2, "else a refusal stands after the list was mended"
+
+
 @pytest.fixture
 def update(tmp_path: Path, toy_encoder: Path) -> Project:
     """v1 knows `old`; the candidate learns `new` and forgets nothing."""

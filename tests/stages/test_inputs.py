@@ -130,6 +130,18 @@ def test_a_changed_list_of_the_project_scores_again(project: Project) -> None:
     assert changed == {"evaluate.json"}
 
 
+def test_lists_of_one_name_in_two_folders_are_two(project: Project) -> None:
+    files.write_text(
+        project.params,
+        "project: {recipe: extractive}\nquality: {measure: {lists: [a/own.yaml, b/own.yaml]}}\n",
+    )
+    for folder in ("a", "b"):
+        files.write_text(project.root / folder / "own.yaml", "rules: {}\n")
+    run(project)
+    files.write_text(project.root / "a" / "own.yaml", "rules: {brand: [acme]}\n")
+    assert not current(project)
+
+
 def test_an_edited_prompt_is_an_input_of_finetune_alone(project: Project) -> None:
     """DVC sees only the template's name in params.yaml."""
     project.params.write_text(
