@@ -12,7 +12,8 @@
 BIO (IOB2): B- begins a span, I- goes on with it, O is outside. Words are those of the text, not of
 a tokenizer, so that models with other tokenizers are scored alike: a run of letters, digits and
 their marks, each other character that shows, and each character of a script without spaces. What
-does not show (a soft hyphen, a joiner) parts no word and is none.
+does not show (a soft hyphen, a joiner) parts no letters and is no word; but for emoji that a joiner
+makes one, it joins nothing else.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ import re
 import unicodedata
 from collections.abc import Iterable, Sequence
 
+from onward.recipes import scripts
 from onward.recipes.scripts import SPACELESS
 
 OUTSIDE = "O"
@@ -31,6 +33,7 @@ Place = tuple[int, int]
 Span = tuple[int, int, str]
 """Start, end and tag."""
 
+_JOINER = "\u200d"
 _PIECE = re.compile(rf"[{SPACELESS}]|[^\W{SPACELESS}]+|[^\w\s]")
 
 
@@ -52,13 +55,29 @@ def _belongs(text: str, at: int) -> bool:
     """Whether a piece that begins here is of one word with what stands before it."""
     if _is(text[at], "M", "Cf"):
         return True
-    if re.match(f"[{SPACELESS}]", text[at]):
-        return False
-    return _is(text[at - 1], "Cf") or (text[at].isalnum() and _is(text[at - 1], "M"))
+    if not text[at].isalnum():
+        return text[at - 1] == _JOINER and not _is(text[at], "P")
+    before = at - 1
+    while before and _is(text[before], "M", "Cf"):
+        before -= 1
+    return text[before].isalnum() and not scripts.some(text[before] + text[at])
 
 
 def _is(character: str, *categories: str) -> bool:
     return unicodedata.category(character).startswith(categories)
+
+
+def shown(text: str, start: int, end: int) -> Place:
+    """A place without characters at its ends that do not show: nobody can tell where those belong.
+
+    >>> shown("\u200fAna\u200e", 0, 5)
+    (1, 4)
+    """
+    while start < end and _is(text[end - 1], "Cf"):
+        end -= 1
+    while start < end and _is(text[start], "Cf"):
+        start += 1
+    return start, end
 
 
 def labelled(places: Sequence[Place], spans: Iterable[Span]) -> list[str]:

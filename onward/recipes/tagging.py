@@ -187,19 +187,27 @@ def _told(
 
 
 def statistics(row: Row, prediction: Prediction) -> NDArray[np.float64]:
-    """What one prediction adds to the totals: spans count where place and tag are right."""
-    return micro_f1.counted(set(spans_of(row)), _told_spans(prediction))
+    """What one prediction adds to the totals: spans count where place and tag are right.
+
+    Characters at a span's ends that do not show count neither for nor against it.
+    """
+    return micro_f1.counted(_right_spans(row), _told_spans(row, prediction))
 
 
-def _told_spans(prediction: Prediction) -> set[bio.Span]:
-    return {(start, end, tag) for start, end, tag in prediction["spans"]}
+def _right_spans(row: Row) -> set[bio.Span]:
+    return {(*bio.shown(row["text"], start, end), tag) for start, end, tag in spans_of(row)}
+
+
+def _told_spans(row: Row, prediction: Prediction) -> set[bio.Span]:
+    text = row["text"]
+    return {(*bio.shown(text, start, end), tag) for start, end, tag in prediction["spans"]}
 
 
 def report(rows: Sequence[Row], predictions: Sequence[Prediction]) -> dict[str, Any]:
     """Precision, recall and F1 by tag, over spans, and macro F1."""
     return class_report.by_class(
-        [set(spans_of(row)) for row in rows],
-        [_told_spans(told) for told in predictions],
+        [_right_spans(row) for row in rows],
+        [_told_spans(row, told) for row, told in zip(rows, predictions, strict=True)],
         lambda span: str(span[2]),
     )
 

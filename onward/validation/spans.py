@@ -108,12 +108,13 @@ def _lying(rows: Sequence[str], spans: Sequence[_Spans], *, ascending: bool) -> 
     misplaced, torn = np.zeros(len(rows), np.int64), np.zeros(len(rows), np.int64)
     for at, (text, own) in enumerate(zip(rows, spans, strict=True)):
         before = 0
-        words = bio.words(text)
+        words = [bio.shown(text, *place) for place in bio.words(text)]
         begins, ends = {begin for begin, _ in words}, {end for _, end in words}
         for start, end in own if ascending else sorted(own, key=lambda span: span[0] or 0):
             if start is None or end is None or not before <= start < end <= len(text):
                 misplaced[at] += 1
                 continue
-            torn[at] += start not in begins or end not in ends
+            begin, close = bio.shown(text, start, end)
+            torn[at] += begin not in begins or close not in ends
             before = end
     return {"misplaced": misplaced, "torn": torn}

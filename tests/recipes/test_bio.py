@@ -27,6 +27,10 @@ TAGS = ("person", "city", "film-title")
         (" \t\n", []),
         ("so\u00adft ze\u200bro \u200fa", ["so\u00adft", "ze\u200bro", "a"]),
         ("👩\u200d👧 👍👍", ["👩\u200d👧", "👍", "👍"]),
+        ("Ana\u200e, (\u200fBo\u200f)", ["Ana\u200e", ",", "(\u200f", "Bo\u200f", ")"]),
+        ("\u5e74\u200b2020 ปี2563", ["\u5e74\u200b", "2020", "ปี", "2563"]),
+        ("か\u3099NHK", ["か\u3099", "NHK"]),
+        ("cafe\u0301\u00ads £\u200e5", ["cafe\u0301\u00ads", "£\u200e", "5"]),
     ],
 )  # fmt: skip
 def test_words(text: str, found: list[str]) -> None:

@@ -101,6 +101,16 @@ def test_the_window_that_shows_most_around_a_word_has_it() -> None:
     assert again["spans"] == [[6, 7, "x"]]  # whichever window comes first
 
 
+@pytest.mark.parametrize("place", [(0, 4), (0, 5), (1, 4), (1, 5)])
+def test_D12_a_span_is_right_whatever_does_not_show_at_its_ends(place: tuple[int, int]) -> None:
+    text = "\u200fAna\u200e, Bo"
+    row = {"text": text, "starts": [place[0]], "ends": [place[1]], "tags": ["x"]}
+    places = bio.words(text)
+    told = {"spans": bio.spans(bio.labelled(places, word_windows.spans_of(row)), places)}
+    assert tagging.statistics(row, told).tolist() == [1, 1, 0, 0, 1]
+    assert tagging.report([row], [told])["macro_f1"] == 100.0
+
+
 def test_words_of_one_token_are_of_one_span_whatever_the_tag_is_called() -> None:
     """The tag's own name may hold "B-"."""
     row = {"id": "a", "title": None, "text": "(a", "starts": [0], "ends": [2], "tags": ["SUB-x"]}

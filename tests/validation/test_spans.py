@@ -31,6 +31,7 @@ def measured(*rows: dict[str, Any]) -> dict[str, Any]:
     [
         (tagged("in Oslo", (3, 7, "city")), "misplaced", 0),
         (tagged("in Oslo", (3, 7, "city")), "torn", 0),
+        (tagged("in Oslo\u200e", (3, 7, "city")), "torn", 0),
         (tagged("in Oslo", (3, 9, "city")), "misplaced", 1),
         (tagged("in Oslo", (7, 3, "city")), "misplaced", 1),
         (tagged("in Oslo", (3, 7, "city"), (0, 2, "x")), "misplaced", 1),
