@@ -81,14 +81,23 @@ def cut(texts: Sequence[tuple[str, int, int]], tokenizer: Any, length: int) -> l
     if not texts:
         return []
     room = length - tokenizer.num_special_tokens_to_add()
-    dots = len(tokenizer.tokenize(_BETWEEN)) + 1
     made = tokenizer(
         [text for text, _, _ in texts], add_special_tokens=False, return_offsets_mapping=True
     )
     return [
-        text if len(offsets) <= room else _kept(text, offsets, (room, dots), first, last)
+        text if len(offsets) <= room else _fitting(text, offsets, (first, last), room, tokenizer)
         for (text, first, last), offsets in zip(texts, made["offset_mapping"], strict=True)
     ]
+
+
+def _fitting(text: str, offsets: Sequence[Place], inside: Place, room: int, tokenizer: Any) -> str:
+    """`_kept`, cut further where its ends, within words, make more tokens than they were."""
+    dots = len(tokenizer.tokenize(_BETWEEN)) + 1
+    for left in range(room, 0, -1):
+        found = _kept(text, offsets, (left, dots), *inside)
+        if len(tokenizer.tokenize(found)) <= room:
+            break
+    return found
 
 
 def _kept(

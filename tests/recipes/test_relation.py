@@ -105,6 +105,20 @@ def test_a_long_text_keeps_both_entities(tokenizer: Any) -> None:
     assert relation.inputs_cut([row, ROW], tokenizer, SMALL) == 1
 
 
+def test_a_text_that_is_cut_within_a_word_keeps_the_last_mark() -> None:
+    """The rest of a word may be more tokens than it was as a part of the word."""
+    start = "photosynthesis the thermodynamically electroencephalography photosynthesis the "
+    start += "photosynthesis thermodynamically ribonucleoprotein a thermodynamically the the "
+    head = (len(start), len(start) + len("thermodynamically"))
+    tail = (head[1] + 1, head[1] + 4)
+    row = {**ROW, "text": start + "thermodynamically fox"}
+    row |= dict(zip(relation.ENTITIES, (*head, *tail), strict=True))
+    read = encoder_tokenizer()
+    (feature,) = relation.encode([row], read, Prepare(max_length=32, stride=0), labels=None)
+    assert read.decode(feature["input_ids"]).endswith("@ thermodynamically @ # fox # [SEP]")
+    assert 24 <= len(feature["input_ids"]) <= 32
+
+
 def test_triples_have_the_direction_of_the_label() -> None:
     assert relation.triple(ROW, "Cause-Effect(e1,e2)") == ["Smog", "Cause-Effect", "asthma"]
     assert relation.triple(ROW, "Cause-Effect(e2,e1)") == ["asthma", "Cause-Effect", "Smog"]
