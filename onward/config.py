@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 
 from pydantic import ValidationError
 from ruamel.yaml import YAML
-from ruamel.yaml.error import YAMLError
+from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
 from onward.errors import SettingsError
 from onward.settings import (
@@ -99,9 +99,9 @@ def load(path: Path) -> dict[str, Any]:
         ) from None
     except (YAMLError, UnicodeDecodeError) as error:
         raise SettingsError(
-            f"params.yaml is not plain YAML: {' '.join(str(error).split())[:300]}",
+            f"params.yaml is not plain YAML{_said(error)}",
             where=str(path),
-            fix="remove tags and doubled keys; plain values only",
+            fix="mend it there; tags and doubled keys are not taken",
         ) from error
     if not isinstance(values, dict):
         raise SettingsError(
@@ -140,11 +140,20 @@ def parse(values: Any, kind: type[Kind], *, where: str) -> Kind:
         if first["type"] == "extra_forbidden":
             hint = _nearest(str(first["loc"][-1]), _keys(kind, first["loc"][:-1]))
             what = f"params.yaml has an unknown key {key}{hint}"
+        elif first["type"] == "value_error":  # it speaks of several keys and names them
+            what = str(first["ctx"]["error"])
         else:
             what = f"{key}: {first['msg']}, not {first.get('input')!r:.80}"
         raise SettingsError(
             what, where=where, fix=f"keys of {kind.block}: {', '.join(kind.model_fields)}"
         ) from error
+
+
+def _said(error: Exception) -> str:
+    """What a parser found, with its line where it knows one."""
+    if isinstance(error, MarkedYAMLError) and error.problem and error.problem_mark:
+        return f", line {error.problem_mark.line + 1}: {' '.join(error.problem.split())[:200]}"
+    return f": {' '.join(str(error).split())[:300]}"
 
 
 def _keys(kind: type[Settings], path: tuple[int | str, ...]) -> list[str]:

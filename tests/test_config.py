@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
+from typing import get_args
 
 import pytest
 from pydantic import ValidationError
 
-from onward import config
+from onward import config, recipes
 from onward.errors import SettingsError
 
 ROOT = Path(__file__).parents[1]
@@ -59,7 +60,19 @@ def test_nothing_near_names_all(tmp_path: Path) -> None:
 def test_contradictions_name_the_keys(
     kind: type[config.Settings], text: str, names: str, tmp_path: Path
 ) -> None:
-    assert names in _refused(tmp_path, text, kind).what
+    said = _refused(tmp_path, text, kind).what
+    assert names in said
+    assert "Value error" not in said and "{" not in said, said
+
+
+def test_an_unknown_recipe_is_refused_by_name(tmp_path: Path) -> None:
+    error = _refused(tmp_path, "project: {recipe: clasification}", config.Identity)
+    assert error.what.startswith("project.recipe: ")
+    assert "'classification'" in error.what and "'clasification'" in error.what
+
+
+def test_recipes_are_those_that_there_are() -> None:
+    assert get_args(config.Identity.model_fields["recipe"].annotation) == recipes.NAMES
 
 
 @pytest.mark.parametrize("value", [".nan", ".inf", "-1", "abc", "[1]", "null"])
@@ -84,6 +97,20 @@ def test_s06_tags_are_refused(text: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize("text", ["gate: {margin: 1, margin: 2}", "gate: {}\ngate: {margin: 1}"])
 def test_s06_doubled_keys_are_refused(text: str, tmp_path: Path) -> None:
     assert "not plain YAML" in _refused(tmp_path, text, config.Gate).what
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("gate:\n  margin: [1\n  gain: 2\n", "line 3: expected ',' or ']'"),
+        ("gate:\n  margin: 1\n  margin: 2\n", 'line 3: found duplicate key "margin"'),
+        ("gate: !tag x\n", "line 1: could not determine a constructor for the tag '!tag'"),
+    ],
+)
+def test_yaml_that_cannot_be_read_names_its_line(text: str, told: str, tmp_path: Path) -> None:
+    said = _refused(tmp_path, text, config.Gate).what
+    assert said.startswith(f"params.yaml is not plain YAML, {told}"), said
+    assert "unicode string" not in said and "https" not in said
 
 
 @pytest.mark.parametrize(
