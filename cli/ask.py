@@ -69,6 +69,7 @@ def ask(
     given = {"context": context, "pair": pair, "options": option or None}
     given |= {"history": _turns(history) if history else None}
     if talk:
+        _alone({"--json": as_json, "--demo": demo, "--file": file is not None})
         _talk(project, text, {k: v for k, v in given.items() if v is not None})
         return
     if demo:
@@ -119,16 +120,33 @@ def _turns(file: Path) -> list[str]:
     return [*last["history"], last["question"], *last["references"]]
 
 
+def _alone(others: dict[str, bool]) -> None:
+    """A conversation is read from the terminal and written to it, and nothing else."""
+    for name in (name for name, given in others.items() if given):
+        raise UsageError(
+            f"A conversation has no use for {name}",
+            where=f"--talk {name}",
+            fix="leave one of them out; a long text goes into --context",
+        )
+
+
 def _talk(project: Project, first: str, given: Inputs) -> None:
     """Ask line by line; each answer is history to the next question."""
     from onward.serving.talk import Talk
 
     said = Talk.begin(project, given)
-    lines = iter(lambda: typer.prompt("", prompt_suffix="> ", default="", show_default=False), "")
-    for question in chain([first] if first else [], lines):
+    for question in chain([first] if first else [], iter(_line, "")):
         for piece in said.pieces(question):
             typer.echo(piece, nl=False)
         typer.echo()
+
+
+def _line() -> str:
+    """What is typed next; nothing at the end of the input."""
+    try:
+        return input("> ").strip()
+    except EOFError:
+        return ""
 
 
 def _asked(found: Answer, demo: bool) -> list[str]:

@@ -1,0 +1,57 @@
+"""A conversation on the command line: how it ends, and what it cannot be asked with."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from cli import main
+from onward import files
+from onward.serving import talk
+
+
+class Echo:
+    """A conversation that says each question again."""
+
+    @staticmethod
+    def begin(project: Any, given: Any) -> Echo:
+        return Echo()
+
+    def pieces(self, question: str) -> Iterator[str]:
+        yield f"[{question}]"
+
+
+@pytest.fixture
+def echoing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    files.write_text(tmp_path / "params.yaml", "project: {name: toy, recipe: chat}\n")
+    files.write_text(tmp_path / "dvc.yaml", "stages: {}\n")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(talk, "Talk", Echo)
+    return tmp_path
+
+
+@pytest.mark.parametrize("typed", ["Who?\nWhy?\n\nnever\n", "Who?\nWhy?\n", "Who?\nWhy?\n  \nno\n"])
+def test_an_empty_line_or_the_end_of_the_input_ends_a_conversation(
+    echoing: Path,
+    typed: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr("sys.stdin", io.StringIO(typed))
+    assert main.start(["ask", "Hi", "--talk"]) == 0
+    told = capsys.readouterr()
+    assert [one for one in told.out.split() if one != ">"] == ["[Hi]", "[Who?]", "[Why?]"]
+    assert not told.err
+
+
+@pytest.mark.parametrize("more", [["--json"], ["--demo"], ["--file", "params.yaml"]])
+def test_what_a_conversation_has_no_use_for_is_refused(
+    echoing: Path, more: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main.start(["ask", "Hi", "--talk", *more]) == 3
+    told = capsys.readouterr()
+    assert more[0] in told.out + told.err and "[Hi]" not in told.out
