@@ -70,8 +70,10 @@ def lines(found: dict[str, Any], *, applied: bool) -> list[str]:
     )
     if not found["changed"]:
         return [f"best      {found['metric']} {best['score']:.1f}: the present settings", spent]
-    gain = f"{found['metric']} {present['score']:.1f} → {best['score']:.1f}, on training rows"
-    made = [f"best      {gain}"]
+    before = "" if present["score"] is None else f"{present['score']:.1f} → "
+    made = [f"best      {found['metric']} {before}{best['score']:.1f}, on training rows"]
+    if not before:
+        made.append("  the present settings lie outside of the space, and were not tried")
     for key, value in found["changed"].items():
         made.append(f"  {key}: {present['values'][key]} → {value}")
     after = "written to params.yaml" if applied else "`onward search --apply` writes them"

@@ -84,7 +84,8 @@ def search(asked: Search, *, trials: int, minutes: float = math.inf) -> dict[str
         minutes: after these none is begun.
 
     Returns:
-        best, present, tries and cost as plain values; see `describe`.
+        best, present, tries and cost as plain values; see `describe`. The score of present settings
+        that lie outside of the space is None: the nearest within it were tried.
 
     Raises:
         Busy: another process searches here.
@@ -132,7 +133,8 @@ def _inside(space: Space, values: Mapping[str, Any]) -> dict[str, Any]:
     for key, one in space.items():
         value = values[key]
         if isinstance(one, Range):
-            found[key] = min(max(float(value), one.low), one.high)
+            near = min(max(float(value), one.low), one.high)
+            found[key] = int(near) if one.whole else near
         else:
             found[key] = value if value in one else one[0]
     return found
@@ -179,6 +181,8 @@ def _try(asked: Search, study: Any) -> int:
 
 
 def _suggested(one: Any, key: str, among: Range | tuple[Any, ...]) -> Any:
+    if isinstance(among, Range) and among.whole:
+        return int(one.suggest_int(key, int(among.low), int(among.high), log=among.log))
     if isinstance(among, Range):
         return float(f"{one.suggest_float(key, among.low, among.high, log=among.log):.3g}")
     return one.suggest_categorical(key, list(among))
@@ -225,6 +229,8 @@ def describe(asked: Search, study: Any) -> dict[str, Any]:
         )
     best = max(done, key=lambda one: (one["score"], -one["number"]))
     spent = sum(one["seconds"] for one in tries)
+    present = {key: _shown(value) for key, value in asked.present.items()}
+    tried = done[0]["number"] == 0 and done[0]["values"] == present
     return {
         "schema": SCHEMA,
         "metric": recipes.get(asked.made.recipe).PRIMARY,
@@ -232,11 +238,9 @@ def describe(asked: Search, study: Any) -> dict[str, Any]:
             key: vars(one) if isinstance(one, Range) else list(one)
             for key, one in asked.space.items()
         },
-        "present": {"values": asked.present, "score": done[0]["score"]},
+        "present": {"values": asked.present, "score": done[0]["score"] if tried else None},
         "best": best,
-        "changed": {k: v for k, v in best["values"].items() if v != asked.present[k]}
-        if best["number"]
-        else {},
+        "changed": {k: v for k, v in best["values"].items() if v != present[k]},
         "tries": tries,
         "cost": {
             "seconds": round(spent, 1),

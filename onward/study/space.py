@@ -4,11 +4,12 @@
     finetune.batch_size: [8, 16, 32]
 
 >>> parse({"finetune.epochs": {"low": 1, "high": 4}}, where="here")
-{'finetune.epochs': Range(low=1.0, high=4.0, log=False)}
+{'finetune.epochs': Range(low=1.0, high=4.0, log=False, whole=False)}
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,11 +33,12 @@ STAGES: dict[str, type[config.Settings]] = {
 
 @dataclass(frozen=True)
 class Range:
-    """Numbers from low to high; log: their logarithms evenly."""
+    """Numbers from low to high; log: their logarithms evenly; whole: of a key that counts."""
 
     low: float
     high: float
     log: bool = False
+    whole: bool = False
 
 
 Space = dict[str, Range | tuple[Any, ...]]
@@ -70,12 +72,17 @@ def _one(key: str, value: Any, where: str) -> Range | tuple[Any, ...]:
         return tuple(value)
     try:
         found = Range(**value)
-        whole = found.low < found.high and (found.low > 0 or not found.log)
+        ordered = found.low < found.high and (found.low > 0 or not found.log)
+        finite = math.isfinite(found.low) and math.isfinite(found.high)
     except TypeError:
-        whole = False
-    if not whole:
+        ordered = finite = False
+    if not (ordered and finite):
         raise _wrong(f"{key} is neither a list of values nor a range with low below high", where)
-    return Range(float(found.low), float(found.high), bool(found.log))
+    low, high = float(found.low), float(found.high)
+    whole = STAGES[block].model_fields[name].annotation is int
+    if whole and not (low.is_integer() and high.is_integer()):
+        raise _wrong(f"{key} takes whole numbers, its range does not end at any", where)
+    return Range(low, high, bool(found.log), whole)
 
 
 def _wrong(why: str, where: str) -> SettingsError:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from cli.search import lines
 from onward import config, files
 from onward.config import Finetune
 from onward.errors import SettingsError, UsageError
@@ -50,8 +52,6 @@ def trained(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
     results: dict[str, dict[str, Any]] = {}
 
     def run(folder: Path, one: Any) -> None:
-        import math
-
         block = one.blocks["finetune"]
         ran.append(block)
         score = 90 - 20 * abs(math.log10(block["first_learning_rate"] / 0.03))
@@ -123,6 +123,26 @@ def test_settings_that_contradict_are_a_failed_try(
     assert found["changed"] == {}
 
 
+def test_a_range_of_a_key_that_counts_is_drawn_in_whole_numbers(
+    asked: Search, trained: list[dict[str, Any]]
+) -> None:
+    ranks = space.parse({"finetune.lora_rank": {"low": 2, "high": 64, "log": True}}, where="here")
+    found = search(replace(asked, space=ranks), trials=8)
+    drawn = {one["values"]["finetune.lora_rank"] for one in found["tries"]}
+    assert found["cost"]["refused"] == 0 and len(drawn) > 2
+    assert all(isinstance(value, int) for value in drawn)
+
+
+def test_present_settings_outside_of_the_space_are_not_said_to_be_the_best(
+    asked: Search, trained: list[dict[str, Any]]
+) -> None:
+    found = search(replace(asked, space={RATE: Range(0.03, 0.04)}), trials=3)
+    assert found["present"] == {"values": {RATE: 0.01}, "score": None}
+    assert found["changed"] == found["best"]["values"]
+    said = "\n".join(lines(found, applied=False))
+    assert "outside of the space" in said and f"{RATE}: 0.01 → 0.03" in said
+
+
 def test_another_space_is_another_search(asked: Search) -> None:
     names = {asked.name, replace(asked, space={RATE: Range(1e-4, 1e-2)}).name}
     names.add(replace(asked, made=replace(asked.made, code="other")).name)
@@ -150,6 +170,8 @@ def test_the_winner_is_written_and_all_else_stays(tmp_path: Path) -> None:
         ({"finetune.epochs": {"low": 0, "high": 1, "log": True}}, "neither a list"),
         ({"finetune.epochs": {"from": 1}}, "neither a list"),
         ({"finetune.epochs": {"low": "a", "high": 1}}, "neither a list"),
+        ({"finetune.epochs": {"low": 1, "high": math.inf}}, "neither a list"),
+        ({"finetune.lora_rank": {"low": 1.5, "high": 4}}, "takes whole numbers"),
     ],
     ids=str,
 )
