@@ -105,19 +105,26 @@ def _turns(file: Path) -> list[str]:
 
     try:
         told = json.loads(_text(file))
+        if told is None:
+            raise ValueError("it holds nothing")
         if told and isinstance(told, list) and isinstance(told[0], str):
             told = [
                 {"role": ("user", "assistant")[place % 2], "content": words}
                 for place, words in enumerate(told)
             ]
         *_, last = exchanges.several({"messages": told})
-    except (ValueError, Fault) as error:
+        turns = [*last["history"], last["question"], *last["references"]]
+        if last["context"] is not None:
+            raise ValueError("it holds a system message, which is given by --context")
+        if isinstance(told, list) and len(told) > len(turns):
+            raise ValueError("it ends with a question, which is what is asked now")
+    except (ValueError, RecursionError, Fault) as error:
         raise UsageError(
-            f"{file.name} holds no conversation: {str(error)[:200]}",
+            f"{file.name} cannot be the turns before a question: {str(error)[:200]}",
             where=str(file),
             fix='write the turns before as ["what was asked", "what was answered", ...]',
         ) from error
-    return [*last["history"], last["question"], *last["references"]]
+    return turns
 
 
 def _alone(others: dict[str, bool]) -> None:

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import io
+import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from cli import main
+from cli import ask, main
 from onward import files
+from onward.errors import UsageError
 from onward.serving import talk
 
 
@@ -55,3 +57,40 @@ def test_what_a_conversation_has_no_use_for_is_refused(
     assert main.start(["ask", "Hi", "--talk", *more]) == 3
     told = capsys.readouterr()
     assert more[0] in told.out + told.err and "[Hi]" not in told.out
+
+
+HI = [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Hello!"}]
+
+
+@pytest.mark.parametrize("told", [["Hi", "Hello!"], HI, "Ann: Hi\nBob: Hello!"])
+def test_the_turns_before_come_as_texts_messages_or_a_dialogue(tmp_path: Path, told: Any) -> None:
+    file = tmp_path / "turns.json"
+    file.write_text(json.dumps(told))
+    assert ask._turns(file) == ["Hi", "Hello!"]
+
+
+@pytest.mark.parametrize(
+    ("told", "what"),
+    [
+        (["Hi", "Hello!", "Who came?"], "ends with a question"),
+        ([*HI, HI[0]], "ends with a question"),
+        ([{"role": "system", "content": "Ana came."}, *HI], "a system message"),
+        ([], "the conversation holds no answer"),
+        ({"a": 1}, "messages is dict"),
+        (None, "it holds nothing"),
+    ],
+)
+def test_turns_before_that_would_be_left_out_are_refused(
+    tmp_path: Path, told: Any, what: str
+) -> None:
+    file = tmp_path / "turns.json"
+    file.write_text(json.dumps(told))
+    with pytest.raises(UsageError, match=what):
+        ask._turns(file)
+
+
+def test_D13_turns_nested_without_end_are_refused(tmp_path: Path) -> None:
+    file = tmp_path / "turns.json"
+    file.write_text("[" * 100_000)
+    with pytest.raises(UsageError, match=r"turns\.json cannot be the turns before a question"):
+        ask._turns(file)
