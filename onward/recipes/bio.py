@@ -125,3 +125,13 @@ def vocabulary(tags: Iterable[str], base: Sequence[str]) -> list[str]:
     known = set(base)
     new = [f"{kind}-{tag}" for tag in sorted(set(tags)) for kind in "BI"]
     return [*(base or [OUTSIDE]), *(label for label in new if label not in known)]
+
+
+def misnamed(labels: Sequence[str]) -> list[str]:
+    """Labels that are none of BIO, or OUTSIDE where it is missing.
+
+    >>> misnamed(["O", "B-city", "E-city"]), misnamed(["B-city"])
+    (['E-city'], ['O'])
+    """
+    odd = [label for label in labels if label != OUTSIDE and not re.match("[BI]-.", label)]
+    return odd or [OUTSIDE][: OUTSIDE not in labels]

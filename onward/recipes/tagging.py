@@ -22,6 +22,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from onward.config import Evaluate, Prepare
+from onward.errors import SettingsError
 from onward.recipes import bio, class_report, hashing, heads, labels, micro_f1, texts, word_windows
 from onward.recipes.shapes import ExportSpec, Feature, Prediction, Row, Target
 
@@ -247,8 +248,21 @@ def baseline(row: Row, common: Mapping[str, str]) -> Prediction:
 
 
 def build(source: Path, spec: Mapping[str, Any]) -> Any:
-    """A torch model with one output a label for each token: `heads.tagger` says more."""
-    return heads.tagger(source, spec)
+    """A torch model with one output a label for each token: `heads.tagger` says more.
+
+    Raises:
+        SettingsError: the trained labels are not O, B-NAME and I-NAME.
+    """
+    model = heads.tagger(source, spec)
+    odd = [] if spec.get("new_head", True) else bio.misnamed(labels_of(source))
+    if odd:
+        raise SettingsError(
+            f"The model's labels are not O, B-NAME and I-NAME: {odd[0]!r:.80}",
+            where=f"{source / 'config.json'}, id2label",
+            fix="name them so where only names differ; a model trained to tell E- and S- needs its "
+            "training here, with `onward run` from an encoder",
+        )
+    return model
 
 
 def graphs(model: Any) -> list[ExportSpec]:

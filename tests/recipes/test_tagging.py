@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -99,6 +100,20 @@ def test_the_window_that_shows_most_around_a_word_has_it() -> None:
     turned = [{"logits": each} for each in logits[::-1]]
     (again,) = decoded([row], features[::-1], turned, ["O", "B-x", "I-x"])
     assert again["spans"] == [[6, 7, "x"]]  # whichever window comes first
+
+
+@pytest.mark.parametrize("held", [["O", "B-x", "E-x"], ["O", "PER"], ["B-x", "I-x"]])
+def test_D14_a_trained_tagger_with_other_labels_than_BIO_is_refused(
+    toy_encoder: Path, tmp_path: Path, held: list[str]
+) -> None:
+    """Its E- would begin a span of its own, its PER would have no tag."""
+    tagging.build(toy_encoder, {"labels": held}).save_pretrained(tmp_path)
+    with pytest.raises(SettingsError, match=r"and I-NAME: '(E-x|PER|O)'") as caught:
+        tagging.build(tmp_path, {"new_head": False})
+    assert "id2label" in caught.value.where
+    plain = tagging.build(toy_encoder, {"labels": ["B-x", "O", "I-x"]})
+    plain.save_pretrained(tmp_path)
+    assert tagging.build(tmp_path, {"new_head": False}).config.num_labels == 3
 
 
 @pytest.mark.parametrize("place", [(0, 4), (0, 5), (1, 4), (1, 5)])
