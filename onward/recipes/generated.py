@@ -23,8 +23,12 @@ ENDS = ("end", "stop", "length")
 
 
 def text(tokens: Sequence[int], tokenizer: Any) -> str:
-    """The text of generated tokens; marks such as an end token say nothing in it."""
-    return str(tokenizer.decode(list(tokens), skip_special_tokens=True))
+    """The text of generated tokens; marks such as an end token say nothing in it.
+
+    No space is taken out again that tokens have said, so the text only grows with them.
+    """
+    plain = {"skip_special_tokens": True, "clean_up_tokenization_spaces": False}
+    return str(tokenizer.decode(list(tokens), **plain))
 
 
 def cut(said: str, stop: Sequence[str]) -> str | None:

@@ -45,7 +45,7 @@ class Tokenizer:
         made = [tokens[: max_length or None] if truncation else tokens for tokens in made]
         return {"input_ids": made, "attention_mask": [[1] * len(tokens) for tokens in made]}
 
-    def decode(self, tokens: list[int], skip_special_tokens: bool) -> str:
+    def decode(self, tokens: list[int], **how: bool) -> str:
         return " ".join(str(token) for token in tokens if token > 9)
 
 

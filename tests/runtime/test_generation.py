@@ -155,7 +155,7 @@ def test_the_loop_yields_tokens_step_by_step() -> None:
 
 def test_a_prediction_says_text_end_and_tokens() -> None:
     class Tokenizer:
-        def decode(self, tokens: list[int], skip_special_tokens: bool) -> str:
+        def decode(self, tokens: list[int], **how: bool) -> str:
             return text(tokens)
 
     from onward.config import Evaluate, parse
