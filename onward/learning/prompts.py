@@ -50,10 +50,14 @@ class Template(Settings):
     @field_validator("question", "answer", "label")
     @classmethod
     def _known(cls, wording: str, info: Any) -> str:
+        named = f"prompt.{info.field_name}"
         known = {"question": ASKING, "answer": ANSWERING, "label": {"label"}}[info.field_name]
         unknown = sorted(set(prompting.fields(wording)) - known)
         if unknown:
-            raise ValueError(f"unknown field {unknown[0]!r}; there are: {', '.join(sorted(known))}")
+            there = ", ".join(sorted(known))
+            raise ValueError(f"{named} has an unknown field {unknown[0]!r}; there are: {there}")
+        if info.field_name not in prompting.fields(wording):
+            raise ValueError(f"{named} lacks the field {{{info.field_name}}}")
         return wording
 
 
@@ -62,7 +66,7 @@ def read(project: Project, name: str) -> tuple[Template, str]:
 
     Raises:
         MissingFiles: there is no such file.
-        SettingsError: it is not plain YAML, or has an unknown key or field: which.
+        SettingsError: it is not plain YAML, has an unknown key or field, or lacks one: which.
     """
     if not name:
         return Template.model_validate({}), ""

@@ -113,7 +113,11 @@ def test_what_a_text_says_is_never_a_field() -> None:
 @pytest.mark.parametrize(
     ("template", "message"),
     [
-        ('question: "{context} {mood}"', "prompt.question: Value error, unknown field 'mood'"),
+        ('question: "{context} {mood}"', "prompt.question has an unknown field 'mood'; there are"),
+        ('question: ""', "prompt.question lacks the field {question}"),
+        ('question: "{context} {{question}}"', "prompt.question lacks the field {question}"),
+        ('answer: "colour"', "prompt.answer lacks the field {answer}"),
+        ('label: "a text"', "prompt.label lacks the field {label}"),
         ('question: "{question.__class__}"', "unknown field 'question.__class__'"),
         ('answer: "{question}"', "unknown field 'question'; there are: answer"),
         ('label: "{x}"', "unknown field 'x'; there are: label"),
