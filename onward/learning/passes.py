@@ -26,17 +26,21 @@ BATCH = 32
 
 
 def losses(job: Job, model: Any, rows: Iterable[Row]) -> NDArray[np.float64]:
-    """The loss on each row, the mean over its windows, [n]."""
+    """The loss on each row, the mean over its windows, [n]; 0 of a row without a window."""
     kind = outputs.kind(job.recipe)
 
     def look(found: Any, batch: Any) -> list[float]:
         return [float(each) for each in outputs.losses(kind, found, batch)]
 
-    return np.array([np.mean(each) for each in over(job, model, rows, look)], dtype=np.float64)
+    each = (np.mean(found) if found else 0.0 for found in over(job, model, rows, look))
+    return np.array(list(each), dtype=np.float64)
 
 
 def embeddings(job: Job, model: Any, rows: Iterable[Row]) -> NDArray[np.float64]:
-    """The encoder's mean-pooled embedding of each row, of length one, [n, d]."""
+    """The encoder's mean-pooled embedding of each row, of length one, [n, d].
+
+    Zeros for a row without a window.
+    """
 
     def look(found: Any, batch: Any) -> list[Any]:
         means = pooled.mean(found.last_hidden_state.float(), batch["attention_mask"])
@@ -48,7 +52,8 @@ def embeddings(job: Job, model: Any, rows: Iterable[Row]) -> NDArray[np.float64]
 
     # Summed over windows, then scaled: the mean's direction.
     sums = [np.sum(each, axis=0) for each in over(job, model.base_model, rows, look, INPUTS)]
-    table = np.array(sums, dtype=np.float64).reshape(len(sums), -1)
+    width = max((np.size(each) for each in sums), default=0)
+    table = np.array([np.zeros(width) + each for each in sums]).reshape(len(sums), width)
     return table / np.maximum(np.linalg.norm(table, axis=1, keepdims=True), 1e-12)
 
 
@@ -79,6 +84,8 @@ def over(
 ) -> Iterator[list[Any]]:
     """For each row the list of what `look` gives for its windows, in their order.
 
+    A row may have no window to learn from: of tagging, where its tokenizer drops every character.
+
     Args:
         job: how rows are encoded.
         model: a module in evaluation mode.
@@ -90,7 +97,15 @@ def over(
 
     collate = job.collate()
     device = next(model.parameters()).device
-    for windows in encoded(job, rows):
+    told = seen = 0
+
+    def counted() -> Iterator[Row]:
+        nonlocal seen
+        for row in rows:
+            seen += 1
+            yield row
+
+    for windows in encoded(job, counted()):
         found: list[Any] = [None] * len(windows)
         order = windows.lengths.argsort(kind="stable")
         for first in range(0, len(order), BATCH):
@@ -102,15 +117,18 @@ def over(
                 values = look(model(**inputs), batch)
             for at, value in zip(part, values, strict=True):
                 found[at] = value
-        for group in by_row(windows):
-            yield [found[at] for at in group]
+        groups = {int(windows.single["row"][group[0]]): group for group in by_row(windows)}
+        for number in range(told, seen):
+            yield [found[at] for at in groups.get(number, ())]
+        told = seen
+    yield from ([] for _ in range(told, seen))
 
 
 def encoded(job: Job, rows: Iterable[Row]) -> Iterator[Features]:
     """The windows of rows with their targets, in parts of whole rows."""
     settings = Prepare(**job.prepared.manifest["window"])
     parts = features.encode(rows, job.recipe, job.tokenizer(), settings, job.labels)
-    for part in parts:
+    for part in filter(None, parts):
         yield Features.of(pa.Table.from_pylist(part, schema=features.schema(part[0])))
 
 
