@@ -59,9 +59,8 @@ def open_(
 
     for path in filter(None, (source, target)):
         if not path.is_file():
-            raise UsageError(
-                f"There is no file {path.name}", where=str(path.absolute()), fix="check the path"
-            )
+            what = f"{path} is a folder" if path.is_dir() else f"There is no file {path.name}"
+            raise UsageError(what, where=str(path.absolute()), fix="check the path")
     opened = open_episode(
         here(),
         name,
@@ -179,7 +178,7 @@ def _told(opened: Any, dry_run: bool) -> list[str]:
         lines += [_sample(item) for item in opened.samples[:3]]
         if not dry_run:
             where = here().episode(opened.folder) / "quarantined.jsonl"
-            lines.append(f"Mend them in {where} and open that file as a new episode")
+            lines.append(f"Mend them in a copy of {where} and open that as the next episode")
     if opened.leaked:
         lines.append(f"Leaks        {opened.leaked:,} rows, kept because episode.leakage is warn")
         lines += [f"  {told}" for told in opened.leaks[:3]]
@@ -219,8 +218,8 @@ def _counted(counts: dict[str, int]) -> str:
 
 
 def _sample(item: dict[str, Any]) -> str:
-    detail = item.get("detail") or ""
-    return f"  line {item.get('line', '?')}: {item.get('reason', '')} {detail}".rstrip()
+    place, detail = f"line {item.get('line', '?')}", item.get("detail") or ""
+    return f"  {place}: {item.get('reason', '')} {detail if detail != place else ''}".rstrip()
 
 
 def _table(found: list[dict[str, Any]], quarantined: bool) -> Any:

@@ -107,7 +107,8 @@ def lines(data: dict[str, Any]) -> list[str]:
     """The five most lost and most won, for people."""
     shown = []
     for kind in ("lost", "won"):
-        shown.append(f"{kind.upper()} against {data['before']}: {data['counts'][kind]:,} rows")
+        n = data["counts"][kind]
+        shown.append(f"{kind.upper()} against {data['before']}: {n:,} row{'' if n == 1 else 's'}")
         for row in data[kind][:SHOWN]:
             shown += _example(row, data["placed"])
     return shown

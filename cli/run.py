@@ -66,14 +66,15 @@ def run(
 
 
 def _would(project: Project, turn: Any, fresh: bool, as_json: bool) -> None:
-    from tasks import stage
+    from tasks import stage, verdicts
 
     behind = list(stage.STEPS) if fresh else stage.stale(project)
     known = turn.known_episodes
     learning = turn.learning_episodes
     if fresh:
         known, learning = [], sorted([*known, *learning])
-    data = {"known": known, "learning": learning, "stages": behind}
+    reason = None if set(behind) & set(stage.BEFORE_THE_GATE) else verdicts.nothing_to_do(project)
+    data = {"known": known, "learning": learning, "stages": behind, "nothing": reason}
     base = "the pretrained encoder" if fresh or turn.base.kind == "pretrained" else turn.base.name
     answer(
         as_json,
@@ -81,11 +82,17 @@ def _would(project: Project, turn: Any, fresh: bool, as_json: bool) -> None:
         f"Base      {base}",
         f"Known     {', '.join(known) or '—'}",
         f"To learn  {', '.join(learning) or '—'}",
-        f"Would make  {', '.join(behind)}, then judge"
-        if behind
-        else "All stages are up to date; only the gate would be asked",
+        _what_for(behind, reason),
         "Nothing was changed",
     )
+
+
+def _what_for(behind: list[str], reason: str | None) -> str:
+    if reason is not None:
+        return f"Nothing to do: {reason}"
+    if behind:
+        return f"Would make  {', '.join(behind)}, then judge"
+    return "All stages are up to date; only the gate would be asked"
 
 
 def _server(project: Project) -> str:
@@ -98,7 +105,7 @@ def _server(project: Project) -> str:
         return api.removesuffix("/").removesuffix("/api")
     running = server.start(project, note)
     os.environ.update(server.environment(project, running.api))
-    note(f"Dashboard  {running.dashboard}   (stop it with `onward server stop` or `make stop`)")
+    note(f"Dashboard  {running.dashboard}   (stop it with `onward server stop`)")
     return running.dashboard
 
 

@@ -68,5 +68,5 @@ def _where(api: str, dashboard: str) -> list[str]:
     return [
         f"Dashboard  {dashboard}",
         f"Address    export PREFECT_API_URL={api}",
-        "Stop       onward server stop   (or `make stop`)",
+        "Stop       onward server stop",
     ]

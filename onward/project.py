@@ -24,7 +24,7 @@ def safe_name(name: str, kind: str) -> str:
     """
     if not _NAME.fullmatch(name):
         raise UsageError(
-            f"{name!r} cannot be the name of a {kind}",
+            f"{name!r} cannot name {'an' if kind[0] in 'aeiou' else 'a'} {kind}",
             where="names are 1 to 64 of a-z, 0-9, '-' and '_', starting and ending in a-z or 0-9",
             fix="choose a plain name such as support-2026",
         )

@@ -35,8 +35,8 @@ class Kind:
     needed: tuple[str, ...] = ("text",)
     """The fields that every source holds, beside the right answer's."""
     several: Callable[[Mapping[str, Any], str | None], Sequence[Mapping[str, Any]]] | None = None
-    """Where one incoming row may hold several: its fields, and the system message that all rows of
-    the source share -> the fields of each.
+    """Where one incoming row may hold several, or a field in another: its fields, and the system
+    message that all rows of the source share -> the fields of each.
 
     Raises Fault."""
 
@@ -89,11 +89,10 @@ def _regression(fields: Mapping[str, Any], most: int) -> tuple[dict[str, Any], s
 
 
 def _choice(fields: Mapping[str, Any], most: int) -> tuple[dict[str, Any], str]:
-    asked = options.apart(fields)
-    found, place, repair = options.read(asked, most)
+    found, place, repair = options.read(fields, most)
     return {
-        "context": optional(asked, "context", most),
-        "question": text(asked, "question", most),
+        "context": optional(fields, "context", most),
+        "question": text(fields, "question", most),
         "options": found,
         "answer": place,
     }, repair
@@ -130,6 +129,7 @@ KINDS = {
         _choice,
         lambda row: row["answer"],
         needed=("question", "options"),
+        several=lambda fields, _: [options.apart(fields)],
     ),
     "classification": Kind(
         (*_TEXTS, "label"),

@@ -59,7 +59,8 @@ def read(project: Project, candidate: str) -> Labels | None:
 
 def _bin(one: dict[str, Any], most: int) -> Bin:
     """A circle whose area is as its rows."""
-    told = f"{one['rows']:,} rows, {one['confidence']:.0f}% sure, right in {one['accuracy']:.0f}%"
+    rows = f"{one['rows']:,} row{'' if one['rows'] == 1 else 's'}"
+    told = f"{rows}, {one['confidence']:.0f}% sure, right in {one['accuracy']:.0f}%"
     return Bin(
         x=round(SIDE * one["confidence"] / 100, 1),
         y=round(SIDE - SIDE * one["accuracy"] / 100, 1),

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from cli import main
+from cli import examples, main
 from onward import files
 from onward.project import Project
 from onward.registry import journal
@@ -32,7 +32,15 @@ LOOKING = [
     ("episode list", {}),
     ("episode list --quarantined", {"episodes": []}),
     ("episode show first", {"folder": "0001-first", "state": "learning", "number": 1}),
-    ("run --dry-run", {"known": [], "learning": ["0001-first"], "stages": []}),
+    (
+        "run --dry-run",
+        {
+            "known": [],
+            "learning": ["0001-first"],
+            "stages": [],
+            "nothing": "v1 serves, and is what these episodes and settings make",
+        },
+    ),
     ("run --dry-run --fresh", {"base": "the pretrained encoder", "learning": ["0001-first"]}),
     ("report", {}),
     ("repair", {"repaired": []}),
@@ -169,3 +177,8 @@ def test_stages_that_are_not_made_are_named(
     assert "dvc repro" in capsys.readouterr().err
     assert main.start(["run", "--dry-run", "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["stages"][0] == "validate"
+
+
+def test_one_row_is_a_row() -> None:
+    found = {"before": "v1", "counts": {"lost": 1, "won": 0}, "lost": [], "won": [], "placed": None}
+    assert examples.lines(found) == ["LOST against v1: 1 row", "WON against v1: 0 rows"]

@@ -127,6 +127,27 @@ def test_a_new_project_of_texts_takes_a_csv_with_guessed_columns(
     assert "with other group" in capsys.readouterr().err
 
 
+def test_opening_says_what_to_do_with_rows_that_are_not_taken(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder, source = tmp_path / "p", tmp_path / "a.csv"
+    assert main.start(["new", str(folder), "--recipe", "classification"]) == 0
+    rows = [f"text {row['text']},{row['label']}" for row in toys.toy_texts(80, 3, "classification")]
+    source.write_bytes("\n".join(["text,label", *rows, "caf"]).encode() + b"\xe9,a\n")
+    monkeypatch.chdir(folder)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    capsys.readouterr()
+    assert main.start(["episode", "open", "a", str(source)]) == 0
+    said = capsys.readouterr().out.splitlines()
+    assert "  line 82: invalid-encoding" in said
+    kept = folder / "data/0001-a/quarantined.jsonl"
+    assert f"Mend them in a copy of {kept} and open that as the next episode" in said
+    assert main.start(["episode", "open", "b", "data"]) == 3
+    assert capsys.readouterr().err.startswith("data is a folder\n")
+    assert main.start(["episode", "open", "../b", str(source)]) == 3
+    assert capsys.readouterr().err.startswith("'../b' cannot name an episode\n")
+
+
 def _cell(value: Any) -> Any:
     return json.dumps(value) if isinstance(value, list) else value
 

@@ -86,6 +86,27 @@ def test_options_within_the_question_as_commonsenseqa_has_them(tmp_path: Path) -
     ]
 
 
+def test_quarantined_rows_with_options_within_the_question_open_again(tmp_path: Path) -> None:
+    at, rows = project(tmp_path / "p"), toy_choices(120, 3)
+    nested: list[Any] = [
+        {
+            "answerKey": "ABCDE"[row["answer"]],
+            "id": row["id"],
+            "question": {"stem": row["question"], "choices": list(row["options"])},
+        }
+        for row in rows
+    ]
+    for row in nested[:20]:
+        row["question"]["choices"][1] = row["question"]["choices"][0]
+    opened(at, deliveries.jsonl(tmp_path / "a.jsonl", nested))
+    lines = deliveries.quarantined(at, "0001-a")
+    assert {line["reason"] for line in lines} == {"equal-options"}
+    for line in lines:
+        line["row"]["options"][1] = "mended"
+    again = deliveries.jsonl(tmp_path / "b.jsonl", lines)
+    assert open_episode(at, "b", again, keep=deliveries.keep).counts["accepted"] == 20
+
+
 def test_a_separator_splits_options(tmp_path: Path) -> None:
     at, rows = project(tmp_path / "p"), toy_choices(120, 3)
     joined = [{**row, "options": " | ".join(row["options"])} for row in rows]
