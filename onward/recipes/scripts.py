@@ -16,6 +16,7 @@ spaces.
 from __future__ import annotations
 
 import re
+import string
 import unicodedata
 
 SPACELESS = (
@@ -59,7 +60,14 @@ def spaceless(text: str) -> bool:
 
 
 def plain(text: str) -> str:
-    """NFKC (full-width forms become ASCII), lower case, without any punctuation, single spaces."""
+    """NFKC (full-width forms become ASCII), lower case, without any punctuation, single spaces.
+
+    Punctuation is Unicode's, and ASCII's with its signs ($, +, ~), as MLQA has it.
+    """
     folded = unicodedata.normalize("NFKC", text).lower()
-    kept = "".join(" " if c.isspace() else c for c in folded if unicodedata.category(c)[0] != "P")
+    kept = "".join(" " if c.isspace() else c for c in folded if not _is_mark(c))
     return " ".join(kept.split())
+
+
+def _is_mark(character: str) -> bool:
+    return character in string.punctuation or unicodedata.category(character)[0] == "P"

@@ -36,3 +36,4 @@ def test_counts(text: str, words: int) -> None:
 
 def test_full_width_forms_and_all_punctuation_are_folded() -> None:
     assert scripts.plain("「ＡＢＣ　１２３」、 é—x") == "abc 123 éx"
+    assert scripts.plain("$5＋ 3～5｜`°C") == "5 35°c"
