@@ -10,7 +10,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from onward import files
-from onward.recipes.shapes import Row, each_text
+from onward.recipes.shapes import Inputs, Row, each_text
 
 if TYPE_CHECKING:
     from onward.runtime.session import Session
@@ -19,7 +19,7 @@ PROBES = 4
 TRIED = 24
 TEXTS = 48
 MAX_CHARACTERS = 4_000
-"""Of a row's texts together; a probe has to be quick."""
+"""Of a row's texts together; a probe has to be quick. Where every row has more, the shortest do."""
 
 
 def probes(
@@ -34,16 +34,19 @@ def probes(
         [{unit, the recipe's inputs by their names, answers: {variant: text}}].
     """
     told = []
-    for unit, row in spread(recipe, rows, TRIED):
-        asked = recipe.inputs(row)
-        if sum(len(text) for _, text in each_text(asked)) > MAX_CHARACTERS:
-            continue
+    tried = [(unit, recipe.inputs(row)) for unit, row in spread(recipe, rows, TRIED)]
+    short = [one for one in tried if _characters(one[1]) <= MAX_CHARACTERS]
+    for unit, asked in short or sorted(tried, key=lambda one: _characters(one[1]))[:PROBES]:
         found = {name: session.answer(asked) for name, session in sessions.items()}
         sure = min(answer["probability"] for answer in found.values())
         texts_found = {name: answer["text"] for name, answer in found.items()}
         told.append((sure, {"unit": unit, **asked, "answers": texts_found}))
     told.sort(key=lambda pair: (-pair[0], files.digest(pair[1])))
     return [item for _, item in told[:PROBES]]
+
+
+def _characters(asked: Inputs) -> int:
+    return sum(len(text) for _, text in each_text(asked))
 
 
 def texts(recipe: ModuleType, rows: Mapping[str, Sequence[Row]]) -> list[list[str]]:

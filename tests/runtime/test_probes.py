@@ -49,9 +49,22 @@ def test_the_surest_are_kept_with_each_variants_answer() -> None:
     assert found[0]["answers"] == {"fp32": found[0]["context"], "int8": found[0]["context"]}
 
 
-def test_long_texts_are_no_probes() -> None:
-    rows = {"0001-a": [{"id": "x", "question": "?", "context": "x" * probes.MAX_CHARACTERS}]}
-    assert probes.probes(RECIPE, rows, {}) == []
+def _long(unit: str, number: int) -> dict[str, Any]:
+    text = "x" * (probes.MAX_CHARACTERS + 10 * number)
+    return {"id": f"{unit}-long-{number}", "question": "?", "context": f"{text} {number}"}
+
+
+def test_long_texts_are_no_probes_where_there_are_others() -> None:
+    rows = {"0001-a": [_long("0001-a", number) for number in range(9)], "0002-b": ROWS["0002-b"]}
+    found = probes.probes(RECIPE, rows, {"fp32": Sure()})  # type: ignore[dict-item]
+    assert len(found) == 3 and all(item["unit"] == "0002-b" for item in found)
+
+
+def test_where_all_texts_are_long_the_shortest_are_probes() -> None:
+    """Without a probe no package is promoted: documents may all be long."""
+    rows = {"0001-a": [_long("0001-a", number) for number in range(9)]}
+    found = probes.probes(RECIPE, rows, {"fp32": Sure()})  # type: ignore[dict-item]
+    assert sorted(int(item["context"].split()[-1]) for item in found) == [0, 1, 2, 3]
 
 
 def test_texts_are_a_rows_inputs_in_their_order() -> None:
