@@ -103,7 +103,10 @@ def check_window(folder: Path, window: int) -> None:
     Raises:
         SettingsError: naming both. A model whose places are relative has no longest window.
     """
-    places = files.read_json(folder / "config.json").get("max_position_embeddings")
+    config = files.read_json(folder / "config.json")
+    # GPT-2's name for it; a T5 has it, too, and looks at none of these places.
+    other = None if "relative_attention_num_buckets" in config else config.get("n_positions")
+    places = config.get("max_position_embeddings", other)
     if isinstance(places, int) and window > places:
         raise SettingsError(
             f"A window of {window} tokens is longer than the model's {places}",

@@ -128,8 +128,15 @@ def plan(model: Any) -> Plan:
         or own.num_hidden_layers,
         heads=getattr(own, "num_key_value_heads", None) or queries,
         width=width or own.hidden_size // queries,
-        positions=next((getattr(own, n) for n in POSITIONS if getattr(own, n, None)), None),
+        positions=_positions(own),
     )
+
+
+def _positions(config: Any) -> int | None:
+    named = (getattr(config, name, None) for name in POSITIONS)
+    relative = getattr(config, "relative_attention_num_buckets", None) is not None
+    # Of models that are written with, only T5 and its kin have buckets, and no places beside them.
+    return None if relative else next((places for places in named if places), None)
 
 
 def graphs(model: Any) -> list[ExportSpec]:

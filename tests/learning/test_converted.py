@@ -63,6 +63,26 @@ def test_a_window_longer_than_the_model_is_refused(toy_causal: Path) -> None:
         encoder.check_window(toy_causal, 513)
 
 
+@pytest.mark.parametrize(
+    ("config", "longest"),
+    [
+        ({"n_positions": 64}, 64),
+        ({"n_positions": 64, "relative_attention_num_buckets": 32}, None),
+        ({"max_position_embeddings": 514, "relative_attention_num_buckets": 32}, 514),
+        ({}, None),
+    ],
+)
+def test_the_longest_window_is_named_as_the_architecture_names_it(
+    tmp_path: Path, config: dict[str, int], longest: int | None
+) -> None:
+    """GPT-2 says n_positions; T5 does, too, and looks at none of them."""
+    files.write_json(tmp_path / "config.json", config)
+    encoder.check_window(tmp_path, longest or 8192)
+    if longest:
+        with pytest.raises(SettingsError, match=f"longer than the model's {longest}"):
+            encoder.check_window(tmp_path, longest + 1)
+
+
 @pytest.mark.slow
 def test_the_real_package_is_converted_to_the_same_bytes_twice(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch

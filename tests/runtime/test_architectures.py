@@ -133,6 +133,16 @@ def test_graphs_write_what_torch_writes(name: str) -> None:
         assert made["encoder"].attention_fused == 2
 
 
+def test_a_model_of_relative_places_has_one_for_every_token() -> None:
+    """T5's config.json names positions that it never looks at."""
+    from onward.evaluation.torch_graphs import TorchGraphs
+
+    model = _model("t5")
+    model.config.n_positions = 4
+    plan = generative.plan(model)
+    assert _written(TorchGraphs(model, "cpu"), plan) == list(_theirs(model))
+
+
 def test_an_answer_that_the_decoder_has_no_place_for_is_refused() -> None:
     """A token that every answer begins with takes a place of its own."""
     from onward.errors import SettingsError
