@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from onward.config import Validate
 from onward.errors import ValidationFailed
 from onward.validation.columns import Frames
 from onward.validation.suite import Outcome
@@ -78,9 +79,20 @@ def failure(found: dict[str, Any], where: str) -> ValidationFailed | None:
         f"Expected: {first['name']}. {first['failed']:,} of {first['checked']:,} "
         f"{first['frame']} failed ({_limit(first)}){samples}{also}",
         where=where,
-        fix="withdraw or correct the episode (`onward episode --help`), or change the limit in "
-        "params.yaml, block validate",
+        fix=_fix(first),
         details={"expectations": failed},
+    )
+
+
+def _fix(line: dict[str, Any]) -> str:
+    """What to do, with the setting that holds the limit where it is named as the column is."""
+    column = line["column"].replace("_delivered", "_rows")
+    keys = [key for key in (f"min_{column}", f"max_{column}") if key in Validate.model_fields]
+    limit = f"validate.{keys[0]}" if keys else "the limit in the block validate"
+    encoder = "take an encoder that knows the script (project.encoder), "
+    return (
+        f"{encoder if column == 'unknown_percent' else ''}withdraw or correct the episode "
+        f"(`onward episode --help`), or change {limit} in params.yaml"
     )
 
 
