@@ -62,7 +62,8 @@ def whole(project: Project, *, forced: str = "") -> Settled:
         forced: a person's reason to promote against the rule.
 
     Raises:
-        UsageError: the stages before the accuracy gate are not up to date.
+        UsageError: the stages before the accuracy gate are not up to date, or it is forced and
+            there is no package yet.
     """
     behind = stage.stale(project)
     if behind and behind[0] in stage.BEFORE_THE_GATE:
@@ -71,7 +72,13 @@ def whole(project: Project, *, forced: str = "") -> Settled:
             where=str(project.root / "turn"),
             fix="`dvc repro` makes them (or `onward run`, which does everything)",
         )
-    if forced and not behind:
+    if forced and behind:
+        raise UsageError(
+            f"There is no package to promote yet: {', '.join(behind)} to be made",
+            where=str(project.root / "turn"),
+            fix="`dvc repro` makes them, then the same command again: a run ends at a refusal",
+        )
+    if forced:
         return Settled(gate.judge(project, "final", force_reason=forced))
     accuracy = settle(project, gate.judge(project, "accuracy"))
     if behind or accuracy.seq is not None:

@@ -9,10 +9,13 @@ from pathlib import Path
 import pytest
 
 from cli import main
+from onward.errors import UsageError
 from onward.evaluation import gate, verdicts
 from onward.project import Project
 from onward.recipes import extractive
 from onward.registry import journal
+from tasks import stage
+from tasks import verdicts as judged
 from tests.evaluation import toy_turn
 
 
@@ -48,6 +51,15 @@ def test_a_quiet_loss_is_refused_with_episode_number_and_p_value(
         told,
     )
     assert "nothing changed; v1 serves" in told
+
+
+def test_forcing_says_what_is_not_made_yet(
+    refused: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(stage, "stale", lambda *_: ["export", "benchmark"])
+    with pytest.raises(UsageError, match="no package to promote yet: export, benchmark") as caught:
+        judged.whole(refused, forced="law change")
+    assert "`dvc repro`" in caught.value.fix
 
 
 def test_the_history_names_the_episode_that_was_lost(
