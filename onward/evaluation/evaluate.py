@@ -132,9 +132,16 @@ def score_model(
     settings: Evaluate,
     label: str,
 ) -> LedgerPart:
-    """Score a torch model under its own spec.json, through the project's cache."""
+    """Score a torch model under its own spec.json, through the project's cache.
+
+    Raises:
+        SettingsError: the longest prompt that may come would leave no place for an answer.
+    """
     prepare, evaluate = resolve(files.read_json(spec_dir / "spec.json"), settings)
     runner = TorchRunner(model_dir, settings.threads, recipe=recipe)
+    if runner.generates:
+        # Whether these rows are that long or not: others will be, when the model serves.
+        runner.plan.require(recipe.longest(prepare), evaluate.max_new_tokens)
     return score(
         recipe,
         runner,

@@ -170,6 +170,11 @@ def encode(
     return features
 
 
+def longest(settings: Prepare) -> int:
+    """Tokens of the longest prompt that a row can have."""
+    return turns.room(settings.max_length)
+
+
 def inputs_cut(rows: Sequence[Row], tokenizer: Any, settings: Prepare) -> int:
     """How many rows lose turns or an end of their context, being longer than a prompt may be."""
     asked = _asked(rows, tokenizer)

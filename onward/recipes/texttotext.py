@@ -113,6 +113,11 @@ def encode(
     return [{**one, "labels": tokens} for one, tokens in zip(features, learned, strict=True)]
 
 
+def longest(settings: Prepare) -> int:
+    """Tokens of the longest text that is read."""
+    return settings.max_length
+
+
 def inputs_cut(rows: Sequence[Row], tokenizer: Any, settings: Prepare) -> int:
     """How many texts are longer than `settings.max_length` tokens and lose their end."""
     found = tokenizer([row["text"] for row in rows], truncation=False)["input_ids"] if rows else []

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from onward import recipes
+from onward import files, recipes
 from onward.config import Evaluate, Prepare
 from onward.errors import DataError, IntegrityError, SettingsError, UsageError
 from onward.learning import encoder
@@ -231,6 +231,20 @@ def test_a_question_is_asked_with_its_history_or_refused() -> None:
     assert made["history"] == ["Hi", "Hello"] and made["context"] is None
     with pytest.raises(UsageError, match="must end with an answer"):
         asking.row(recipe, {"question": "And?", "history": ["Hi"]})
+
+
+def test_a_window_that_leaves_no_place_for_an_answer_is_refused_whatever_the_rows(
+    toy_causal: Path, tmp_path: Path
+) -> None:
+    """Held-out rows may be short, and the first long context would come when it serves."""
+    from onward.evaluation.evaluate import score_model
+    from onward.project import Project
+
+    files.write_json(tmp_path / "spec.json", {"max_length": 512, "stride": 0, "no_answer": False})
+    asked: Any = (Project(tmp_path), chat, toy_causal, tmp_path, {"u": [ROW]})
+    with pytest.raises(SettingsError, match="A prompt of 384 tokens and an answer of 129"):
+        score_model(*asked, Evaluate(max_new_tokens=129), "x")
+    assert score_model(*asked, Evaluate(max_new_tokens=2), "x").units() == ["u"]
 
 
 @pytest.mark.parametrize(
