@@ -124,7 +124,7 @@ def _show(seq: int, as_json: bool) -> None:
     version = _line(seq).get("version")
     verdict = verdicts.read(here(), seq)
     data = {**verdict.to_json(), "seq": seq, "version": version}
-    answer(as_json, data, verdict_table(verdict, seq, version=version))
+    answer(as_json, data, verdict_table(verdict, seq, version=version, kept=True))
 
 
 def _replay(seq: int, as_json: bool) -> None:
@@ -140,7 +140,7 @@ def _replay(seq: int, as_json: bool) -> None:
         "notes": list(replay.notes),
     }
     said = "bit-identical" if replay.same else "NOT the same"
-    shown = verdict_table(replay.again or replay.kept, seq, version=version)
+    shown = verdict_table(replay.again or replay.kept, seq, version=version, kept=True)
     lines = [f"Replayed from the kept rows: {said}", *replay.differences, *replay.notes]
     answer(as_json, data, shown, *lines)
     if not replay.same:

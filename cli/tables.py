@@ -55,14 +55,15 @@ class Fitting:
 
 
 def verdict_table(
-    verdict: Verdict, seq: int | None = None, *, version: str | None = None
+    verdict: Verdict, seq: int | None = None, *, version: str | None = None, kept: bool = False
 ) -> RenderableType:
-    """The headline, one line a check, and Why / And / Now / See.
+    """The headline, one line a check, and Why / And / Now (or Then) / See.
 
     Args:
         verdict: what was decided.
         seq: the number it is kept under, where it is.
         version: the version that it became, where it was promoted.
+        kept: it is an earlier one; another version may serve by now.
     """
     full = ["mark", "name", "rows", "old", "new", "change", "limit", "p", "same"]
     if verdict.champion is None:
@@ -80,7 +81,7 @@ def verdict_table(
     tables = [_checks(verdict, checks, columns) for columns in narrower]
     tables.append(_checks(verdict, checks, narrower[-1], name_width=9))
     table = [Fitting(tables)] if checks else []
-    return Group(_headline(verdict, seq), *table, _lines(verdict, seq, version))
+    return Group(_headline(verdict, seq), *table, _lines(verdict, seq, version, kept))
 
 
 def _shown(check: Check) -> bool:
@@ -198,7 +199,7 @@ def _p(value: float | None) -> str:
     return probability(value)
 
 
-def _lines(verdict: Verdict, seq: int | None, version: str | None) -> Table:
+def _lines(verdict: Verdict, seq: int | None, version: str | None, kept: bool) -> Table:
     grid = Table.grid(padding=(0, 3, 0, 0))
     grid.add_column(no_wrap=True, style="bold")
     grid.add_column(overflow="fold")
@@ -209,8 +210,8 @@ def _lines(verdict: Verdict, seq: int | None, version: str | None) -> Table:
     for word, told in (("Kinds", _slices(verdict)), ("Seeds", _seeds(verdict))):
         if told:
             grid.add_row(word, _text(told))
-    grid.add_row("Now", _text(_now(verdict, version)))
-    if seq:
+    grid.add_row("Then" if kept else "Now", _text(_now(verdict, version)))
+    if seq and any(_shown(check) for check in verdict.checks):
         grid.add_row("See", Text(f"onward gate --examples {seq} · --replay {seq}"))
     return grid
 

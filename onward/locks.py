@@ -72,7 +72,7 @@ def _take(descriptor: int, path: Path, wait: float) -> None:
                 raise Busy(
                     f"{busy}, process {who['pid']} since {who['since']}",
                     where=str(path),
-                    fix="wait for it to end, or use --wait; nothing was changed",
+                    fix="wait for it to end, as `onward run --wait` does; nothing was changed",
                     details=who,
                 ) from None
             time.sleep(0.1)

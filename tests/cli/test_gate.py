@@ -50,7 +50,7 @@ def test_a_quiet_loss_is_refused_with_episode_number_and_p_value(
         r"p <\.001 against no change",
         told,
     )
-    assert "nothing changed; v1 serves" in told
+    assert "Then nothing changed; v1 serves" in told
 
 
 def test_forcing_says_what_is_not_made_yet(

@@ -202,6 +202,12 @@ def test_a_verdict_without_a_table_still_gives_its_reason() -> None:
     verdict = replace(REFUSED, checks=(gone,), reasons=("candidate was withdrawn: slow",))
     assert "limit" not in shown(verdict_table(verdict))
     assert "Why   candidate was withdrawn: slow" in shown(verdict_table(verdict))
+    assert "--examples" not in shown(verdict_table(verdict, 9)), "it rests on no rows"
+
+
+def test_a_kept_verdict_says_what_was_so_then() -> None:
+    text = shown(verdict_table(FIRST, 1, version="v1", kept=True))
+    assert "Then   v1 serves" in text and "Now" not in text
 
 
 def test_s07_markup_in_names_and_reasons_is_shown_as_it_stands() -> None:
