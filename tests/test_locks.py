@@ -50,7 +50,7 @@ def test_f10_a_second_process_is_told_who_holds_it(path: Path) -> None:
         with pytest.raises(Busy) as caught, locks.held(path, "a rollback"):
             pass
         assert "`onward run --wait`" in caught.value.fix, "other commands have no such option"
-    assert caught.value.details["pid"] == process.pid
+        assert caught.value.details["pid"] == process.pid
         assert caught.value.details["purpose"] == "training"
         assert f"process {process.pid} since 20" in caught.value.what
     finally:
