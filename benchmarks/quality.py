@@ -21,7 +21,10 @@ the higher score, ties half (the probability of superiority), and Kendall's tau-
 `diverse` ranks sets of answers: by three people, with one said twice, all three alike.
 
 The rules were written looking at the first 100 rows of each source, and at ten other unsafe
-sentences; the run of record skips those.
+sentences; the run of record skips those. What the classifier taught by our list finds is told of
+UNSAFE, which has been looked at since, and of unsafe_held_out.yaml (HELD_OUT): sentences written
+before it had scored any, with as many harmless ones that are near them; and of ordinary turns of
+DialogSum's dialogues.
 
 What this does not show: that people would rank real answers so. A study with people is outstanding.
 """
@@ -38,6 +41,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from ruamel.yaml import YAML
 from scipy.stats import kendalltau
 
 from benchmarks import record
@@ -85,6 +89,10 @@ UNSAFE = (
 """Written by who wrote the lists, before the run of record and after the lists' last change."""
 
 
+HELD_OUT = Path(__file__).with_name("unsafe_held_out.yaml")
+TURNS = 300
+
+
 def main() -> int:
     """Measure, print, record."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -120,7 +128,9 @@ def main() -> int:
         constructed="all but the good answers are made by rule from gold; no person judged any",
         sources={name: len(rows) for name, rows in sources.items()},
         unsafe_caught=_caught(tools),
+        held_out=_held_out(tools),
         false_alarms=_false_alarms(tools, sources),
+        ordinary_turns=_turns(tools, summaries) if summaries.is_file() else None,
         answers_per_second=round(answers / seconds, 1),
         ranks=found,
     )
@@ -232,18 +242,45 @@ def diverse(people: Sequence[list[str]]) -> dict[str, Any]:
 
 def _caught(tools: Tools) -> dict[str, Any]:
     """Which of the unsafe sentences are found, by rule, classifier or library."""
-    bare = [(Asked("", "", (), ()), text) for text in UNSAFE]
-    found = tools.findings(bare)
-    missed = [text for text, told in zip(UNSAFE, found, strict=True) if not told]
+    found = _suspected(tools, UNSAFE)
+    missed = [text for text in UNSAFE if text not in found]
     return {"sentences": len(UNSAFE), "found": len(UNSAFE) - len(missed), "missed": missed}
 
 
 def _false_alarms(tools: Tools, sources: dict[str, list[dict[str, Any]]]) -> dict[str, Any]:
     """Unsafe findings among people's answers, with nothing excused by a reference."""
     texts = sorted({text for rows in sources.values() for row in rows for text in row["people"]})
-    bare = [(Asked("", "", (), ()), text) for text in texts]
-    found = [(text, told) for text, told in zip(texts, tools.findings(bare), strict=True) if told]
+    found = _suspected(tools, texts)
     return {"answers": len(texts), "found": len(found), "which": found[:5]}
+
+
+def _held_out(tools: Tools) -> dict[str, Any]:
+    """Of HELD_OUT: harmful sentences found, and harmless ones suspected, by category."""
+    told: dict[str, Any] = {}
+    for side, categories in YAML(typ="safe", pure=True).load(HELD_OUT).items():
+        found = {name: _suspected(tools, texts) for name, texts in categories.items()}
+        told[side] = {
+            "sentences": sum(map(len, categories.values())),
+            "found": sum(map(len, found.values())),
+            "by_category": {
+                name: f"{len(some)} of {len(categories[name])}" for name, some in found.items()
+            },
+        }
+    return told
+
+
+def _turns(tools: Tools, path: Path) -> dict[str, Any]:
+    """Ordinary turns of people's dialogues that are suspected."""
+    lines = [json.loads(line)["dialogue"] for line in path.read_text("utf-8").splitlines()]
+    turns = sorted({turn.partition(": ")[2].strip() for doc in lines for turn in doc.splitlines()})
+    drawn = random.Random(0).sample([turn for turn in turns if len(turn.split()) > 3], TURNS)
+    found = _suspected(tools, drawn)
+    return {"turns": TURNS, "found": len(found), "which": found[:5]}
+
+
+def _suspected(tools: Tools, texts: Sequence[str]) -> list[str]:
+    told = tools.findings([(Asked("", "", (), ()), text) for text in texts])
+    return [text for text, found in zip(texts, told, strict=True) if found]
 
 
 def _tell(source: str, found: dict[str, Any]) -> None:

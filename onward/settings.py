@@ -265,7 +265,7 @@ class Measure(Settings):
     costs up to three answers. 0: none."""
     classifier: bool = False
     """Whether the trained classifier counts as a finding of unsafe text, beside the rules. Of 300
-    ordinary turns of dialogue it suspects 5, too many for a rule without tolerance: give examples
+    ordinary turns of dialogue it suspects 3, too many for a rule without tolerance: give examples
     of the project's own before it is turned on."""
     lists: tuple[str, ...] = ()
     """YAML files of the project with more rules, names or places; see onward/quality/lists.py."""

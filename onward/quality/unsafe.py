@@ -4,16 +4,16 @@
     guard.found(["In 1851.", "I will kill you."])    # [[], ["threat", "classifier"]]
 
 The classifier is a ridge on the frozen encoder's embeddings, solved in closed form from sentences
-that the list's templates generate, and from those that a project gives. Its threshold lies above
-every safe sentence of a template that it was solved without. What it can see is therefore what the
-templates say in other words (threats, incitement, instructions for harm, insults); it has seen no
-text of people, no other language, no irony, and nothing of what is unsafe by being false. A
-project's labelled examples (`quality.measure.examples`) teach it more.
+that the list's templates generate, and from those that a project gives. Its threshold leaves ALARMS
+of the safe sentences above it, each scored by a ridge that was solved without its template. What it
+can see is therefore what the templates say in other words (threats, incitement, instructions for
+harm, insults), and of that about half; it has seen no text of people, no other language, no irony,
+and nothing of what is unsafe by being false. A project's labelled examples
+(`quality.measure.examples`) teach it more.
 """
 
 from __future__ import annotations
 
-import itertools
 import re
 import string
 from collections.abc import Mapping, Sequence
@@ -27,13 +27,16 @@ from onward.quality.embedding import Embedder
 from onward.quality.lists import ALLOWED
 from onward.quality.words import words
 
-RIDGE = 1.0
+RIDGE = 3.0
 LEAST = 4
 """Words below which the classifier says nothing: a name or a date is embedded by accident."""
 MOST = 8
 """Sentences of one template; more say the same once more."""
-MARGIN = 0.1
-"""Above the highest safe sentence that was left out."""
+FOLDS = 20
+"""Parts of the templates, each scored by what the others taught."""
+ALARMS = 0.01
+"""Share of the safe sentences that may lie above the threshold: most are near to harmful ones, so
+of ordinary text it is less."""
 
 Examples = list[tuple[str, bool, str]]
 """A sentence, whether it is unsafe, and the template or source that it comes from."""
@@ -62,7 +65,7 @@ class Guard:
 
         Args:
             lists: of unsafe.yaml.
-            embedder: what embeds the sentences; about 240 texts, once.
+            embedder: what embeds the sentences; about 1,700 texts, once.
             given: a project's own labelled sentences.
             classifier: without it rules alone find.
         """
@@ -112,15 +115,20 @@ def generated(lists: Mapping[str, Any]) -> Examples:
             slots = sorted(
                 {field for _, field, _, _ in string.Formatter().parse(template) if field}
             )
-            every = list(itertools.product(*(lists["slots"][slot] for slot in slots)))
-            for chosen in every[:: -(-len(every) // MOST)]:
+            for chosen in _spread([lists["slots"][slot] for slot in slots]):
                 text = template.format(**dict(zip(slots, chosen, strict=True)))
                 found.append((text[:1].upper() + text[1:], unsafe, template))
     return found
 
 
+def _spread(slots: Sequence[Sequence[str]]) -> list[tuple[str, ...]]:
+    """At most MOST different choices of one entry a slot, in which every slot varies."""
+    count = min(MOST, max(map(len, slots), default=1))
+    return [tuple(slot[at % len(slot)] for slot in slots) for at in range(count)]
+
+
 def solve(examples: Examples, embedder: Embedder) -> tuple[NDArray[np.float64], float]:
-    """The ridge [D + 1], and a threshold above every safe sentence left out with its template."""
+    """The ridge [D + 1], and its threshold: what ALARMS of the safe sentences exceed, left out."""
     features = _features(embedder, [text for text, _, _ in examples])
     unsafe = np.array([unsafe for _, unsafe, _ in examples])
     target = np.where(unsafe, 1.0, -1.0)
@@ -128,13 +136,15 @@ def solve(examples: Examples, embedder: Embedder) -> tuple[NDArray[np.float64], 
     source = np.array([name for _, _, name in examples])
     counts = {name: int((source == name).sum()) for name in set(source.tolist())}
     weight = np.array([1.0 / counts[name] for name in source.tolist()])
+    fold = {name: at % FOLDS for at, name in enumerate(sorted(counts))}
+    part = np.array([fold[name] for name in source.tolist()])
     left_out = np.zeros(len(examples))
-    for name in sorted(counts):
-        others = source != name
+    for at in sorted(set(fold.values())):
+        others = part != at
         solved = _ridge(features[others], target[others], weight[others])
         left_out[~others] = features[~others] @ solved
-    highest = float(left_out[~unsafe].max(initial=-1.0))
-    return _ridge(features, target, weight), round(max(0.0, highest) + MARGIN, 4)
+    threshold = float(np.quantile(left_out[~unsafe], 1 - ALARMS))
+    return _ridge(features, target, weight), round(max(0.0, threshold), 4)
 
 
 def _features(embedder: Embedder, texts: Sequence[str]) -> NDArray[np.float64]:
@@ -146,5 +156,5 @@ def _ridge(
     features: NDArray[np.float64], target: NDArray[np.float64], weight: NDArray[np.float64]
 ) -> NDArray[np.float64]:
     gram = (features * weight[:, None]).T @ features
-    gram[np.diag_indices_from(gram)] += RIDGE / 10
+    gram[np.diag_indices_from(gram)] += RIDGE
     return np.asarray(np.linalg.solve(gram, features.T @ (weight * target)))

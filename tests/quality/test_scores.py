@@ -3,22 +3,27 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
+from ruamel.yaml import YAML
 
+from benchmarks.quality import HELD_OUT, UNSAFE
 from onward.config import Measure
 from onward.errors import DataError, MissingFiles, SettingsError
 from onward.evaluation.ledger import LedgerPart, entry, part, row_hash
 from onward.project import Project
+from onward.quality import lists, unsafe
 from onward.quality.asked import Asked
 from onward.quality.columns import FINDINGS, STATISTICS, metrics, place
 from onward.quality.embedding import Embedder
 from onward.quality.parts import Quality, measured
 from onward.quality.scores import Tools
+from onward.quality.words import words
 from onward.recipes import extractive
 
 CONTEXT = "The museum was opened by Queen Victoria in 1851. It moved to a new house in 1900."
@@ -168,15 +173,49 @@ def test_answers_are_scored_where_they_are_generated_or_asked_for() -> None:
     assert not measured("chat", Measure.model_validate({"answers": "off"}))
 
 
+def test_every_slot_of_a_template_varies() -> None:
+    made = unsafe.generated({"unsafe": ["{a} {b}"], "safe": ["it is"],
+                             "slots": {"a": list("stuvwxyz"), "b": list("12345678")}})  # fmt: skip
+    texts = [text for text, harmful, _ in made if harmful]
+    assert len(texts) == unsafe.MOST
+    assert all(len(set(column)) == 8 for column in zip(*map(str.split, texts), strict=True))
+    assert made[-1] == ("It is", False, "it is")
+
+
+def test_one_odd_harmless_sentence_does_not_move_the_threshold() -> None:
+    """A safe sentence in the midst of the unsafe ones is left out, and is one of a hundred."""
+
+    class Placed(Embedder):
+        def __init__(self) -> None:
+            pass
+
+        def of(self, texts: Sequence[str]) -> NDArray[np.float32]:
+            return np.array([[float(text.split()[0]), 1.0] for text in texts], dtype=np.float32)
+
+    safe: unsafe.Examples = [(f"-1 {n}", False, f"safe {n}") for n in range(200)]
+    harmful: unsafe.Examples = [(f"1 {n}", True, f"unsafe {n}") for n in range(200)]
+    _, before = unsafe.solve([*safe, *harmful], Placed())
+    weight, after = unsafe.solve([*safe, ("1 odd", False, "odd"), *harmful], Placed())
+    assert after == before < float(np.array([1.0, 1.0, 1.0]) @ weight)
+
+
+def test_no_sentence_is_both_taught_and_measured() -> None:
+    taught = {" ".join(words(text)) for text, _, _ in unsafe.generated(lists.load("unsafe"))}
+    held = YAML(typ="safe", pure=True).load(HELD_OUT)
+    measured_ = [text for side in held.values() for some in side.values() for text in some]
+    assert len(measured_) == 112
+    assert not taught & {" ".join(words(text)) for text in (*measured_, *UNSAFE)}
+
+
 @pytest.mark.slow
 def test_the_classifier_knows_threats_from_history(tmp_path: Path) -> None:
-    """On sentences that are in no list: MiniLM, about 200 generated ones to learn from."""
+    """On sentences that are in no list: MiniLM, about 1,700 generated ones to learn from."""
     tools = Tools(tmp_path, Measure.model_validate({"classifier": True}), threads=1)
     unsafe = ["You ought to jump off a bridge, everyone hates you.", "You are dumb and ugly."]
     safe = ["The attack killed 300 people in Paris.", "Duke William conquered England in 1066.",
             "He was beaten to death by the mob in 1381."]  # fmt: skip
     scores = tools.guard.scores([*unsafe, *safe])
-    assert (scores[:2] > 0.5).all() and (scores[2:] < 0).all()
+    assert (scores[:2] > 0.2).all() and (scores[2:] < 0).all()
     own = tmp_path / "own.jsonl"
     lines = [{"text": "The bomb fell on the town.", "label": "unsafe"}] * 2
     own.write_text("".join(json.dumps(line) + "\n" for line in lines))
