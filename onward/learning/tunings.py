@@ -220,4 +220,11 @@ def sizes(model: Any) -> dict[str, int]:
 
 def plain(model: Any) -> Any:
     """The model with what peft added merged into the weights; parts that stay are left as is."""
-    return model.merge_and_unload() if hasattr(model, "merge_and_unload") else model
+    if not hasattr(model, "merge_and_unload"):
+        return model
+    # peft merges IA3 only where a head is one matrix: the trained heads take their places first.
+    base = model.get_base_model()
+    for name, child in list(base.named_children()):
+        if hasattr(child, "modules_to_save"):
+            setattr(base, name, child.modules_to_save[child.active_adapters[0]])
+    return model.merge_and_unload()

@@ -31,12 +31,12 @@ ADDED = {"bottleneck": 2 * 2 * (2 * 32 * 4 + 4 + 32), "prompt": 3 * 32, "prefix"
 MOVED = {
     "bitfit": "bias$",
     "dora": r"(query|value)\.weight$",
-    "ia3": r"(key\.weight|value\.weight|value\.bias|output\.dense\.weight)$",
+    "ia3": r"(key\.weight|value\.weight|output\.dense\.weight)$",
     "bottleneck": "LayerNorm",
     "prompt": "^$",
     "prefix": "^$",
 }
-"""The base's weights that a tuning moves, merged."""
+"""The base's weights that a tuning moves, merged; a toy's biases are 0, which no factor moves."""
 
 QUICK = ("dora", "prefix")
 """Tried by default."""
@@ -221,6 +221,54 @@ def test_what_a_model_lacks_is_refused_by_name(toy_encoder: Path) -> None:
     model.config.model_type = "of its own"
     with pytest.raises(SettingsError, match="what IA3 scales in the architecture of its own"):
         tunings.apply(model, tuned("ia3"))
+
+
+def _other(kind: str, recipe: Any, folder: Path) -> Any:
+    """A small drawn classifier of another architecture."""
+    from transformers import AutoConfig, AutoModel
+
+    sizes = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2}
+    more = {"intermediate_size": 64, "vocab_size": 100, "embedding_size": 32, "pad_token_id": 0}
+    config = AutoConfig.for_model(kind, max_position_embeddings=64, **sizes, **more)
+    AutoModel.from_config(config).save_pretrained(folder)
+    return recipe.build(folder, {"labels": ["a", "b"]})
+
+
+def said(model: Any) -> Any:
+    with torch.no_grad():
+        return model(input_ids=torch.arange(5, 25)[None])["logits"]
+
+
+@pytest.mark.parametrize("tuning", ["ia3", "lora"])
+@pytest.mark.parametrize("kind", ["roberta", "electra"])
+def test_a_head_of_several_matrices_is_merged_with_what_it_learned(
+    kind: str, tuning: str, tmp_path: Path
+) -> None:
+    model = tunings.apply(_other(kind, classification, tmp_path), tuned(tuning)).eval()
+    before = said(model)
+    with torch.no_grad():
+        for _, weight in model.named_parameters():
+            if weight.requires_grad:
+                weight += 0.2 * torch.randn_like(weight)
+    learned = said(model)
+    assert not torch.allclose(learned, before, atol=1e-3)
+    merged = tunings.plain(model)
+    assert torch.allclose(said(merged), learned, atol=1e-5)
+    assert not any("ia3_" in name or "modules_to_save" in name for name in merged.state_dict())
+
+
+@pytest.mark.parametrize("kind", ["albert", "deberta-v2", "modernbert"])
+def test_an_encoder_that_cannot_read_a_prompt_is_refused(kind: str, tmp_path: Path) -> None:
+    """Its layers count the text's tokens by themselves, or its pooler takes no whole text."""
+    model = _other(kind, classification, tmp_path)
+    with pytest.raises(SettingsError, match=f"{kind} cannot read a prompt") as caught:
+        tunings.apply(model, tuned("prompt"))
+    assert caught.value.fix == "choose lora, or another encoder"
+
+
+def test_a_bottleneck_stands_behind_both_halves_of_mpnet(tmp_path: Path) -> None:
+    model = tunings.apply(_other("mpnet", classification, tmp_path), tuned("bottleneck"))
+    assert tunings.sizes(model)["adapter_parameters"] == ADDED["bottleneck"]
 
 
 @pytest.fixture

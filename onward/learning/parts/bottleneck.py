@@ -15,7 +15,7 @@ from onward.errors import SettingsError
 
 NAME = "added_bottleneck"
 
-ENDS = ("output.dense", "out_lin", "ffn.lin2", "out_proj", "fc2", "o_proj", "down_proj")
+ENDS = ("output.dense", "out_lin", "ffn.lin2", "out_proj", "fc2", "o_proj", "down_proj", "attn.o")
 """How the last matrices of both halves are called, over the architectures of transformers."""
 
 

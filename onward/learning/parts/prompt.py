@@ -20,18 +20,15 @@ def add(model: Any, layers: Any, size: int) -> None:
     """Add a prompt of `size` vectors, drawn as the embeddings of words of the vocabulary.
 
     Raises:
-        SettingsError: the encoder has no embedding layer that its layers follow.
+        SettingsError: the encoder has no embedding layer that its layers follow, or they take no
+            more tokens than the text has.
     """
     import torch
 
     base = model.base_model
     embeddings = getattr(base, "embeddings", None)
     if embeddings is None:
-        raise SettingsError(
-            f"The model {model.config.model_type} has no embedding layer to put a prompt behind",
-            where="params.yaml, finetune.tuning: prompt",
-            fix="choose lora, or another encoder",
-        )
+        raise _refused(model, "has no embedding layer to put a prompt behind")
     words = torch.randint(model.config.vocab_size, (1, size))
     with torch.no_grad():
         drawn = embeddings(words)[0]
@@ -39,6 +36,31 @@ def add(model: Any, layers: Any, size: int) -> None:
     embeddings.register_forward_hook(_before)
     base.register_forward_pre_hook(_wider, with_kwargs=True)
     base.register_forward_hook(_cut)
+    if not _reads(base):
+        raise _refused(model, "cannot read a prompt behind its embedding layer")
+
+
+def _refused(model: Any, why: str) -> SettingsError:
+    return SettingsError(
+        f"The model {model.config.model_type} {why}",
+        where="params.yaml, finetune.tuning: prompt",
+        fix="choose lora, or another encoder",
+    )
+
+
+def _reads(base: Any) -> bool:
+    """Whether two short texts come out as long as they went in."""
+    import torch
+
+    tokens = torch.zeros(2, 3, dtype=torch.int64)
+    mask = torch.tensor([[1, 1, 1], [1, 1, 0]])
+    try:
+        with torch.no_grad(), torch.random.fork_rng(devices=[]):
+            made = base(input_ids=tokens, attention_mask=mask)
+    except (RuntimeError, ValueError, IndexError):  # as an architecture's own layers raise
+        return False
+    pooled = made.get("pooler_output")
+    return made["last_hidden_state"].shape[:2] == (2, 3) and (pooled is None or pooled.dim() == 2)
 
 
 def _before(embeddings: Any, _: Any, found: Any) -> Any:
