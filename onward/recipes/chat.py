@@ -287,6 +287,7 @@ def build(source: Path, spec: Mapping[str, Any]) -> Any:
 
     config = heads.config(source, spec)
     model = heads.load(Auto, source, config, new_head=False, kind="causal language")
+    model = generative.tokens_alone(model)
     tokenizer = AutoTokenizer.from_pretrained(
         source, local_files_only=True, trust_remote_code=False
     )

@@ -27,6 +27,9 @@ from onward.recipes.shapes import ExportSpec
 ENCODER = "encoder"
 """The graph that reads the source; absent of a causal model."""
 
+TOKENS = tuple(f"{name}_token_id" for name in ("bos", "eos", "pad", "decoder_start", "forced_bos"))
+"""What is read of a model's generation_config.json."""
+
 POSITIONS = ("max_position_embeddings", "n_positions", "max_target_positions")
 
 
@@ -137,6 +140,19 @@ def _positions(config: Any) -> int | None:
     relative = getattr(config, "relative_attention_num_buckets", None) is not None
     # Of models that are written with, only T5 and its kin have buckets, and no places beside them.
     return None if relative else next((places for places in named if places), None)
+
+
+def tokens_alone(model: Any) -> Any:
+    """The model, knowing of its generation_config.json no more than TOKENS.
+
+    How it was sampled elsewhere is not read here, and the library may refuse to save it again.
+    """
+    from transformers import GenerationConfig
+
+    own = model.generation_config
+    named = {name: getattr(own, name, None) for name in TOKENS}
+    model.generation_config = GenerationConfig(**{k: v for k, v in named.items() if v is not None})
+    return model
 
 
 def graphs(model: Any) -> list[ExportSpec]:

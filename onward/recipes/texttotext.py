@@ -189,7 +189,8 @@ def build(source: Path, spec: Mapping[str, Any]) -> Any:
     from transformers import AutoModelForSeq2SeqLM as Auto
 
     config = heads.config(source, spec)
-    return heads.load(Auto, source, config, new_head=False, kind="encoder-decoder")
+    model = heads.load(Auto, source, config, new_head=False, kind="encoder-decoder")
+    return generative.tokens_alone(model)
 
 
 def graphs(model: Any) -> list[ExportSpec]:

@@ -12,7 +12,7 @@ import pytest
 from onward import files, recipes
 from onward.config import Evaluate, Prepare
 from onward.errors import DataError, IntegrityError, SettingsError, UsageError
-from onward.learning import encoder
+from onward.learning import encoder, models
 from onward.recipes import chat, chat_template, generated, turns
 from onward.runtime import asking
 from tests import toys
@@ -184,6 +184,18 @@ def test_a_model_ends_where_its_template_ends_an_answer(toy_causal: Path, tmp_pa
     model = chat.build(folder, {})
     mark = encoder.tokenizer(folder).convert_tokens_to_ids("<|system|>")
     assert model.generation_config.eos_token_id == [mark, 1]
+
+
+def test_how_a_model_was_sampled_elsewhere_does_not_keep_it_from_being_saved(
+    toy_causal: Path, tmp_path: Path
+) -> None:
+    """The library refuses to save a temperature beside greedy decoding, after all the training."""
+    folder = shutil.copytree(toy_causal, tmp_path / "sampled")
+    elsewhere = {"temperature": 0.6, "top_p": 0.9, "do_sample": False, "bos_token_id": 2}
+    files.write_json(folder / "generation_config.json", {**elsewhere, "eos_token_id": 1})
+    models.save(chat.build(folder, {}), folder, tmp_path / "saved")
+    told = files.read_json(tmp_path / "saved" / "generation_config.json")
+    assert told["eos_token_id"] == [1] and told["bos_token_id"] == 2 and "top_p" not in told
 
 
 def test_an_empty_generation_is_an_answer_that_is_worth_nothing(tokenizer: Any) -> None:
