@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from onward.evaluation.transfer import Measure
 
 SAID = {
-    "average": "mean score of {one}",
+    "average": "{one}'s mean over its episodes",
     "forgetting": "lost since each one's best version",
     "backward": "change since each was learned",
     "forward": "before it was learned, over the trivial baseline",

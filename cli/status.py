@@ -72,7 +72,7 @@ def _champion(champion: Standing | None) -> str:
 
 def _quality(champion: Standing) -> str:
     over = f"{champion.episodes} episode{'' if champion.episodes == 1 else 's'}"
-    text = f"{champion.metric} {champion.score:.1f} over {over}, {champion.rows:,} rows"
+    text = f"{champion.metric} {champion.score:.1f} on {champion.rows:,} held-out rows of {over}"
     if champion.worst and champion.episodes > 1:
         text += f" · worst: {champion.worst[0]} {champion.worst[1]:.1f}"
     return text

@@ -25,7 +25,7 @@ NAME = 10
 """Characters of an episode's name above its column; the whole name is in the title."""
 
 SAID = {
-    "average": "mean score of {last}",
+    "average": "{last}'s mean over its episodes",
     "forgetting": "what {last} lost since each episode's best version",
     "backward": "change since each episode was learned",
     "forward": "score before an episode was learned, over the trivial baseline",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -182,3 +183,14 @@ def test_stages_that_are_not_made_are_named(
 def test_one_row_is_a_row() -> None:
     found = {"before": "v1", "counts": {"lost": 1, "won": 0}, "lost": [], "won": [], "placed": None}
     assert examples.lines(found) == ["LOST against v1: 1 row", "WON against v1: 0 rows"]
+
+
+def test_status_counts_rows_and_the_matrix_episodes(
+    here: Project, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main.start(["status"]) == 0
+    assert re.search(
+        r"quality   F1 [\d.]+ on \d+ held-out rows of 1 episode", capsys.readouterr().out
+    )
+    assert main.start(["matrix"]) == 0
+    assert "v1's mean over its episodes" in " ".join(capsys.readouterr().out.split())
