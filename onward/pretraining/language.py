@@ -8,7 +8,7 @@ from typing import Any
 from onward.errors import InternalError, SettingsError
 from onward.learning import encoder
 from onward.pretraining.blocks import CAUSAL, MASKED
-from onward.recipes import heads
+from onward.recipes import generative, heads
 
 
 def objective(folder: Path, asked: str) -> tuple[Any, str]:
@@ -67,6 +67,7 @@ def load(folder: Path, objective: str) -> tuple[Any, set[str]]:
             where=str(folder),
             fix="set pretrain.objective to masked, or name a causal model",
         )
+    model = generative.tokens_alone(model) if objective == CAUSAL else model
     return model, set(lacking) & known
 
 

@@ -202,6 +202,16 @@ def test_a_study_finds_it_from_elsewhere(tmp_path: Path) -> None:
     assert planning._settings(at) == blocks
 
 
+def test_how_a_causal_model_was_sampled_does_not_keep_it_from_being_saved(tmp_path: Path) -> None:
+    folder = toys.toy_causal(tmp_path / "causal")
+    elsewhere = {"temperature": 0.6, "do_sample": False, "eos_token_id": 1}
+    files.write_json(folder / "generation_config.json", elsewhere)
+    model, _ = language.load(folder, "causal")
+    models.save(language.bare(model, folder, "causal"), folder, tmp_path / "saved")
+    told = files.read_json(tmp_path / "saved" / "generation_config.json")
+    assert told["eos_token_id"] == 1 and "temperature" not in told
+
+
 def test_a_causal_model_reads_too(tmp_path: Path) -> None:
     at = project(tmp_path, toys.toy_causal(tmp_path / "causal"), epochs=2)
     found = pretrain(at, "notes", texts(tmp_path / "notes.jsonl"), keep=kept)
