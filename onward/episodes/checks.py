@@ -63,7 +63,7 @@ REASONS = {
     "answer-two-options": "its answer may be two of its options: one by its text, one by its place",
     "uneven-tags": "its tags are not as many as its tokens, starts or ends; or a token is missing",
     "bad-tags": "its tags are no sequence: other than O, B-NAME and I-NAME, or I- without its B-",
-    "bad-span": "a span lies outside the text, holds nothing, or overlaps another",
+    "bad-span": "a span lies outside the text, holds nothing or other text, or overlaps another",
     "markers-unclear": "<e1>, </e1>, <e2>, </e2> do not each stand once and in order in its text",
     "turns-unclear": "nothing tells who asks and who answers: roles do not alternate, or are odd",
     "not-a-number": "its value is not a finite number",

@@ -7,7 +7,8 @@
 
 Either a tag for each token, as BIO, BIOES or BILOU (Ramshaw and Marcus 1995; Ratinov and Roth
 2009), or spans of characters: `spans`, or `starts`, `ends` and `tags`. Tokens without a text are
-joined by spaces; with one they are looked for in it, one after the other.
+joined by spaces; with one they are looked for in it, one after the other. A span that comes with
+its own `text` must stand there as it is.
 
 A sequence of tags must be whole: I- follows B- or I- of the same tag. The older IOB1, in which I-
 also begins a span, cannot be told from a fault and is quarantined.
@@ -46,7 +47,7 @@ def read(fields: Mapping[str, Any], most: int) -> tuple[dict[str, Any], str]:
     tokens = opened(fields.get("tokens"))
     if tokens is None:
         body = text(fields, "text", most)
-        found = _spans(fields)
+        found = _spans(fields, body)
     else:
         body, found = _of_tokens(tokens, fields, most)
     ordered = _checked(sorted(found), body, most)
@@ -102,10 +103,10 @@ def _joined(places: Sequence[tuple[int, int]], tags: Sequence[Any]) -> list[Span
     return found
 
 
-def _spans(fields: Mapping[str, Any]) -> list[Span]:
+def _spans(fields: Mapping[str, Any], body: str) -> list[Span]:
     """The spans that came as characters."""
     if fields.get("spans") is not None:
-        return [_span(item) for item in _listed(opened(fields["spans"]), "spans")]
+        return [_standing(item, body) for item in _listed(opened(fields["spans"]), "spans")]
     columns = [_listed(opened(fields.get(name)), name) for name in ("starts", "ends", "tags")]
     if len({len(column) for column in columns}) > 1:
         told = ", ".join(
@@ -113,6 +114,16 @@ def _spans(fields: Mapping[str, Any]) -> list[Span]:
         )
         raise Fault("uneven-tags", told)
     return [_span(item) for item in zip(*columns, strict=True)]
+
+
+def _standing(item: Any, body: str) -> Span:
+    """A span that stands where it says. Raises Fault: its offsets count bytes, or are off."""
+    start, end, tag = _span(item)
+    said = item.get("text") if isinstance(item, Mapping) else None
+    if isinstance(said, str) and body[start:end] != said:
+        there = f"from {start} to {end} stands {body[start:end][:60]!r}"
+        raise Fault("bad-span", f"{there}, not {said[:60]!r}: places count characters")
+    return start, end, tag
 
 
 def _span(item: Any) -> Span:

@@ -19,6 +19,7 @@ from tests.episodes import deliveries
 from tests.episodes.conftest import Opener
 
 MOST = 200
+OSLO = {"label": "city", "text": "Oslo"}
 SPANS = {"text": "in New York", "starts": [3], "ends": [11], "tags": ["city"]}
 
 
@@ -32,6 +33,7 @@ SPANS = {"text": "in New York", "starts": [3], "ends": [11], "tags": ["city"]}
         {"tokens": '["in", "New York"]', "tags": "O B-city"},
         {"tokens": ["in", "York"], "tags": ["O", "B-x"], "text": "in York"},
         {"text": "in New York", "spans": [{"start": 3, "end": 11, "label": "city"}]},
+        {"text": "in York", "spans": [{"start": 3, "end": 7, "label": "x", "text": "York"}]},
         {"text": "in New York", "spans": '[[3, 11, "city"]]'},
         {"text": "in New York", "starts": [3], "ends": [11], "tags": ["city"]},
     ],
@@ -62,6 +64,8 @@ def test_every_shape_of_tags_is_read(fields: dict[str, Any]) -> None:
         ("bad-span", {"text": "a b", "spans": [[2, 2, "x"]]}),
         ("bad-span", {"text": "a b", "spans": [[0, 2, "x"], [1, 3, "y"]]}),
         ("bad-span", {"text": "a b", "spans": [[1, 2, "x"]]}),
+        ("bad-span", {"text": "😀 in Oslo.", "spans": [{**OSLO, "start": 6, "end": 10}]}),
+        ("bad-span", {"text": "in Oslo.", "spans": [{**OSLO, "start": -5, "end": -1}]}),
         ("wrong-type", {"text": "a b", "spans": [{"start": "0", "end": 1, "label": "x"}]}),
     ],
 )
