@@ -18,6 +18,7 @@ from onward.project import Project
 from onward.report.words import because
 
 MOST = 3
+RUN = "onward run"
 
 STAGES = ("inputs", "validate", "prepare", "finetune", "evaluate", "export", "benchmark")
 
@@ -40,7 +41,9 @@ def needs_you(
         last: the journal's line of the last verdict.
         problem: what is wrong with the champion's files.
     """
-    found = [*_broken(problem), *_failed(project), *_turn(project, last), *_quarantined(project)]
+    failed = list(_failed(project))
+    turn = [need for need in _turn(project, last) if not failed or need.command != RUN]
+    found = [*_broken(problem), *failed, *turn, *_quarantined(project)]
     return tuple(islice(found, MOST))
 
 
@@ -58,7 +61,7 @@ def _failed(project: Project) -> Iterator[Need]:
         if path.exists():
             error = files.read_json(path)
             fix = f" — {error['fix']}" if error.get("fix") else ""
-            yield Need(f"{stage} failed: {error.get('what', '')}{fix}", "onward run")
+            yield Need(f"{stage} failed: {error.get('what', '')}{fix}", RUN)
 
 
 def _turn(project: Project, last: dict[str, Any] | None) -> Iterator[Need]:
@@ -68,7 +71,7 @@ def _turn(project: Project, last: dict[str, Any] | None) -> Iterator[Need]:
     turn = Turn.read(project)
     if last is None or (last.get("turn") != turn.id and turn.learning):
         names = ", ".join(turn.learning_episodes)
-        yield Need(f"{names} can be learned" if names else "A turn is waiting", "onward run")
+        yield Need(f"{names} can be learned" if names else "A turn is waiting", RUN)
     elif last["what"] in ("refused", "undecided"):
         why = f"Turn {last['seq']} was {last['what']}{because(last)}"
         yield Need(why, f"onward gate --show {last['seq']}")

@@ -56,6 +56,15 @@ def test_needs_of_a_turn(line: dict[str, object], needs: list[Need], tmp_path: P
     assert list(needs_you(project, judged, None)) == needs
 
 
+def test_a_failed_turn_is_not_also_one_to_learn(tmp_path: Path) -> None:
+    project = projects.empty(tmp_path)
+    projects.turn(project, [], ["0001-a"])
+    assert [need.why for need in needs_you(project, None, None)] == ["0001-a can be learned"]
+    files.write_json(project.error("validate"), {"what": "too long", "fix": "mend it"})
+    (need,) = needs_you(project, None, None)
+    assert need.why == "validate failed: too long — mend it"
+
+
 def test_what_the_watch_said_stands_until_the_turn_is_judged(tmp_path: Path) -> None:
     project = projects.empty(tmp_path)
     made = projects.turn(project, [], ["0001-a"])
