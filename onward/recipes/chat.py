@@ -272,7 +272,7 @@ def baseline(row: Row, common: str) -> Prediction:
 def build(source: Path, spec: Mapping[str, Any]) -> Any:
     """A causal model in fp32 from a folder with safetensors; nothing is drawn or fetched.
 
-    It ends an answer where the folder's chat template does, too.
+    It ends an answer where the folder's chat template does, and where it says itself.
 
     Args:
         source: a pretrained or trained causal model with its tokenizer.
@@ -291,7 +291,9 @@ def build(source: Path, spec: Mapping[str, Any]) -> Any:
     tokenizer = AutoTokenizer.from_pretrained(
         source, local_files_only=True, trust_remote_code=False
     )
-    model.generation_config.eos_token_id = chat_template.ends(tokenizer)
+    own = model.generation_config.eos_token_id
+    ends = chat_template.ends(tokenizer, own if isinstance(own, list) else [own])
+    model.generation_config.eos_token_id = ends
     return model
 
 

@@ -107,8 +107,13 @@ def answered(tokenizer: Any, messages: Sequence[dict[str, str]], answer: str) ->
     return f"{answer}{tokenizer.convert_ids_to_tokens(ends(tokenizer)[0])}"
 
 
-def ends(tokenizer: Any) -> list[int]:
+def ends(tokenizer: Any, own: Sequence[int | None] = ()) -> list[int]:
     """The tokens that end an answer: what the template writes after one, and the text's end.
+
+    Args:
+        tokenizer: of transformers.
+        own: tokens that a model names itself; one that stands for text is none, such as a number
+            that an architecture takes where nothing was said.
 
     Raises:
         SettingsError: the tokenizer has none.
@@ -120,6 +125,7 @@ def ends(tokenizer: Any) -> list[int]:
     found = [token for token in following[:1] if token in special]
     if tokenizer.eos_token_id is not None:
         found.append(tokenizer.eos_token_id)
+    found += [token for token in own if token in special]
     if not found:
         raise SettingsError(
             "The model's tokenizer has no token that ends an answer",

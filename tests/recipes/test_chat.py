@@ -186,6 +186,18 @@ def test_a_model_ends_where_its_template_ends_an_answer(toy_causal: Path, tmp_pa
     assert model.generation_config.eos_token_id == [mark, 1]
 
 
+@pytest.mark.parametrize(
+    ("own", "ends"), [([3, 1], [1, 3]), (3, [1, 3]), ([99, 1], [1]), (None, [1])]
+)
+def test_a_model_ends_where_it_says_itself_too(
+    toy_causal: Path, tmp_path: Path, own: Any, ends: list[int]
+) -> None:
+    """Many name more tokens than their template writes, such as one that ends a whole text."""
+    folder = shutil.copytree(toy_causal, tmp_path / "more")
+    files.write_json(folder / "generation_config.json", {"eos_token_id": own})
+    assert chat.build(folder, {}).generation_config.eos_token_id == ends
+
+
 def test_how_a_model_was_sampled_elsewhere_does_not_keep_it_from_being_saved(
     toy_causal: Path, tmp_path: Path
 ) -> None:
