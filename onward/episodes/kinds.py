@@ -45,6 +45,10 @@ class Kind:
         """The column whose normalised text has one side for ever; see `rows.split_text`."""
         return self.asked[0]
 
+    def asks(self, row: Row) -> list[Any]:
+        """What a row asks, in a form that is the same whatever order its options came in."""
+        return [sorted(row[name]) if name == "options" else row[name] for name in self.asked]
+
     def rows(
         self, fields: Mapping[str, Any], instruction: str | None = None
     ) -> Sequence[Mapping[str, Any]]:
@@ -127,7 +131,7 @@ KINDS = {
         ("id", "title", "context", "question", "options", "answer"),
         ("question", "context", "options"),
         _choice,
-        lambda row: row["answer"],
+        lambda row: row["options"][row["answer"]],
         needed=("question", "options"),
         several=lambda fields, _: [options.apart(fields)],
     ),

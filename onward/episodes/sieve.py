@@ -88,7 +88,7 @@ class Sieve:
             self._put(line, checked, None, None, None, None, None, None, body)
         else:
             row = checked.row
-            pair = short(json.dumps([row[name] for name in self.kind.asked]))
+            pair = short(json.dumps(self.kind.asks(row)))
             content = short(pair.hex() + json.dumps(self.kind.gold(row)))
             whole = short(content.hex() + json.dumps([row["id"], row["title"]]))
             title = normalised(row["title"] or "")

@@ -194,6 +194,19 @@ def test_one_bad_row_is_quarantined_and_the_same_question_may_have_other_options
     assert {rows[8]["id"], rows[9]["id"]} <= {row["id"] for row in kept(at)}
 
 
+def test_D08_options_in_another_order_are_the_same_question(tmp_path: Path) -> None:
+    """Their order says nothing: the same right text is a repetition, another one a conflict."""
+    at, rows = project(tmp_path / "p"), [{**row, "title": None} for row in toy_choices(120, 3)]
+    for place, turn in ((8, 0), (10, 1)):
+        row = rows[place]
+        right = row["options"][(row["answer"] + turn) % len(row["options"])]
+        turned = row["options"][::-1]
+        same = {name: row[name] for name in ("question", "context")}
+        rows[place + 1].update(same, options=turned, answer=turned.index(right))
+    done = opened(at, deliveries.jsonl(tmp_path / "a.jsonl", rows))
+    assert done.reasons == {"conflicting-answers": 2, "duplicate": 1}
+
+
 def test_a_project_of_another_recipe_names_this_one(tmp_path: Path) -> None:
     at = project(tmp_path / "p", "classification")
     with pytest.raises(DataError) as caught:
