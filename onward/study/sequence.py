@@ -135,34 +135,55 @@ def carved(
 ) -> Episodes:
     """The first episodes of a sequence, a part of their training rows in place of the test rows.
 
-    Whole titles or texts go to one side, by hash (`prepare.carve`). Test rows are not read.
+    Whole titles or texts go to one side, by hash (`prepare.carve`), in all of the episodes alike.
+    An episode of which that would leave nothing to learn keeps what it alone keeps apart. Test rows
+    are not read.
 
     Args:
         sequence: what to carve.
         data: where the result lies, by the digest of all that decides it.
         recipe_name: whose rows they are.
-        percent: of the training rows, at most.
+        percent: of each episode's training rows, at most, by its own titles.
         seed: of the draw.
         first: how many episodes to take.
+
+    Raises:
+        UsageError: no part can be kept apart: the rows of each episode share one title or text.
     """
+    taken = sequence.named[:first]
+    key = ["carved", 2, [one.model_dump() for one in taken], recipe_name, percent, seed]
+    place = data / files.digest(key)[:16]
+    if not all((place / one.episode / files.MANIFEST).is_file() for one in taken):
+        _carve(sequence.data, taken, place, recipe_name, percent, seed)
+    return Episodes(place, tuple(_named(place, one.episode) for one in taken))
+
+
+def _carve(
+    source: Path, taken: Sequence[Named], place: Path, recipe_name: str, percent: float, seed: int
+) -> None:
+    """Seal the episodes that `carved` returns."""
     recipe = recipes.get(recipe_name)
-    place = data / files.digest(["carved", sequence.id, percent, seed])[:16]
-    named = []
-    for one in sequence.named[:first]:
+    own: dict[str, set[str]] = {}
+    for one in taken:
+        files.verify(source / one.episode, one.manifest)
+        rows = parquet.read_all(source / one.episode / "train.parquet")
+        own[one.episode] = carve(Counter(recipe.split_key(row) for row in rows), percent, seed)
+    every: set[str] = set().union(*own.values())
+    if not every:
+        raise UsageError(
+            "There is nothing to score on: no part of the training rows can be kept apart",
+            where=", ".join(own),
+            fix="whole titles or texts are kept apart, so an episode needs two of them",
+        )
+    for one in taken:
+        rows = parquet.read_all(source / one.episode / "train.parquet")
+        keys = {recipe.split_key(row) for row in rows}
+        aside = every if keys - every else own[one.episode]
+        sides = {
+            side: [row for row in rows if (recipe.split_key(row) in aside) is inside]
+            for side, inside in (("train", False), ("heldout", True))
+        }
+        number, name = int(one.episode.partition("-")[0]), one.episode.partition("-")[2]
+        about: dict[str, Any] = {"number": number, "name": name, "recipe": recipe_name}
         if not (place / one.episode / files.MANIFEST).is_file():
-            files.verify(sequence.data / one.episode, one.manifest)
-            rows = parquet.read_all(sequence.data / one.episode / "train.parquet")
-            aside = carve(Counter(recipe.split_key(row) for row in rows), percent, seed)
-            number = int(one.episode.partition("-")[0])
-            about: dict[str, Any] = {
-                "number": number,
-                "name": one.episode[5:],
-                "recipe": recipe_name,
-            }
-            sides = {
-                side: [row for row in rows if (recipe.split_key(row) in aside) is inside]
-                for side, inside in (("train", False), ("heldout", True))
-            }
             _seal(place / one.episode, sides, recipe, about)
-        named.append(_named(place, one.episode))
-    return Episodes(place, tuple(named))

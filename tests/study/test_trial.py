@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from onward import files
-from onward.errors import IntegrityError, NotFinite
+from onward.errors import IntegrityError, NotFinite, UsageError
 from onward.learning import finetune
 from onward.study import sequence, trial
 from tests import toys
@@ -226,3 +226,35 @@ def test_the_carved_part_never_reads_a_test_row(tmp_path: Path, monkeypatch: Any
     assert titles["train"] and titles["heldout"] and not titles["train"] & titles["heldout"]
     held = {row["id"] for row in toy_study.delivered(1).heldout}
     assert not held & {row["id"] for rows in sides.values() for row in rows}
+
+
+def test_what_is_scored_of_one_episode_is_learned_in_none(tmp_path: Path) -> None:
+    """Two episodes may share titles; each alone would keep other ones apart."""
+    few, many = toy_study.delivered(1), toy_study.delivered(2)
+    alone = sequence.store(tmp_path, "extractive", [few])
+    part = sequence.carved(alone, tmp_path / "c", "extractive", percent=30, seed=0, first=1)
+    rows = sequence.parquet.read_all(part.data / "0001-toy1" / "heldout.parquet")
+    apart = rows[0]["title"]
+    # So large a title in the second that it stays with what is learned there.
+    large = [
+        {**row, "title": apart if at % 2 else row["title"]} for at, row in enumerate(many.train)
+    ]
+    found = sequence.store(tmp_path, "extractive", [few, replace(many, train=large)])
+    made = sequence.carved(found, tmp_path / "c", "extractive", percent=30, seed=0, first=2)
+    titles: dict[str, set[str]] = {"train": set(), "heldout": set()}
+    for named in made.named:
+        for side, known in titles.items():
+            rows = sequence.parquet.read_all(made.data / named.episode / f"{side}.parquet")
+            assert rows
+            known.update(row["title"] for row in rows)
+    assert not titles["train"] & titles["heldout"]
+    again = sequence.carved(found, tmp_path / "c", "extractive", percent=30, seed=0, first=2)
+    assert again == made
+
+
+def test_rows_that_share_one_title_cannot_be_parted(tmp_path: Path) -> None:
+    alone = toy_study.delivered(1)
+    same = [{**row, "title": "one"} for row in alone.train]
+    found = sequence.store(tmp_path, "extractive", [replace(alone, train=same)])
+    with pytest.raises(UsageError, match="no part of the training rows can be kept apart"):
+        sequence.carved(found, tmp_path / "c", "extractive", percent=30, seed=0, first=1)
