@@ -121,6 +121,7 @@ def _run(arguments: list[str], *, as_json: bool, debug: bool) -> int:
         output.failure(error, as_json=as_json)
         return error.exit_code
     except KeyboardInterrupt:
+        sys.stderr.write("Interrupted; the same command goes on from what was kept\n")
         return 128 + signal.SIGINT
     except BrokenPipeError:
         raise

@@ -46,14 +46,14 @@ def run(
     for block in config.BLOCKS.values():
         config.read(project.params, block)
     turn = Turn.read(project)
-    if dry_run:
-        return _would(project, turn, fresh, as_json)
     waiting = A_DAY if wait else 0.0
     if wait and locks.is_held(project.run_lock):
         who = locks.holder(project.run_lock)
         note(f"Waiting for {who['purpose']}, process {who['pid']} since {who['since']}")
     with locks.held(project.run_lock, "onward run", wait=waiting):
         pass  # told within a second, and before a server is started for nothing
+    if dry_run:
+        return _would(project, turn, fresh, as_json)
     dashboard = _server(project)
     with _printed():
         state, run_id = _flow(project, fresh=fresh, wait=waiting)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import re
 from pathlib import Path
@@ -194,3 +195,13 @@ def test_status_counts_rows_and_the_matrix_episodes(
     )
     assert main.start(["matrix"]) == 0
     assert "v1's mean over its episodes" in " ".join(capsys.readouterr().out.split())
+
+
+def test_a_dry_run_beside_a_run_is_told_who_holds_the_project(
+    here: Project, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with here.run_lock.open("a") as other:
+        fcntl.flock(other, fcntl.LOCK_EX)
+        assert main.start(["run", "--dry-run"]) == 1
+    what, _, todo = capsys.readouterr().err.splitlines()
+    assert what.startswith("Busy: ") and "`onward run --wait`" in todo

@@ -137,3 +137,16 @@ def test_light_commands_import_nothing_heavy(arguments: list[str]) -> None:
         [sys.executable, "-c", code, *arguments], cwd=root, capture_output=True, text=True
     )
     assert done.stderr.strip().splitlines()[-1] == "[]", done.stderr
+
+
+def test_an_interrupted_command_says_so(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def interrupted(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(main, "app", interrupted)
+    assert main.start(["run"]) == 130
+    told = capsys.readouterr()
+    assert told.err == "Interrupted; the same command goes on from what was kept\n"
+    assert told.out == ""
