@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from onward import config, costs, files, recipes
+from onward import config, costs, files, fingerprints, recipes
 from onward.config import Watch
 from onward.episodes import turn as turns
 from onward.episodes.turn import Turn
@@ -102,7 +102,11 @@ def _measured(asked: _Asked) -> dict[str, Any]:
     project, turn, champion, new, known, level = asked
     named = {one.episode: one.manifest for one in (*turn.known, *turn.learning)}
     manifest = champion.manifest if champion else ""
-    key = files.digest([SCHEMA, turn.recipe, named, manifest, list(new), list(known), level])
+    units = [list(new), list(known)]
+    # An error that other code or another setting measured is no evidence any more.
+    scored = fingerprints.code("evaluate", turn.recipe)
+    settings = config.read(project.params, config.Evaluate).model_dump()
+    key = files.digest([SCHEMA, turn.recipe, named, manifest, *units, level, scored, settings])
     kept = project.cache / "watch" / f"{key}.json"
     if not kept.exists():
         files.write_json(kept, _measure(asked))

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from cli import main
-from onward import files
+from onward import files, fingerprints
 from onward.project import Project
 from onward.serving import ask
 from tests.flows import projects
@@ -87,6 +87,24 @@ def test_a_second_look_loads_no_model_and_adds_no_line(
     monkeypatch.setattr(ask, "open_champion", never)
     _, again = _watch(cities, monkeypatch, capsys)
     assert again == told and _lines(cities) == before
+
+
+def test_a_changed_scorer_measures_the_error_again(
+    cities: Project, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    _, told = _watch(cities, monkeypatch, capsys)
+    opened, plain = [], ask.open_champion
+
+    def noted(*args: Any, **named: Any) -> Any:
+        opened.append(args)
+        return plain(*args, **named)
+
+    monkeypatch.setattr(ask, "open_champion", noted)
+    source = fingerprints.code("evaluate", "extractive")
+    changed = {**source, "modules": {**source["modules"], "onward.recipes.spans": "0" * 64}}
+    monkeypatch.setattr(fingerprints, "code", lambda *_: changed)
+    _, again = _watch(cities, monkeypatch, capsys)
+    assert opened and again["evidence"]["error"] == told["evidence"]["error"]
 
 
 def test_wait_is_2_recorded_with_its_numbers_and_shown_by_status(
