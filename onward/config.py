@@ -139,7 +139,7 @@ def parse(values: Any, kind: type[Kind], *, where: str) -> Kind:
         key = ".".join([kind.block, *(str(part) for part in first["loc"])])
         if first["type"] == "extra_forbidden":
             hint = _nearest(str(first["loc"][-1]), _keys(kind, first["loc"][:-1]))
-            what = f"params.yaml has an unknown key {key}{hint}"
+            what = f"{Path(where).name} has an unknown key {key}{hint}"
         elif first["type"] == "value_error":  # it speaks of several keys and names them
             what = str(first["ctx"]["error"])
         else:

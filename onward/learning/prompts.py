@@ -52,11 +52,15 @@ class Template(Settings):
     def _known(cls, wording: str, info: Any) -> str:
         named = f"prompt.{info.field_name}"
         known = {"question": ASKING, "answer": ANSWERING, "label": {"label"}}[info.field_name]
-        unknown = sorted(set(prompting.fields(wording)) - known)
+        try:
+            held = prompting.fields(wording)
+        except ValueError as error:
+            raise ValueError(f"{named} cannot be read: {error}") from error
+        unknown = sorted(set(held) - known)
         if unknown:
             there = ", ".join(sorted(known))
             raise ValueError(f"{named} has an unknown field {unknown[0]!r}; there are: {there}")
-        if info.field_name not in prompting.fields(wording):
+        if info.field_name not in held:
             raise ValueError(f"{named} lacks the field {{{info.field_name}}}")
         return wording
 

@@ -121,8 +121,9 @@ def test_what_a_text_says_is_never_a_field() -> None:
         ('question: "{question.__class__}"', "unknown field 'question.__class__'"),
         ('answer: "{question}"', "unknown field 'question'; there are: answer"),
         ('label: "{x}"', "unknown field 'x'; there are: label"),
-        ("shot: 3", "unknown key prompt.shot; did you mean 'shots'"),
-        ('question: "{question"', "expected '}'"),
+        ("shot: 3", "odd.yaml has an unknown key prompt.shot; did you mean 'shots'"),
+        ('question: "{question"', "prompt.question cannot be read: expected '}'"),
+        ('label: "{label}}"', "prompt.label cannot be read: Single '}'"),
         ("a: [", "is not plain YAML"),
     ],
 )
