@@ -171,6 +171,7 @@ def _told(opened: Any, dry_run: bool) -> list[str]:
         f"Rows         {_counted(counts)}",
         f"Split        {counts['train']:,} to learn from, {counts['heldout']:,} held out",
     ]
+    lines += [_repeated(n, folder, counts) for folder, n in opened.repeated.items()]
     lines += _labels(opened)
     lines += [f"Repaired     {n:,} {kind}" for kind, n in sorted(opened.repairs.items())]
     lines += [f"Quarantined  {n:,} {reason}" for reason, n in sorted(opened.reasons.items())]
@@ -184,6 +185,13 @@ def _told(opened: Any, dry_run: bool) -> list[str]:
         lines += [f"  {told}" for told in opened.leaks[:3]]
     lines.append("Nothing was changed" if dry_run else "Next  onward run   (or `dvc repro`)")
     return lines
+
+
+def _repeated(rows: int, folder: str, counts: dict[str, int]) -> str:
+    """That rows are in an earlier episode already."""
+    kept = counts["train"] + counts["heldout"]
+    few = "all" if rows == kept else f"{rows:,} of"
+    return f"Repeated     {few} {kept:,} rows are in {folder} already: they would count twice"
 
 
 def _others(opened: Any) -> str:

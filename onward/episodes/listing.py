@@ -19,7 +19,8 @@ class EpisodeInfo:
     number: int
     name: str
     state: str
-    """learning, known, withdrawn, replaced (by corrections) or unfinished (open it again)."""
+    """learning, known (also by what this turn was promoted to), withdrawn, replaced (by
+    corrections) or unfinished (open it again)."""
     counts: dict[str, int]
     """seen, accepted, repaired, quarantined, train, heldout."""
     reasons: dict[str, int]
@@ -45,13 +46,26 @@ def episodes(project: Project) -> list[EpisodeInfo]:
     withdrawn = turns.withdrawn(project)
     turn = turns.Turn.read(project) if project.turn.exists() else None
     found = folders(project)
+    promoted = turn is not None and _promoted(project, turn)
     if turn is not None:
         standing.refuse_missing(project, turn)
-    return [_info(project, f, withdrawn.get(f.folder), turn) for f in found]
+    return [_info(project, f, withdrawn.get(f.folder), turn, promoted) for f in found]
+
+
+def _promoted(project: Project, turn: turns.Turn) -> bool:
+    """Whether what serves was trained in this turn; the next opening writes the next one."""
+    from onward.registry import versions
+
+    at = versions.pointer(project)
+    return at is not None and at.line.get("turn") == turn.id and turn.base.kind != "adopted"
 
 
 def _info(
-    project: Project, folder: Folder, withdrawn: str | None, turn: turns.Turn | None
+    project: Project,
+    folder: Folder,
+    withdrawn: str | None,
+    turn: turns.Turn | None,
+    promoted: bool,
 ) -> EpisodeInfo:
     manifest = folder.manifest
     if withdrawn is not None:
@@ -59,7 +73,7 @@ def _info(
     elif turn is not None and folder.folder in turn.known_episodes:
         state = "known"
     elif turn is not None and folder.folder in turn.learning_episodes:
-        state = "learning"
+        state = "known" if promoted else "learning"
     else:
         state = "replaced" if standing.settled(project, folder) else "unfinished"
     return EpisodeInfo(

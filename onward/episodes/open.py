@@ -68,6 +68,8 @@ class Opened:
     """Rows that were kept although they nearly repeat another; with episode.leakage `warn`."""
     leaks: list[str] = field(default_factory=list)
     """The first of them, in words."""
+    repeated: dict[str, int] = field(default_factory=dict)
+    """Earlier episode -> kept rows that it has already, with the same texts and answers."""
     recipe: str = ""
     """The project's."""
     others: list[str] = field(default_factory=list)
@@ -216,8 +218,20 @@ def _outcome(project: Project, asked: Order, sieve: Sieve) -> Opened:
         absent_labels=sorted(known - set(labels)),
         leaked=leaked,
         leaks=told,
+        repeated=_repeated(project, asked, sieve),
         samples=sieve.samples(),
     )
+
+
+def _repeated(project: Project, asked: Order, sieve: Sieve) -> dict[str, int]:
+    """How many kept rows each earlier episode has already: they would count twice.
+
+    Withdrawn episodes and those that these rows correct are left out: no turn learns them beside.
+    """
+    gone = {*turns.withdrawn(project), *asked.replaces}
+    earlier = [project.episode(f.folder) for f in folders(project) if f.folder not in gone]
+    found = {folder.name: split.repeated(sieve, folder) for folder in earlier}
+    return {name: count for name, count in found.items() if count}
 
 
 def known_labels(project: Project) -> set[str]:

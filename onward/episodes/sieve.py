@@ -21,7 +21,7 @@ import sqlite3
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from onward import files
 from onward.episodes.checks import Checked
@@ -88,8 +88,7 @@ class Sieve:
             self._put(line, checked, None, None, None, None, None, None, body)
         else:
             row = checked.row
-            pair = short(json.dumps(self.kind.asks(row)))
-            content = short(pair.hex() + json.dumps(self.kind.gold(row)))
+            pair, content = self.keys(row)
             whole = short(content.hex() + json.dumps([row["id"], row["title"]]))
             title = normalised(row["title"] or "")
             self._put(
@@ -103,6 +102,16 @@ class Sieve:
                 self._context(split_text(row)),
                 _body(row),
             )
+
+    def keys(self, row: Row) -> tuple[bytes, bytes]:
+        """The keys of a row's texts, and of its texts and answers, whatever its id and title."""
+        pair = short(json.dumps(self.kind.asks(row)))
+        return pair, short(pair.hex() + json.dumps(self.kind.gold(row)))
+
+    def holds(self, column: Literal["content", "context"], key: bytes) -> bool:
+        """Whether a kept row has this key."""
+        query = f"SELECT 1 FROM rows WHERE reason = '' AND {column} = ? LIMIT 1"  # noqa: S608
+        return self.db.execute(query, (key,)).fetchone() is not None
 
     def _context(self, text: str) -> bytes:
         """The key of a context; most come several times in a row."""

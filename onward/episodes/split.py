@@ -157,6 +157,22 @@ def keys(sieve: Sieve) -> Iterator[dict[str, str]]:
             yield {"kind": kind, "key": key.hex(), "side": side}
 
 
+def repeated(sieve: Sieve, episode: Path) -> int:
+    """How many kept rows an earlier episode has with the same texts and answers.
+
+    The episode's rows are read only where it has a text of a kept row.
+    """
+    contexts = (
+        bytes.fromhex(line["key"])
+        for line in parquet.read(episode / "sides.parquet")
+        if line["kind"] == "context"
+    )
+    if not any(sieve.holds("context", key) for key in contexts):
+        return 0
+    rows = (row for side in SIDES for row in parquet.read(episode / f"{side}.parquet"))
+    return sum(sieve.holds("content", sieve.keys(row)[1]) for row in rows)
+
+
 def emptied(sieve: Sieve, episode: Path) -> bool:
     """Whether every row of an earlier episode is replaced by a kept row of the same id."""
     return all(

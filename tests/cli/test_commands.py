@@ -14,6 +14,7 @@ from cli import examples, main
 from onward import files
 from onward.project import Project
 from onward.registry import journal
+from tests import toys
 from tests.flows import projects
 
 pytestmark = pytest.mark.timeout(1200)
@@ -33,7 +34,7 @@ LOOKING = [
     ("watch", {"outcome": "nothing"}),
     ("episode list", {}),
     ("episode list --quarantined", {"episodes": []}),
-    ("episode show first", {"folder": "0001-first", "state": "learning", "number": 1}),
+    ("episode show first", {"folder": "0001-first", "state": "known", "number": 1}),
     (
         "run --dry-run",
         {
@@ -92,6 +93,15 @@ def test_ask_answers_with_a_span_of_the_context(
     assert capsys.readouterr().out.startswith("Q  ")
     assert main.start(["ask", question]) == 3
     assert main.start(["ask", question, "--file", "no-such-file"]) == 3
+
+
+def test_opening_the_same_file_again_says_whose_rows_it_brings(
+    here: Project, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    source = toys.write_jsonl(tmp_path / "again.jsonl", projects.rows(1, "colour", "animal"))
+    assert main.start(["episode", "open", "again", str(source), "--dry-run"]) == 0
+    told = capsys.readouterr().out
+    assert re.search(r"^Repeated +all \d+ rows are in 0001-first already", told, re.MULTILINE)
 
 
 def test_doctor_says_what_is_well_and_what_to_do(

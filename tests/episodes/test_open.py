@@ -396,3 +396,30 @@ def test_the_working_folder_does_not_matter(
     monkeypatch.chdir(delivery.parent)
     opener("faq", Path(delivery.name))
     assert os.listdir(project.data) == ["0001-faq"]  # noqa: PTH208
+
+
+def test_rows_that_an_earlier_episode_has_already_are_counted(
+    project: Project, opener: Opener, delivery: Path, tmp_path: Path
+) -> None:
+    opener("faq", delivery)
+    again = opener("again", delivery, dry_run=True)
+    kept = again.counts["train"] + again.counts["heldout"]
+    assert again.repeated == {"0001-faq": kept} and kept == len(GOOD)
+    renamed = [{**row, "id": f"other-{row['id']}"} for row in GOOD[:7]]
+    other = {**GOOD[8], "id": "other", "question": "Which town is near it?", "answers": ["Oslo"]}
+    other["starts"] = [other["context"].index("Oslo")]
+    more = deliveries.jsonl(tmp_path / "more.jsonl", [*renamed, other, *deliveries.goods(90, 500)])
+    assert opener("more", more).repeated == {"0001-faq": 7}
+    new = deliveries.jsonl(tmp_path / "new.jsonl", deliveries.goods(90, 900))
+    assert opener("new", new).repeated == {}
+    withdraw(project, "0001-faq", "wrong", "ana", deliveries.keep)
+    assert opener("again", delivery, dry_run=True).repeated == {"0002-more": 7}
+
+
+def test_rows_that_come_again_as_corrections_are_not_repeated(
+    opener: Opener, delivery: Path, tmp_path: Path
+) -> None:
+    opener("faq", delivery)
+    mended = [{**GOOD[0], "question": "Which fox was it?"}, *GOOD[1:]]
+    path = deliveries.jsonl(tmp_path / "mended.jsonl", mended)
+    assert opener("mended", path, corrects="faq").repeated == {}
