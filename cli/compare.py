@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 from rich.table import Table
 
-from cli.output import Json, answer, here, note
+from cli.output import Json, answer, counted, here, note
 
 
 def compare(
@@ -48,7 +48,9 @@ def compare(
     project = here()
     folder = project.study(name)
     made = planning.compared(project, folder, listing, tunings, seeds, jobs, threads)
-    note(f"{len(made.entries)} settings x {len(made.seeds)} seeds, {made.threads} threads")
+    entries = counted(len(made.entries), "setting")
+    seeded, cores = counted(len(made.seeds), "seed"), counted(made.threads, "thread")
+    note(f"{entries} x {seeded}, {cores}; logs in {folder / 'logs'}")
     table = run(
         made,
         jobs=jobs,

@@ -66,6 +66,11 @@ def note(text: str) -> None:
     Console(highlight=False).print(text, markup=False, soft_wrap=True)
 
 
+def counted(number: int, one: str, many: str = "") -> str:
+    """1 seed, 2 seeds; `many` where it is not `one` and an s."""
+    return f"{number:,} {one if number == 1 else many or one + 's'}"
+
+
 def failure(error: OnwardError, *, as_json: bool) -> None:
     """An error in three lines on stderr: what, where, what to do."""
     if as_json:

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 from rich.table import Table
 
-from cli.output import Json, answer, here, note
+from cli.output import Json, answer, counted, here, note
 
 
 def search(
@@ -39,7 +39,8 @@ def search(
 
     project = here()
     asked = planning.searched(project, stage, space, seed, threads)
-    note(f"{len(asked.space)} settings, {trials} tries, {asked.made.threads} threads")
+    settings, tries = counted(len(asked.space), "setting"), counted(trials, "try", "tries")
+    note(f"{settings}, {tries}, {counted(asked.made.threads, 'thread')}")
     found = run(asked, trials=trials, minutes=math.inf if minutes is None else minutes)
     if apply and found["changed"]:
         write(project.params, found["changed"])

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 from rich.table import Table
 
-from cli.output import Json, answer, here, note
+from cli.output import Json, answer, counted, here, note
 from onward.study.planning import DEFAULT
 
 
@@ -54,7 +54,9 @@ def study(
     project = here()
     folder = project.study(name)
     plan = planning.planned(project, folder, listing, combinations, seeds, jobs, threads)
-    note(f"{len(plan.combinations)} combinations x {len(plan.seeds)} seeds, {plan.threads} threads")
+    ways = counted(len(plan.combinations), "combination")
+    seeded, cores = counted(len(plan.seeds), "seed"), counted(plan.threads, "thread")
+    note(f"{ways} x {seeded}, {cores}; logs in {folder / 'logs'}")
     table = run(
         plan,
         jobs=jobs,

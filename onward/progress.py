@@ -51,7 +51,10 @@ class Progress:
         return self
 
     def advance(self, units: int = 1, note: str = "") -> None:
-        """Count finished units; `note` (a loss, a file) is shown beside them."""
+        """Count finished units; `note` (a loss, a file) is shown beside them.
+
+        With 0 units it says that the work goes on.
+        """
         self.done = min(self.done + units, self.total)
         self._note = note or self._note
         if self._bar is not None:
@@ -59,9 +62,10 @@ class Progress:
         elif time.monotonic() - self._told >= EVERY and self.done < self.total:
             self._told = time.monotonic()
             spent = self._told - self._started
-            left = spent / max(self.done, 1) * (self.total - self.done)
             share = f"{100 * self.done // self.total}% {self.done}/{self.total}"
-            print(f"{self.label} {share} {clock(left)} left {self._note}".rstrip(), flush=True)
+            if self.done:
+                share += f" {clock(spent / self.done * (self.total - self.done))} left"
+            print(f"{self.label} {share} {self._note}".rstrip(), flush=True)
 
     def __exit__(
         self,

@@ -29,7 +29,7 @@ def compare(
     """The table of a study, after what is missing of it was run."""
     folder = project.study(name)
     plan = planning.planned(project, folder, listing, combinations, seeds, jobs, None)
-    tell(f"{len(plan.combinations)} combinations x {len(plan.seeds)} seeds; logs in {folder}/logs")
+    tell(f"{len(plan.combinations)} combinations, seeds {seeds}; logs in {folder}/logs")
     limit = math.inf if minutes is None else minutes
     table = study(plan, jobs=jobs, select=select, minutes=limit)
     pictures = [picture(path) for path in sorted(report.place(folder).parent.glob("*.png"))]

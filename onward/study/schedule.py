@@ -105,7 +105,22 @@ def _work(
         _, pending = wait(pending, POLL, FIRST_COMPLETED)
         for key in [key for key in waiting if sealed(folder, key)]:
             progress.advance(waiting.pop(key))
+        if pending:
+            progress.advance(
+                0, note=_goes_on(folder, [begun[one] for one in begun if one in pending])
+            )
     return begun
+
+
+def _goes_on(folder: Path, running: Sequence[Trial]) -> str:
+    """The first of the trials that run, with the last line of its log: how far it is."""
+    path = log(folder, running[0])
+    if not path.exists():
+        return f"({running[0].label})"
+    with path.open("rb") as lines:
+        lines.seek(max(0, path.stat().st_size - 400))
+        said = lines.read().decode(errors="replace").splitlines()
+    return f"({running[0].label}: {said[-1].strip()[:80]})" if said else f"({running[0].label})"
 
 
 def _raise(future: Future[None], trial: Trial, folder: Path) -> None:

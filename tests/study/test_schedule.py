@@ -7,6 +7,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from onward.study import schedule
 from onward.study.trial import Trial
 from tests.study import toy_study
@@ -40,6 +42,38 @@ class Begun(list[str]):
         done: Future[None] = Future()
         done.set_result(None)
         return done
+
+
+class Slow(Begun):
+    """A trial that is at work for one look at it, and logs how far it is."""
+
+    def submit(self, _: Any, folder: Path, trial: Trial) -> Any:
+        from concurrent.futures import Future
+
+        path = schedule.log(folder, trial)
+        path.parent.mkdir(parents=True)
+        path.write_text("prepare 100% 9/9 done in 00:01\nfine-tune 34% 30/88 00:20 left\n")
+        self.future: Future[None] = Future()
+        return self.future
+
+
+def test_a_trial_at_work_is_told_with_how_far_it_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(schedule, "POLL", 0.01)
+    plan = toy_study.plan(tmp_path, Path("toy"), "naive")
+    vars(plan)["encoder"], vars(plan)["code"] = "e", "c"
+    pool: Any = Slow()
+    told = []
+
+    class Told:
+        def advance(self, units: int, note: str = "") -> None:
+            told.append((units, note))
+            pool.future.set_result(None)
+
+    shown: Any = Told()
+    schedule._work(tmp_path, list(plan.trials().values()), 1, 1.0, pool, {}, shown)
+    assert told == [(0, "(naive seed 0: fine-tune 34% 30/88 00:20 left)")]
 
 
 def test_after_its_minutes_no_trial_is_begun(tmp_path: Path) -> None:
