@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 import os
+import time
 from collections.abc import Callable
 from typing import Any, Literal
 
@@ -20,9 +21,12 @@ from onward.evaluation import gate
 from onward.evaluation.checks import Verdict
 from onward.project import Project
 from tasks import artifacts, stage, verdicts
+from tasks.runs import refuse_cancelled
 from tasks.verdicts import Settled
 
 HOUR = 3600
+LOOK = 10.0
+"""Seconds between two looks, while a stage says something, at whether the run was cancelled."""
 TRANSIENT: tuple[type[Exception], ...] = (ConnectionError, ServerError)
 """What may pass by itself: a network that came and went. Busy and every data error are not."""
 
@@ -50,8 +54,13 @@ def inputs(project: Project) -> str:
 
 @step(name="validate", timeout_seconds=HOUR)
 def validate(project: Project) -> str:
-    """Hold the episodes of the turn against what is expected of them."""
-    return _run(project, "validate", artifacts.show_validation)
+    """Hold the episodes of the turn against what is expected of them, and the floor against them.
+
+    The gate asks for the floor again: a stage that `dvc repro` runs knows of no champion.
+    """
+    outcome = _run(project, "validate", artifacts.show_validation)
+    gate.check_floor(project)
+    return outcome
 
 
 @step(name="prepare", timeout_seconds=6 * HOUR)
@@ -87,6 +96,7 @@ def benchmark(project: Project) -> str:
 @step(name="judge", timeout_seconds=6 * HOUR)
 def judge(project: Project, kind: Literal["accuracy", "final"]) -> Settled:
     """Decide by the gate's rule; keep and journal a refusal."""
+    refuse_cancelled()
     settled = verdicts.settle(project, gate.judge(project, kind))
     artifacts.show_verdict(settled.verdict)
     tell(f"{kind} gate: {settled.verdict.outcome}")
@@ -96,6 +106,7 @@ def judge(project: Project, kind: Literal["accuracy", "final"]) -> Settled:
 @step(name="promote", timeout_seconds=HOUR)
 def promote(project: Project, verdict: Verdict) -> Settled:
     """Make the candidate a version and move the pointer to it."""
+    refuse_cancelled()
     settled = verdicts.serve(project, verdict)
     tell(f"{settled.version} serves")
     return settled
@@ -109,13 +120,18 @@ def tell(line: str) -> None:
 def _run(
     project: Project, name: str, show: Callable[[Project], None] | None = None
 ) -> stage.Outcome:
-    bar = artifacts.ProgressBar(name)
+    bar, looked = artifacts.ProgressBar(name), time.monotonic()
 
     def on_line(line: str) -> None:
+        nonlocal looked
         tell(line)
         bar.follow(line)
+        if time.monotonic() - looked >= LOOK:
+            looked = time.monotonic()
+            refuse_cancelled()
 
     try:
+        refuse_cancelled()
         outcome = stage.run_stage(project, name, on_line, run=str(flow_run.id or os.getpid()))
     except OnwardError as error:
         # Not marked as ours: whoever started the run prints what it raises.

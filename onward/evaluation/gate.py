@@ -10,7 +10,7 @@ and benchmark report. The same key is not judged twice.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -21,7 +21,7 @@ from onward.episodes.turn import Turn
 from onward.errors import MissingFiles, SettingsError
 from onward.evaluation import gathering
 from onward.evaluation.checks import FAILED, WITHDRAWN, Check, Verdict, episode_name
-from onward.evaluation.evidence import Evidence, Kind
+from onward.evaluation.evidence import Kind
 from onward.evaluation.gathering import Heldout
 from onward.evaluation.rule import decide, level_of
 from onward.evaluation.runner import resolve
@@ -31,7 +31,16 @@ from onward.quality import gathered
 from onward.registry import journal, versions
 from onward.registry.versions import Champion
 
-__all__ = ["Check", "Verdict", "code", "decide", "judge", "nothing_to_do", "score_of"]
+__all__ = [
+    "Check",
+    "Verdict",
+    "check_floor",
+    "code",
+    "decide",
+    "judge",
+    "nothing_to_do",
+    "score_of",
+]
 
 CODE = (
     "budgets.py",
@@ -77,13 +86,34 @@ def judge(project: Project, kind: Kind, *, force_reason: str = "") -> Verdict:
         return replace(_withdrawn(turn, kind, candidate, champion, withdrawn), key=key)
     files.verify(project.made("finetune"), candidate)
     evidence = gathering.gather(project, kind, turn, champion, candidate, units)
-    _check_floor(project, evidence, settings)
+    measured = {u.name: u.baseline for u in evidence.units if u.baseline is not None}
+    if champion is None:
+        _refuse_floor(project, measured, evidence.metric, settings)
     level = level_of(settings, evidence.tries)
     score = score_of(turn.recipe)
     verdict = replace(decide(evidence, settings, level, score, quality.gate), key=key)
     if force_reason and not verdict.passes:
         return replace(verdict, outcome="forced", forced=force_reason)
     return verdict
+
+
+def check_floor(project: Project) -> None:
+    """Refuse a floor that shows nothing before anything is trained. Loads no model.
+
+    Where a champion serves, the floor does not matter and no row is read.
+
+    Raises:
+        SettingsError: gate.floor does not lie above the trivial baseline.
+        IntegrityError, MissingFiles: an episode is not the one that the turn names.
+    """
+    if versions.pointer(project) is not None:
+        return
+    turn = Turn.read(project)
+    turns.check(project, turn)
+    units = gathering.tests(project, turn, None)
+    metric = str(recipes.get(turn.recipe).PRIMARY).upper()
+    settings = config.read(project.params, Gate)
+    _refuse_floor(project, gathering.baselines(project, turn, units), metric, settings)
 
 
 def nothing_to_do(project: Project) -> str | None:
@@ -196,18 +226,19 @@ def _withdrawn(
     )
 
 
-def _check_floor(project: Project, evidence: Evidence, settings: Gate) -> None:
+def _refuse_floor(
+    project: Project, baselines: Mapping[str, float], metric: str, settings: Gate
+) -> None:
     """A floor that the trivial baseline reaches shows nothing."""
-    if evidence.champion is not None:
-        return
-    measured = [(u.baseline, u.name) for u in evidence.units if u.baseline is not None]
-    baseline, unit = max(measured, default=(float("-inf"), ""))
+    baseline, unit = max(
+        ((value, name) for name, value in baselines.items()), default=(float("-inf"), "")
+    )
     if settings.floor > baseline:
         return
     raise SettingsError(
         f"gate.floor is {settings.floor:g}, but the trivial baseline reaches {baseline:.1f} "
-        f"{evidence.metric} on {episode_name(unit)}",
+        f"{metric} on {episode_name(unit)}",
         where=f"{project.params}: gate.floor",
-        fix=f"set gate.floor above {baseline:.1f}",
+        fix=f"set gate.floor above {baseline:.1f}: what the first champion must be shown to reach",
         details={"floor": settings.floor, "baseline": baseline, "unit": unit},
     )

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from types import ModuleType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -63,6 +63,18 @@ def tests(project: Project, turn: Turn, champion: Champion | None) -> list[Heldo
     return found
 
 
+def baselines(project: Project, turn: Turn, units: Sequence[Heldout]) -> dict[str, float]:
+    """By episode, the trivial baseline's score in percent. Rows alone are read, and no model."""
+    recipe = recipes.get(turn.recipe)
+    learned = baseline.common(project, recipe, (*turn.known_episodes, *turn.learning_episodes))
+    found = {}
+    for test in units:
+        made = [recipe.statistics(row, recipe.baseline(row, learned)) for row in test.rows.values()]
+        total = np.sum(made, axis=0) if made else np.zeros(len(recipe.STATISTICS))
+        found[test.episode] = float(recipe.metrics(total)[recipe.PRIMARY])
+    return found
+
+
 def gather(
     project: Project,
     kind: Kind,
@@ -98,8 +110,9 @@ def gather(
         vanished=_vanished(project, turn, champion) if champion else (),
     )
     if champion is None:
-        learned = baseline.common(project, recipe, (*turn.known_episodes, *turn.learning_episodes))
-        evidence = replace(evidence, units=_with_baselines(recipe, evidence.units, units, learned))
+        told = baselines(project, turn, units)
+        measured = tuple(replace(unit, baseline=told[unit.name]) for unit in evidence.units)
+        evidence = replace(evidence, units=measured)
         return gathered.added(project, evidence, rows, new=new, old=None, champion=None)
     try:
         old = sides.champion(champion, recipe, rows, new)
@@ -192,14 +205,3 @@ def _side(part: LedgerPart, unit: str, rows: tuple[str, ...]) -> Side | None:
 
 def _with_champion(units: tuple[Unit, ...], old: LedgerPart) -> tuple[Unit, ...]:
     return tuple(replace(unit, old=_side(old, unit.name, unit.rows)) for unit in units)
-
-
-def _with_baselines(
-    recipe: ModuleType, units: tuple[Unit, ...], given: Sequence[Heldout], learned: Any
-) -> tuple[Unit, ...]:
-    measured = []
-    for unit, test in zip(units, given, strict=True):
-        made = [recipe.statistics(row, recipe.baseline(row, learned)) for row in test.rows.values()]
-        total = np.sum(made, axis=0) if made else np.zeros(len(recipe.STATISTICS))
-        measured.append(replace(unit, baseline=float(recipe.metrics(total)[recipe.PRIMARY])))
-    return tuple(measured)

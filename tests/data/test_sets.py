@@ -11,10 +11,13 @@ from pathlib import Path
 
 import pytest
 
+from cli import main
 from onward import recipes
 from onward.episodes import open as opening
 from onward.episodes.naming import LIKELIEST
 from onward.errors import DataError
+from onward.evaluation import gate
+from onward.project import Project
 from tests.episodes import deliveries
 
 SETS = Path(__file__).parents[3] / "shared" / "datasets"
@@ -113,6 +116,15 @@ def test_a_project_of_another_recipe_names_the_right_one(tmp_path: Path, one: Se
             opened(tmp_path, recipe, one)
         assert f"this project's recipe is {recipe}" in caught.value.what
         assert re.search(rf"`onward new DIR --recipe {one.recipe}`", caught.value.fix)
+
+
+@pytest.mark.parametrize("one", KNOWN, ids=name)
+def test_a_new_projects_floor_lies_above_the_trivial_baseline(tmp_path: Path, one: Set) -> None:
+    assert main.start(["new", str(tmp_path / "p"), "--recipe", one.recipe]) == 0
+    project = Project(tmp_path / "p")
+    path, target = one.paths
+    opening.open_episode(project, "set", path, target=target, keep=deliveries.keep)
+    gate.check_floor(project)
 
 
 def test_every_recipe_has_its_place_among_the_likeliest() -> None:

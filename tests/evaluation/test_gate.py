@@ -82,8 +82,18 @@ class TestAccuracy:
         assert raised.value.details["unit"] == "0001-new"
         assert "gate.floor" in raised.value.where
 
+    def test_such_a_floor_is_told_before_anything_is_trained(self, first: Project) -> None:
+        files.remove(first.made("finetune"))
+        gate.check_floor(first)
+        params(first, "floor: 45", "floor: 1")
+        with pytest.raises(SettingsError, match="is 1, but the trivial baseline") as raised:
+            gate.check_floor(first)
+        assert raised.value.details["unit"] == "0001-new"
+        assert f"set gate.floor above {raised.value.details['baseline']:.1f}" in raised.value.fix
+
     def test_with_a_champion_the_floor_does_not_matter(self, update: Project) -> None:
         params(update, "floor: 45", "floor: 1")
+        gate.check_floor(update)
         assert judge(update, "accuracy").outcome == "passed"
 
     def test_a_withdrawn_episode_is_no_unit(self, update: Project) -> None:

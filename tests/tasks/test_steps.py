@@ -15,10 +15,11 @@ from ruamel.yaml import YAML
 
 from flows import improve
 from onward import files
-from onward.errors import Busy, InternalError, OnwardError, ServerError
+from onward.errors import Busy, InternalError, OnwardError, ServerError, SettingsError
 from onward.evaluation.checks import Check, Verdict
 from onward.project import Project
 from tasks import artifacts, stage, steps, verdicts
+from tests.evaluation import toy_turn
 
 ROOT = Path(__file__).parents[2]
 ALL = [*stage.STEPS, "inputs", "judge", "promote"]
@@ -48,6 +49,17 @@ def test_only_named_transient_errors_are_tried_again(error: Exception, again: bo
     for name in ALL:
         step = getattr(steps, name)
         assert step.retry_condition_fn(step, None, Failed(data=error)) is again
+
+
+def test_a_floor_that_shows_nothing_ends_a_run_before_it_trains(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    project = toy_turn.project(tmp_path)
+    monkeypatch.setattr(steps, "_run", lambda *_: "kept")
+    assert steps.validate.fn(project) == "kept"
+    project.params.write_text(toy_turn.PARAMS.replace("floor: 45", "floor: 1"))
+    with pytest.raises(SettingsError, match=r"gate\.floor is 1, but the trivial baseline reaches"):
+        steps.validate.fn(project)
 
 
 def test_the_flow_goes_in_the_order_of_the_pipeline() -> None:
