@@ -5,7 +5,8 @@
     onward gate --show 9    why a verdict came out as it did
 
 Exit codes: 0 promoted or nothing to do, 2 refused or undecided, 3 wrong usage or settings,
-1 failure. Nothing heavy is imported here: each command imports what it needs when it runs.
+4 cancelled, 1 failure. Nothing heavy is imported here: each command imports what it needs when it
+runs.
 """
 
 from __future__ import annotations
@@ -44,7 +45,7 @@ app = typer.Typer(
     name="onward",
     help="Keeps a question-answering model up to date and never lets it slip back.",
     epilog="Exit codes: 0 promoted or nothing to do, 2 refused or undecided, "
-    "3 wrong usage or settings, 1 failure.",
+    "3 wrong usage or settings, 4 cancelled, 1 failure.",
     add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,

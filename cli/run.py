@@ -14,7 +14,7 @@ from rich.console import Console
 
 from cli.output import Ended, Json, answer, here, note
 from onward import config, locks
-from onward.errors import OnwardError, ServerError
+from onward.errors import Cancelled, OnwardError, ServerError
 from onward.project import Project
 
 A_DAY = 24 * 3600.0
@@ -57,8 +57,8 @@ def run(
     dashboard = _server(project)
     with _printed():
         state, run_id = _flow(project, fresh=fresh, wait=waiting)
-    if state.is_failed() or state.is_crashed():
-        raise _why(state)
+    if state.name not in CODES:
+        raise _why(state, run_id)
     _summary(project, state, f"{dashboard}/runs/flow-run/{run_id}", as_json)
     if CODES[state.name]:
         raise Ended(CODES[state.name])
@@ -125,10 +125,22 @@ def _flow(project: Project, *, fresh: bool, wait: float) -> tuple[Any, str]:
     return state, str(state.state_details.flow_run_id)
 
 
-def _why(state: Any) -> Exception:
-    """The typed error that a failed state carries."""
+def _why(state: Any, run_id: str) -> Exception:
+    """The typed error of a run that came to no outcome of its own."""
     import httpx
 
+    if state.is_cancelled() or state.is_cancelling():
+        return Cancelled(
+            state.message or "The run was cancelled on the dashboard",
+            where=f"flow run {run_id}",
+            fix="`onward run` goes on from what was kept; `onward status` says what serves",
+        )
+    if not (state.is_failed() or state.is_crashed()):
+        return ServerError(
+            f"The server has the run as {state.name}, which it was given from elsewhere",
+            where=f"flow run {run_id}",
+            fix="`onward status` says what serves; `onward run` goes on where something is left",
+        )
     error = state.result(raise_on_failure=False)
     if isinstance(error, OnwardError):
         return error

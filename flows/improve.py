@@ -2,8 +2,8 @@
 promote.
 
 `onward run` calls it; so does a Prefect worker, by the deployment in prefect.yaml. Its final state
-is named Promoted, Refused, Undecided or NothingToDo, and is Failed where a step raised. A refusal
-is an outcome and never a failure.
+is named Promoted, Refused, Undecided or NothingToDo; it is Cancelled where the dashboard said so,
+and Failed where a step raised. A refusal is an outcome and never a failure.
 """
 
 from __future__ import annotations
@@ -12,8 +12,9 @@ from pathlib import Path
 
 from prefect import flow
 from prefect.runtime import flow_run
-from prefect.states import Completed, State
+from prefect.states import Cancelled, Completed, State
 
+from onward import errors
 from onward.episodes.turn import Turn, compose
 from onward.locks import held
 from onward.project import Project
@@ -59,7 +60,10 @@ def improve(project: str = ".", fresh: bool = False, wait: float = 0.0) -> State
         if fresh:
             data = Turn.read(place).data.model_dump()
             compose(place, data, fresh=True).write(place)
-        return _turn(place)
+        try:
+            return _turn(place)
+        except errors.Cancelled as cancelled:
+            return Cancelled(message=cancelled.what)
 
 
 def _turn(project: Project) -> State[None]:

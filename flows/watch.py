@@ -11,7 +11,7 @@ from pathlib import Path
 
 from prefect import flow
 from prefect.runtime import flow_run
-from prefect.states import Completed, State
+from prefect.states import Cancelled, Completed, State
 
 from flows.improve import improve
 from onward.project import Project
@@ -48,6 +48,8 @@ def watch(project: str = ".", wait: float = 0.0) -> State[None]:
         if decision.outcome != "learn":
             return Completed(name=NAMES[decision.outcome], message=why)
         turn = improve(str(place.root), wait=wait, return_state=True)
+        if turn.is_cancelled():
+            return Cancelled(message=turn.message)
         if not turn.is_completed():
             turn.result()  # raises what the turn failed with
         return Completed(name="Learn", message=f"{turn.name}: {turn.message or ''} · {why}"[:500])

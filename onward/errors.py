@@ -18,6 +18,7 @@
     ├── ProviderError                         the asked-for execution provider is not there
     ├── Conflict                              the champion changed since it was read
     ├── Withdrawn                             a withdrawn candidate or episode was named
+    ├── Cancelled                    exit 4   somebody cancelled the run on the dashboard
     ├── ServerError                           the Prefect server does not answer
     └── InternalError                         a defect of ours; the traceback is kept
 
@@ -152,6 +153,12 @@ class Withdrawn(OnwardError):
     """A withdrawn candidate or episode was named."""
 
     exit_code = 2
+
+
+class Cancelled(OnwardError):
+    """Somebody cancelled the run on the dashboard."""
+
+    exit_code = 4
 
 
 class ServerError(OnwardError):

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID
 
+import httpx
 import psutil
 from prefect.client.orchestration import get_client
 from prefect.exceptions import ObjectNotFound
@@ -23,6 +24,7 @@ from prefect.runtime import flow_run
 from prefect.states import Crashed
 
 from onward import files
+from onward.errors import Cancelled
 from onward.project import Project
 
 
@@ -46,6 +48,30 @@ def recorded(project: Project) -> Iterator[list[str]]:
     finally:
         # SIGKILL leaves it, and that is how the next start knows.
         record.unlink(missing_ok=True)
+
+
+def refuse_cancelled() -> None:
+    """Raise where this flow run was cancelled on the dashboard.
+
+    The dashboard ends no process: it marks the run, and a worker ends those that it started. One
+    that a person started looks for itself. Where the server does not answer, the run goes on.
+
+    Raises:
+        Cancelled: it was.
+    """
+    if flow_run.id is None:
+        return
+    try:
+        with get_client(sync_client=True) as client:
+            state = client.read_flow_run(UUID(flow_run.id)).state
+    except (httpx.HTTPError, ObjectNotFound):
+        return
+    if state is not None and (state.is_cancelling() or state.is_cancelled()):
+        raise Cancelled(
+            "The run was cancelled on the dashboard; nothing was promoted",
+            where=f"flow run {flow_run.id}",
+            fix="`onward run` goes on from what was kept",
+        )
 
 
 def folder(project: Project) -> Path:

@@ -46,10 +46,12 @@ def test_lines_are_what_where_and_what_to_do() -> None:
 
 
 def test_exit_codes() -> None:
-    """0 promoted, 2 refused or undecided, 3 usage or settings, 1 failure."""
+    """0 promoted, 2 refused or undecided, 3 usage or settings, 4 cancelled, 1 failure."""
     assert errors.UsageError.exit_code == errors.SettingsError.exit_code == 3
     assert errors.Withdrawn.exit_code == 2
-    others = set(KINDS) - {errors.UsageError, errors.SettingsError, errors.Withdrawn}
+    assert errors.Cancelled.exit_code == 4
+    own = {errors.UsageError, errors.SettingsError, errors.Withdrawn, errors.Cancelled}
+    others = set(KINDS) - own
     assert {kind.exit_code for kind in others} == {1}
 
 

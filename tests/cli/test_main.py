@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from cli import main, output
+from onward import errors
 from onward.errors import Busy, OnwardError, SettingsError, Withdrawn
 
 COMMANDS = [
@@ -150,3 +151,16 @@ def test_an_interrupted_command_says_so(
     told = capsys.readouterr()
     assert told.err == "Interrupted; the same command goes on from what was kept\n"
     assert told.out == ""
+
+
+def test_a_run_that_ends_in_a_state_of_others_is_a_typed_error() -> None:
+    """I4: never a green run, and no defect either."""
+    from prefect.states import Cancelled, Completed
+
+    from cli.run import _why
+
+    ended = _why(Cancelled(message="cancelled; nothing was promoted"), "7")
+    assert isinstance(ended, errors.Cancelled) and ended.exit_code == 4
+    assert ended.what == "cancelled; nothing was promoted" and "7" in ended.where
+    other = _why(Completed(), "7")
+    assert isinstance(other, errors.ServerError) and "Completed" in other.what

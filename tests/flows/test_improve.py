@@ -10,7 +10,7 @@ from ruamel.yaml import YAML
 
 from onward import files, locks
 from onward.episodes.turn import Turn
-from onward.errors import Busy, IntegrityError
+from onward.errors import Busy, Cancelled, IntegrityError
 from onward.project import Project
 from onward.registry import journal, versions
 from tests.flows import projects
@@ -81,6 +81,31 @@ def test_nothing_to_do(promoted: Project, connected: str) -> None:
     assert state.name == "NothingToDo"
     assert "v1 serves" in state.message
     assert before == {name: files.sha256(promoted.root / name) for name in everything(promoted)}
+
+
+@pytest.mark.parametrize("word", ["Cancelling", "Cancelled"])
+def test_a_run_that_the_dashboard_cancels_ends_before_its_next_step(
+    opened: Project, connected: str, monkeypatch: pytest.MonkeyPatch, word: str
+) -> None:
+    import httpx
+    from prefect.runtime import flow_run
+
+    from cli.run import _why
+    from flows import improve as flow
+
+    def cancel(project: Project) -> list[str]:
+        state = {"type": word.upper(), "name": word}
+        where = f"{connected}/flow_runs/{flow_run.id}/set_state"
+        httpx.post(where, json={"state": state}).raise_for_status()
+        return []
+
+    monkeypatch.setattr(flow, "begin", cancel)
+    before = everything(opened)
+    state = improve(opened)
+    assert (state.name, state.type.value) == ("Cancelled", "CANCELLED")
+    assert isinstance(_why(state, "1"), Cancelled)
+    assert everything(opened) == before and journal.lines(opened) == []
+    assert locks.is_held(opened.run_lock) is False
 
 
 def test_nothing_is_left_to_learn_where_the_new_episode_was_withdrawn(
