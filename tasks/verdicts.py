@@ -50,8 +50,11 @@ def nothing_to_do(project: Project) -> str | None:
     """Why there is nothing to judge, where that can be told without scoring; else None."""
     if version := serving(project):
         return f"{version} serves, and is what these episodes and settings make"
-    # A stale export or benchmark could still turn the final gate's verdict.
-    return None if stage.stale(project) else gate.nothing_to_do(project)
+    behind = stage.stale(project)
+    if set(behind) & set(stage.BEFORE_THE_GATE):
+        return None
+    # A stale export or benchmark could still turn the final gate's verdict, not the first one's.
+    return gate.nothing_to_do(project, package=not behind)
 
 
 def whole(project: Project, *, forced: str = "") -> Settled:

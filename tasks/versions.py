@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -102,7 +103,14 @@ def opened(project: Project) -> Iterator[Repo]:
 def _typed(error: Exception, project: Project) -> OnwardError:
     text, name = " ".join(str(error).split())[:300], type(error).__name__
     if name == "LockError":
-        return Busy(f"Busy: {text}", where=str(project.root / ".dvc"), fix="wait for it to end")
+        # DVC names the path, a page about locks, and every process; the first one is enough here.
+        who = re.search(r"\(PID (\d+)\)", text)
+        named = f", process {who[1]}" if who else ""
+        return Busy(
+            f"Busy: another DVC command, such as `dvc repro`, is at work{named}",
+            where=str(project.root / ".dvc"),
+            fix="wait for it to end; nothing was changed",
+        )
     if name in _MISSING or "missing" in text.lower():
         return MissingFiles(
             f"Files that the project names are not on this machine: {text}",

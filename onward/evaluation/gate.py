@@ -116,10 +116,11 @@ def check_floor(project: Project) -> None:
     _refuse_floor(project, gathering.baselines(project, turn, units), metric, settings)
 
 
-def nothing_to_do(project: Project) -> str | None:
+def nothing_to_do(project: Project, *, package: bool = True) -> str | None:
     """Why there is nothing to judge: the candidate serves, or was judged so already. Else None.
 
-    Scores nothing and loads no model.
+    Scores nothing and loads no model. Without `package` the stages behind the accuracy gate are to
+    be made anew, so that only its verdict counts.
     """
     made = project.made("finetune") / files.MANIFEST
     if not made.exists():
@@ -130,7 +131,9 @@ def nothing_to_do(project: Project) -> str | None:
         return f"{champion.version} serves, and is what these episodes and settings make"
     settings = config.read(project.params, Gate)
     units = gathering.tests(project, turn, champion)
-    kinds: tuple[Kind, ...] = ("accuracy", "final") if _report(project) else ("accuracy",)
+    kinds: tuple[Kind, ...] = (
+        ("accuracy", "final") if package and _report(project) else ("accuracy",)
+    )
     for kind in kinds:
         key = _key(project, turn, kind, candidate, champion, units, settings)
         line = journal.verdict_for(project, key)

@@ -536,11 +536,26 @@ class TestNothingToDo:
             f"this candidate was {what} already, as {seq}: `onward gate --show {seq}` says why"
         )
 
+    def test_it_is_not_repeated_where_its_package_was_never_made(
+        self, update: Project, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """A run that ends at the accuracy gate makes no export, and another would make none."""
+        from tasks import stage, verdicts
+
+        behind = ["export", "benchmark"]
+        monkeypatch.setattr(stage, "stale", lambda _project: behind)
+        assert verdicts.nothing_to_do(update) is None
+        toy_turn.journaled(update, "undecided", judge(update, "accuracy"))
+        assert "undecided already" in (verdicts.nothing_to_do(update) or "")
+        behind.insert(0, "evaluate")
+        assert verdicts.nothing_to_do(update) is None
+
     def test_a_final_verdict_counts_as_long_as_its_report_stands(self, update: Project) -> None:
         toy_turn.exported(update, {"old": 0.95, "new": 0.9})
         toy_turn.benchmarked(update, ms=900, champion="v1")
         toy_turn.journaled(update, "refused", judge(update, "final"))
         assert "refused already" in (nothing_to_do(update) or "")
+        assert nothing_to_do(update, package=False) is None
         toy_turn.benchmarked(update, ms=40, champion="v1")
         assert nothing_to_do(update) is None
 

@@ -348,6 +348,8 @@ def test_f10_a_living_process_is_not_robbed(project: Project) -> None:
         with rwlock(project, json.dumps(held)) as path:
             with pytest.raises(Busy):
                 versions.reproduce(project, "good", on_line=lambda line: None, run_id="1")
+            with pytest.raises(Busy, match=rf"is at work, process {other.pid}$"):
+                versions.stale(project, "good")
             assert json.loads(path.read_text())["write"] == held["write"]
         other.communicate()
 
@@ -358,7 +360,7 @@ def test_f10_a_second_dvc_in_this_process_is_told(project: Project) -> None:
     versions.add_data(project)
     lock = zc.lockfile.LockFile(str(project.root / ".dvc" / "tmp" / "lock"))
     try:
-        with pytest.raises(Busy):
+        with pytest.raises(Busy, match=r"`dvc repro`, is at work$"):
             versions.stale(project, "good")
     finally:
         lock.close()
