@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from onward.evaluation.checks import UNSAFE, episode_name, signed
+from onward.evaluation.checks import episode_name, signed
 from onward.registry import journal
 
-_ANSWERS = (UNSAFE, "worse answers", "biased")
-"""Reasons beside which the change of an old episode is not why it was refused."""
+_OLD = ("forgot", "looks worse", "")
+"""Reasons that the change of an old episode says better; others have nothing to do with it."""
 
 Line = dict[str, Any]
 """A line of the journal."""
@@ -38,7 +38,8 @@ def because(line: Line) -> str:
     asked = line.get("rows_needed") if line["what"] == "undecided" else None
     needed = f"about {asked:,} rows would do" if asked else ""
     reason = str(line.get("because") or "")
-    why = needed or (reason if reason in _ANSWERS else worst(line)) or reason
+    lost = worst(line) if reason in _OLD and (line.get("worst_change") or 0.0) < 0 else ""
+    why = needed or lost or reason
     return f" ({why})" if why else ""
 
 

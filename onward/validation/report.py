@@ -52,6 +52,10 @@ def _line(outcome: Outcome, kind: str) -> dict[str, Any]:
     }
 
 
+FEW = ("train_rows", "heldout_rows")
+"""Columns that a correction of rows does not raise."""
+
+
 def _counts(frames: Frames) -> dict[str, dict[str, Any]]:
     return {
         inert(str(line["episode"])): {
@@ -79,20 +83,38 @@ def failure(found: dict[str, Any], where: str) -> ValidationFailed | None:
         f"Expected: {first['name']}. {first['failed']:,} of {first['checked']:,} "
         f"{first['frame']} failed ({_limit(first)}){samples}{also}",
         where=where,
-        fix=_fix(first),
+        fix=_fix([line for line in failed if line["kind"] != "floor"] or failed),
         details={"expectations": failed},
     )
 
 
-def _fix(line: dict[str, Any]) -> str:
-    """What to do, with the setting that holds the limit where it is named as the column is."""
-    column = line["column"].replace("_delivered", "_rows")
-    keys = [key for key in (f"min_{column}", f"max_{column}") if key in Validate.model_fields]
-    limit = f"validate.{keys[0]}" if keys else "the limit in the block validate"
+def warnings(found: dict[str, Any]) -> list[str]:
+    """What was expected and is not so, and stops nothing: a line each."""
+    return [
+        f"warning: expected: {line['name']}; {line['failed']:,} of {line['checked']:,} "
+        f"{line['frame']} differ" + "".join(f", such as {one}" for one in line["sample_ids"][:1])
+        for line in found["expectations"]
+        if not line["passed"] and line["severity"] == "warning"
+    ]
+
+
+def _fix(failed: list[dict[str, Any]]) -> str:
+    """What to do, with the settings that hold the limits where they are named as the columns."""
+    columns = [line["column"].replace("_delivered", "_rows") for line in failed]
+    limits = [
+        f"validate.{key}"
+        for column in dict.fromkeys(columns)
+        for key in (f"min_{column}", f"max_{column}")
+        if key in Validate.model_fields
+    ]
+    first = columns[0]
     encoder = "take an encoder that knows the script (project.encoder), "
+    more = "withdraw the episode and open a file with more rows"
     return (
-        f"{encoder if column == 'unknown_percent' else ''}withdraw or correct the episode "
-        f"(`onward episode --help`), or change {limit} in params.yaml"
+        f"{encoder if first == 'unknown_percent' else ''}"
+        f"{more if first in FEW else 'withdraw or correct the episode'} "
+        f"(`onward episode --help`), or change "
+        f"{' and '.join(limits) or 'the limit in the block validate'} in params.yaml"
     )
 
 

@@ -19,7 +19,7 @@ from onward.validation import columns, unknown
 from onward.validation.expectations import Expectation, History, like, of_any_recipe
 from onward.validation.floors import floors
 from onward.validation.measures import MEASURES
-from onward.validation.report import failure, report
+from onward.validation.report import failure, report, warnings
 from onward.validation.suite import judge
 
 
@@ -40,6 +40,8 @@ def run(project: Project) -> None:
     failed = failure(found, where=str(kept_report(project)))
     if failed is not None:
         raise failed
+    for line in warnings(found):
+        print(f"validate: {line}", flush=True)  # noqa: T201 - the log of the stage
 
 
 def kept_report(project: Project) -> Path:

@@ -112,6 +112,15 @@ def test_a_run_that_goes_on_is_told(tmp_path: Path) -> None:
         ({"what": "undecided", "because": "too few rows"}, "turn 1 was undecided (too few rows)"),
         ({"what": "refused", "because": "no gain"}, "turn 1 was refused (no gain)"),
         (
+            {
+                "what": "refused",
+                "because": "no gain",
+                "worst_unit": "0001-faq",
+                "worst_change": 0.0,
+            },
+            "turn 1 was refused (no gain)",
+        ),
+        (
             {"what": "refused", "because": "forgot", "rows_needed": 410},
             "turn 1 was refused (forgot)",
         ),

@@ -274,6 +274,33 @@ def test_the_failure_names_expectation_count_limit_and_samples(tmp_path: Path) -
     assert (at.made("validate") / "report.json").exists()
 
 
+def test_what_only_warns_is_told_in_the_log(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    at = project(tmp_path)
+    old, new = sides(5), sides(7)
+    name = old["train"][3]["id"]
+    new["train"][3]["id"] = name
+    deliver(at, known={"old": old}, learning={"new": new})
+    run(at)
+    told = [line for line in capsys.readouterr().out.splitlines() if "warning" in line]
+    assert told == [
+        "validate: warning: expected: ids are unique in the turn; 2 of 108 rows differ, "
+        f"such as 0001-old/train/{name}"
+    ]
+
+
+def test_too_few_rows_name_every_limit_at_once(tmp_path: Path) -> None:
+    at = project(tmp_path, validate="{min_train_rows: 900, min_heldout_rows: 900}")
+    deliver(at, learning={"new": sides(7)})
+    with pytest.raises(ValidationFailed, match="failed too: enough held-out rows") as caught:
+        run(at)
+    assert caught.value.fix == (
+        "withdraw the episode and open a file with more rows (`onward episode --help`), or change "
+        "validate.min_train_rows and validate.min_heldout_rows in params.yaml"
+    )
+
+
 def test_hand_edited_episode_is_an_integrity_error(tmp_path: Path) -> None:
     at = project(tmp_path)
     deliver(at, learning={"new": sides(7)})
