@@ -40,12 +40,13 @@ def run(
     names, else starts the project's own. Without any server: `dvc repro`, then `onward gate`
     and `onward promote`.
     """
-    from onward.episodes.turn import Turn
+    from onward.episodes.turn import Turn, require_settings
 
     project = here()
     for block in config.BLOCKS.values():
         config.read(project.params, block)
     turn = Turn.read(project)
+    require_settings(project, turn, fresh=fresh)
     waiting = A_DAY if wait else 0.0
     if wait and locks.is_held(project.run_lock):
         who = locks.holder(project.run_lock)

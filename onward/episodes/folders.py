@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from onward import files
-from onward.errors import MissingFiles
+from onward.errors import MissingFiles, SettingsError
 from onward.project import Project
 
 _FOLDER = re.compile(r"([0-9]{4,})-([a-z0-9][a-z0-9_-]{0,63})")
@@ -70,6 +70,20 @@ def read_folder(project: Project, name: str) -> Folder:
             fix="`dvc pull` fetches it, `onward repair` mends it; nothing was changed",
         )
     return Folder(name, files.sha256(path), files.read_json(path))
+
+
+def require_recipe(project: Project, recipe: str) -> None:
+    """Refuse a recipe that is not the sealed episodes'. Raises SettingsError naming one of them."""
+    other = [f for f in folders(project) if f.manifest["recipe"] != recipe]
+    if other:
+        held = other[0].manifest["recipe"]
+        raise SettingsError(
+            f"Episode {other[0].folder} holds rows for {held!r}, and this project's recipe is "
+            f"{recipe!r}",
+            where="params.yaml: project.recipe",
+            fix=f"set it to {held}; for another kind of task make a project of its own with "
+            f"`onward new DIR --recipe {recipe}`",
+        )
 
 
 def strangers(project: Project) -> list[str]:

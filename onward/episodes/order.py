@@ -10,7 +10,7 @@ from typing import Any
 from onward import config
 from onward.episodes import exchanges, formats, naming
 from onward.episodes.columns import LISTS, fields_of, resolve
-from onward.episodes.folders import Folder, folders, named
+from onward.episodes.folders import Folder, folders, named, require_recipe
 from onward.episodes.kinds import KINDS
 from onward.errors import DataError, UsageError
 from onward.project import Project, safe_name
@@ -94,7 +94,7 @@ def order(
     """
     settings = config.read(project.params, config.Episode)
     recipe = config.read(project.params, config.Identity).recipe
-    _same_recipe(project, recipe)
+    require_recipe(project, recipe)
     source = formats.sniff(path, settings.max_field_chars, file_format, target=target)
     _refuse_format(source, recipe, settings)
     if group is not None:
@@ -159,17 +159,6 @@ def _replaced(project: Project, name: str, corrects: str | None) -> list[str]:
             fix="`onward episode list` names them",
         )
     return [earlier.folder, *earlier.replaces]
-
-
-def _same_recipe(project: Project, recipe: str) -> None:
-    other = [f for f in folders(project) if f.manifest["recipe"] != recipe]
-    if other:
-        raise UsageError(
-            f"Episode {other[0].folder} holds rows for {other[0].manifest['recipe']!r}, "
-            f"and this project's recipe is {recipe!r}",
-            where="params.yaml: project.recipe",
-            fix="a project has one recipe: make another with `onward new DIR --recipe NAME`",
-        )
 
 
 def same_name(project: Project, name: str) -> Folder | None:

@@ -21,8 +21,8 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from onward import config, files
 from onward.episodes import rows as parquet
-from onward.episodes.folders import Folder, folders, manifest_of
-from onward.errors import IntegrityError, UsageError
+from onward.episodes.folders import Folder, folders, manifest_of, require_recipe
+from onward.errors import IntegrityError, SettingsError, UsageError
 from onward.project import Project
 from onward.recipes.shapes import Row
 
@@ -148,8 +148,11 @@ def compose(
 
     Raises:
         UsageError: no episode is left.
+        SettingsError: the episodes are of another recipe than project.recipe.
         IntegrityError, MissingFiles: the champion learned an episode that is not the one here.
     """
+    identity = config.read(project.params, config.Identity)
+    require_recipe(project, identity.recipe)
     gone = {*withdrawn(project), *without}
     open_ones = _not_replaced([f for f in folders(project) if f.folder not in gone])
     base, learned = _base(project, gone, fresh)
@@ -162,7 +165,7 @@ def compose(
         )
     _same_as_learned(project, learned)
     return Turn(
-        recipe=config.read(project.params, config.Identity).recipe,
+        recipe=identity.recipe,
         base=base,
         known=tuple(Named(episode=f.folder, manifest=f.sha256) for f in known),
         learning=tuple(
@@ -203,6 +206,45 @@ def withdrawn(project: Project) -> dict[str, str]:
     from onward.registry import journal
 
     return journal.withdrawn_episodes(project)
+
+
+def require_settings(project: Project, turn: Turn, *, fresh: bool = False) -> None:
+    """Refuse a recipe or an encoder that was changed since the turn was written.
+
+    Args:
+        project: whose params.yaml.
+        turn: the present one.
+        fresh: it will be written anew, from the encoder that is set now.
+
+    Raises:
+        SettingsError: project.recipe or project.encoder is not the turn's.
+    """
+    identity = config.read(project.params, config.Identity)
+    if identity.recipe != turn.recipe:
+        raise SettingsError(
+            f"project.recipe is {identity.recipe!r}, and the open episodes are for {turn.recipe!r}",
+            where=f"{project.params}: project.recipe",
+            fix=f"set it back; for another kind of task make a project of its own with "
+            f"`onward new DIR --recipe {identity.recipe}`",
+        )
+    begun = None if fresh else _encoder(project, turn)
+    if begun is not None and begun != identity.encoder:
+        raise SettingsError(
+            f"project.encoder is {identity.encoder!r}, and the turn goes on from {begun!r}",
+            where=f"{project.params}: project.encoder",
+            fix="`onward run --fresh` starts from the other one over all episodes; or set it back",
+        )
+
+
+def _encoder(project: Project, turn: Turn) -> str | None:
+    """What project.encoder was when the turn's base was made; None where that is not known."""
+    if turn.base.kind == "pretrained":
+        return turn.base.name
+    card = project.version(turn.base.name) / "card.json" if turn.base.kind == "version" else None
+    if card is None or not card.is_file():
+        return None
+    found = files.read_json(card).get("parameters", {}).get("project")
+    return None if found is None else str(found.get("encoder", config.Identity().encoder))
 
 
 def check(project: Project, turn: Turn) -> None:

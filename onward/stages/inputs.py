@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from onward import config, files, fingerprints
+from onward.episodes import turn as turns
 from onward.project import Project
 from onward.stages.entry import start
 
@@ -17,7 +18,8 @@ def run(project: Project) -> None:
     """Write turn/inputs/machine.json and turn/inputs/STAGE.json.
 
     Raises:
-        SettingsError: params.yaml cannot be read, or names an unknown recipe.
+        SettingsError: params.yaml cannot be read, names an unknown recipe, or another recipe or
+            encoder than the turn.
     """
     for name, value in _found(project).items():
         files.write_json(project.made("inputs") / name, value)
@@ -33,6 +35,8 @@ def current(project: Project) -> bool:
 
 
 def _found(project: Project) -> dict[str, dict[str, Any]]:
+    if project.turn.exists():
+        turns.require_settings(project, turns.Turn.read(project))
     recipe = config.read(project.params, config.Identity).recipe
     stages = {f"{stage}.json": fingerprints.code(stage, recipe) for stage in fingerprints.STAGES}
     stages["evaluate.json"] |= _lists(project)

@@ -12,7 +12,7 @@ import pytest
 from onward import files
 from onward.episodes import turn as turns
 from onward.episodes.open import episodes, withdraw
-from onward.errors import IntegrityError, MissingFiles, UsageError
+from onward.errors import IntegrityError, MissingFiles, SettingsError, UsageError
 from onward.project import Project
 from tests.episodes import deliveries
 from tests.episodes.conftest import Opener
@@ -34,7 +34,10 @@ def promote(project: Project, version: str, learned: list[str]) -> str:
     folder = project.version(version)
     folder.mkdir(parents=True)
     manifests = {f: files.sha256(project.episode(f) / files.MANIFEST) for f in learned}
-    card = {"learned": [{"episode": f, "manifest": m} for f, m in manifests.items()]}
+    card: dict[str, Any] = {
+        "learned": [{"episode": f, "manifest": m} for f, m in manifests.items()]
+    }
+    card["parameters"] = {"project": {"recipe": "extractive", "encoder": "toy"}}
     files.write_json(folder / "card.json", {"candidate": "c", **card})
     manifest = files.seal(folder)
     pointer = {"schema": 1, "version": version, "seq": 1, "manifest": manifest}
@@ -61,6 +64,44 @@ def test_fresh_starts_from_the_pretrained_encoder_over_all(three: Project) -> No
     promote(three, "v1", ["0001-e0"])
     turn = turns.compose(three, DATA, fresh=True)
     assert turn.base.kind == "pretrained" and turn.known == () and len(turn.learning) == 3
+
+
+def edit(project: Project, old: str, new: str) -> None:
+    text = project.params.read_text()
+    assert old in text
+    project.params.write_text(text.replace(old, new))
+
+
+@pytest.mark.parametrize("fresh", [False, True])
+def test_a_recipe_that_was_changed_over_open_episodes_is_refused_by_name(
+    three: Project, fresh: bool
+) -> None:
+    edit(three, "recipe: extractive", "recipe: chat")
+    with pytest.raises(SettingsError, match="Episode 0001-e0 holds rows for 'extractive'") as one:
+        turns.compose(three, DATA, fresh=fresh)
+    with pytest.raises(SettingsError, match=r"is 'chat', and the open .* 'extractive'") as other:
+        turns.require_settings(three, turns.Turn.read(three), fresh=fresh)
+    for caught in (one, other):
+        assert "project.recipe" in caught.value.where
+        assert "`onward new DIR --recipe chat`" in caught.value.fix
+
+
+@pytest.mark.parametrize("champion", [False, True])
+def test_an_encoder_that_was_changed_is_taken_by_a_fresh_run_alone(
+    three: Project, champion: bool
+) -> None:
+    if champion:
+        promote(three, "v1", ["0001-e0"])
+    turn = turns.compose(three, DATA)
+    turns.require_settings(three, turn)
+    edit(three, "encoder: toy", "encoder: other")
+    with pytest.raises(SettingsError, match="is 'other', and the turn goes on from 'toy'") as told:
+        turns.require_settings(three, turn)
+    assert "project.encoder" in told.value.where and "onward run --fresh" in told.value.fix
+    turns.require_settings(three, turn, fresh=True)
+    fresh = turns.compose(three, DATA, fresh=True)
+    assert fresh.base.name == "other"
+    turns.require_settings(three, fresh)
 
 
 def test_a_champion_that_learned_a_withdrawn_episode_is_no_base(three: Project) -> None:

