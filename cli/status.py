@@ -79,10 +79,10 @@ def _quality(champion: Standing) -> str:
 
 
 def _last(line: dict[str, Any]) -> str:
-    from onward.report.words import worst
+    from onward.report.words import why
 
     what = f"{line['seq']} · {line['what'].upper()} {_age(line['at'])} ago"
-    detail = worst(line) if line["what"] in ("refused", "undecided") else line.get("version")
+    detail = why(line) if line["what"] in ("refused", "undecided") else line.get("version")
     return f"{what} · {detail}" if detail else what
 
 

@@ -44,7 +44,7 @@ def lines(project: Project, data: dict[str, Any]) -> list[Any]:
     if data["outcome"] == "Promoted":
         told.append(f"Version    {data['champion']} serves, in {project.version(data['champion'])}")
     told += [f"Report     {data['report']}", f"Run        {data['run']}"]
-    told.append(f"Next       {_next(data)}")
+    told.append(f"Next       {_next(project, data)}")
     return told
 
 
@@ -94,10 +94,14 @@ def _latency(report: dict[str, Any]) -> str:
     return "not measured"
 
 
-def _next(data: dict[str, Any]) -> str:
+def _next(project: Project, data: dict[str, Any]) -> str:
+    from onward.evaluation import verdicts
+
     if data["outcome"] == "Promoted":
         return "onward ask --demo"
-    return f"onward gate --examples {data['seq']}"
+    # A withdrawn candidate's refusal rests on no rows: there are no examples of it.
+    what = "examples" if verdicts.read(project, data["seq"]).evidence else "show"
+    return f"onward gate --{what} {data['seq']}"
 
 
 def _read(project: Project, stage: str, name: str) -> Any:

@@ -35,12 +35,17 @@ def outcome(line: Line) -> str:
 
 def because(line: Line) -> str:
     """Why it was not promoted, in brackets after a space; empty where nothing is told."""
+    told = why(line)
+    return f" ({told})" if told else ""
+
+
+def why(line: Line) -> str:
+    """Why it was not promoted: the rows it needs, the old episode that lost, or a word or two."""
     asked = line.get("rows_needed") if line["what"] == "undecided" else None
     needed = f"about {asked:,} rows would do" if asked else ""
     reason = str(line.get("because") or "")
     lost = worst(line) if reason in _OLD and (line.get("worst_change") or 0.0) < 0 else ""
-    why = needed or lost or reason
-    return f" ({why})" if why else ""
+    return needed or lost or reason
 
 
 def worst(line: Line) -> str:

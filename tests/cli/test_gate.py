@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -51,6 +52,24 @@ def test_a_quiet_loss_is_refused_with_episode_number_and_p_value(
         told,
     )
     assert "Then nothing changed; v1 serves" in told
+
+
+def test_what_comes_next_is_a_command_that_shows_something(refused: Project) -> None:
+    from cli.summary import _next
+
+    assert _next(refused, {"outcome": "Refused", "seq": 1}) == "onward gate --examples 1"
+    verdict = replace(gate.judge(refused, "accuracy"), evidence=None)
+    verdicts.keep(refused, 2, verdict)
+    assert _next(refused, {"outcome": "Refused", "seq": 2}) == "onward gate --show 2"
+
+
+def test_status_names_an_old_episode_only_where_it_lost() -> None:
+    from cli.status import _last
+
+    line = {"seq": 3, "what": "refused", "at": "2026-11-22T15:00:00+00:00", "because": "no gain"}
+    assert _last({**line, "worst_unit": "0001-faq", "worst_change": 0.0}).endswith("ago · no gain")
+    lost = {**line, "because": "forgot", "worst_unit": "0001-faq", "worst_change": -1.94}
+    assert _last(lost).endswith("ago · faq −1.9")
 
 
 def test_forcing_says_what_is_not_made_yet(
