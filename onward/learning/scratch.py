@@ -66,14 +66,7 @@ def folder(root: Path, name: str) -> Path:
     """
     from onward.project import Project
 
-    project = Project(root)
-    size = name.removeprefix(PREFIX)
-    if size not in SIZES:
-        raise SettingsError(
-            f"There is no model {name!r}",
-            where="params.yaml, project.encoder",
-            fix=f"sizes are {', '.join(PREFIX + one for one in SIZES)}",
-        )
+    project, named = Project(root), size(name)
     train = _first(project)
     if not {"text", "references"} <= set(pq.read_schema(train).names):
         raise SettingsError(
@@ -85,9 +78,21 @@ def folder(root: Path, name: str) -> Path:
     made = project.cache / "scratch" / key
     if not (made / files.MANIFEST).is_file():
         with files.building(made, replace=True) as at:
-            write(at, SIZES[size], _texts(train))
+            write(at, named, _texts(train))
     files.verify(made)
     return made
+
+
+def size(name: str) -> Size:
+    """The size that a name asks for. Raises SettingsError: there is none of that name."""
+    found = SIZES.get(name.removeprefix(PREFIX))
+    if found is None:
+        raise SettingsError(
+            f"There is no model {name!r}",
+            where="params.yaml, project.encoder",
+            fix=f"sizes are {', '.join(PREFIX + one for one in SIZES)}",
+        )
+    return found
 
 
 def _first(project: Any) -> Path:

