@@ -294,7 +294,9 @@ class _Rule:
         )
         if check.rows < least:
             note = f"fewer than gate.min_rows, {least}"
-            return replace(check, rows_needed=max(least, needed or 0), note=note)
+            # At a value beyond its limit no number would do, and least is no promise.
+            enough = max(least, needed or 0) if distance > 0 else None
+            return replace(check, rows_needed=enough, note=note)
         if found.flag:
             return replace(check, note=too_fine(self.rows.draws))
         return replace(check, rows_needed=None if needed is None else max(least, needed))

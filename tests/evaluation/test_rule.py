@@ -293,6 +293,14 @@ class TestRows:
         assert found.rows_needed is not None and found.rows_needed >= 50
         assert "gate.min_rows, 50" in verdict.reasons[0]
 
+    def test_too_few_rows_below_the_floor_promise_nothing_of_more_rows(self) -> None:
+        few = unit("0001-a", shares((3, 1), (46, 0)))
+        verdict = judged(evidence(few, champion=None))
+        assert (verdict.outcome, verdict.checks[0].rows_needed) == ("undecided", None)
+        assert verdict.reasons == (
+            "a is undecided: 6.1 F1 on 49 rows, limit 25.0; fewer than gate.min_rows, 50",
+        )
+
     def test_few_rows_count_before_nothing_to_gain(self) -> None:
         assert gain(np.ones(49), np.ones(49)).mark == OPEN
 
