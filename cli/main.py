@@ -11,6 +11,7 @@ runs.
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import sys
@@ -39,7 +40,7 @@ from cli import (
     versions,
     watch,
 )
-from onward.errors import InternalError, OnwardError
+from onward.errors import InternalError, NotPermitted, OnwardError
 
 app = typer.Typer(
     name="onward",
@@ -126,9 +127,24 @@ def _run(arguments: list[str], *, as_json: bool, debug: bool) -> int:
         return 128 + signal.SIGINT
     except BrokenPipeError:
         raise
+    except OSError as error:
+        if error.errno not in (errno.EACCES, errno.EPERM, errno.EROFS):
+            return _defect(error, as_json=as_json, debug=debug)
+        if debug:
+            traceback.print_exc()
+        output.failure(_not_permitted(error), as_json=as_json)
+        return NotPermitted.exit_code
     except Exception as error:  # noqa: BLE001 - the border: every defect gets a type here
         return _defect(error, as_json=as_json, debug=debug)
     return 0
+
+
+def _not_permitted(error: OSError) -> NotPermitted:
+    return NotPermitted(
+        f"This command may not use a file: {error.strerror}",
+        where=str(error.filename or ""),
+        fix="give this user the right to it (a project's folder must be writable), or use a copy",
+    )
 
 
 def _defect(error: Exception, *, as_json: bool, debug: bool) -> int:

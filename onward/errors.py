@@ -9,6 +9,7 @@
     ├── IntegrityError                        bytes differ from what a manifest names
     ├── MissingFiles                          named but not on this machine: `dvc pull`
     ├── Busy                                  another process holds the lock
+    ├── NotPermitted                          a file that this user may not read or write
     ├── DiskFull                              path, needed and free bytes
     ├── TrainingError
     │   ├── NotFinite                         loss, gradient or weight is NaN or infinite
@@ -115,6 +116,10 @@ class MissingFiles(OnwardError):
 
 class Busy(OnwardError):
     """Another process holds the lock: who, and since when."""
+
+
+class NotPermitted(OnwardError):
+    """The system does not let this user read or write a file."""
 
 
 class DiskFull(OnwardError):

@@ -95,7 +95,9 @@ def is_held(path: Path) -> bool:
     """Whether another process (or another open of this one) holds the lock now."""
     if not path.exists():
         return False
-    descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+    # Where the project is read-only it can be asked all the same.
+    writable = os.access(path, os.W_OK)
+    descriptor = os.open(path, (os.O_RDWR if writable else os.O_RDONLY) | os.O_CLOEXEC)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         return False

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextvars
+import errno
 import json
 import os
 import signal
@@ -146,3 +147,20 @@ def test_an_unreadable_note_still_refuses(path: Path) -> None:
                 pass
     finally:
         process.communicate()
+
+
+def test_a_lock_of_a_read_only_project_can_be_looked_at(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with locks.held(path, "a test"):
+        pass
+    opened = os.open
+
+    def read_only(name: Path, flags: int, *mode: int) -> int:
+        if flags & os.O_RDWR:
+            raise OSError(errno.EROFS, "Read-only file system", str(name))
+        return opened(name, flags, *mode)
+
+    monkeypatch.setattr(os, "access", lambda *_: False)
+    monkeypatch.setattr(os, "open", read_only)
+    assert not locks.is_held(path)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -164,3 +166,17 @@ def test_a_run_that_ends_in_a_state_of_others_is_a_typed_error() -> None:
     assert ended.what == "cancelled; nothing was promoted" and "7" in ended.where
     other = _why(Completed(), "7")
     assert isinstance(other, errors.ServerError) and "Completed" in other.what
+
+
+@pytest.mark.parametrize("number", [errno.EACCES, errno.EROFS])
+def test_a_file_that_may_not_be_written_is_no_defect(
+    number: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def refused(*_: object, **__: object) -> None:
+        raise OSError(number, os.strerror(number), "/project/.onward/run.lock")
+
+    monkeypatch.setattr(main, "app", refused)
+    assert main.start(["run"]) == 1
+    what, where, fix = capsys.readouterr().err.splitlines()
+    assert os.strerror(number) in what and where == "/project/.onward/run.lock"
+    assert "defect" not in what + fix and "writable" in fix
