@@ -136,7 +136,11 @@ def sniff(
     if kind == "parquet" and text.compressed(path):
         raise _differs(path, "text in gzip", "Parquet in gzip (expand it first)")
     if kind not in expected:
-        raise _differs(path, " or ".join(FORMATS[e] for e in expected), _called(kind))
+        raise (
+            _differs(path, " or ".join(FORMATS[e] for e in expected), _called(kind))
+            if len(expected) < len(FORMATS)
+            else _unknown(path, kind)
+        )
     return _with_columns(path, kind, most)
 
 
@@ -258,6 +262,16 @@ def _delimited_kind(found: bytes) -> str:
 
 def _called(kind: str) -> str:
     return FORMATS.get(kind, kind)
+
+
+def _unknown(path: Path, found: str) -> FormatError:
+    """Where the name promises nothing either."""
+    other = "name the file with its translation by --target FILE; or " if found == PLAIN else ""
+    return FormatError(
+        f"{path.name} is in none of the known formats: {found}",
+        where=str(path),
+        fix=f"{other}send one of {', '.join(FORMATS.values())}",
+    )
 
 
 def _differs(path: Path, expected: str, found: str) -> FormatError:

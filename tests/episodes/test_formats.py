@@ -296,6 +296,21 @@ def test_d03_a_header_that_is_none(tmp_path: Path, header: str) -> None:
         rows_of(tmp_path / "a.csv")
 
 
+def test_lines_without_their_translation_are_told_where_to_name_it(tmp_path: Path) -> None:
+    path = tmp_path / "news.en"
+    path.write_text("A dog runs.\nTwo men sit.\n")
+    with pytest.raises(FormatError) as caught:
+        formats.sniff(path, 1000)
+    assert (
+        caught.value.what == "news.en is in none of the known formats: plain text without columns"
+    )
+    assert caught.value.fix.startswith(
+        "name the file with its translation by --target FILE; or send"
+    )
+    with pytest.raises(FormatError, match="should be CSV, but its content is plain text"):
+        formats.sniff(path, 1000, "csv")
+
+
 def test_d01_only_a_header_has_no_rows(tmp_path: Path) -> None:
     (tmp_path / "a.csv").write_text("question,context,answer\n")
     assert rows_of(tmp_path / "a.csv") == ("csv", [])
