@@ -116,7 +116,7 @@ class Exported:
 
 
 def _exported(folder: Path, recipe: ModuleType, torch: TorchRunner, opset: int) -> Exported:
-    main, *others = recipe.graphs(torch.model)
+    main, *others = specs = recipe.graphs(torch.model)
     if models.kind(folder) == "adapters":
         made = switchable.export(torch.model, main, opset=opset)
         named = routed.adapters_of(folder)
@@ -125,9 +125,13 @@ def _exported(folder: Path, recipe: ModuleType, torch: TorchRunner, opset: int) 
         _say(f"export: {len(own)} adapters, switched in one graph")
         found = Exported(made.graph, {}, {package.ROUTER: made.router, **own}, {"adapters": about})
     else:
-        graph = graphs.export(torch.model, main, opset=opset)
-        parts = {spec.name: graphs.export(torch.model, spec, opset=opset) for spec in others}
-        found = Exported(graph, parts, {}, {})
+        traced = []
+        for n, spec in enumerate(specs, start=1):
+            which = f"making graph {n} of {len(specs)}, {spec.name}"
+            _say(f"export: {which}; a large model takes minutes")
+            traced.append(graphs.export(torch.model, spec, opset=opset))
+        parts = {spec.name: part for spec, part in zip(others, traced[1:], strict=True)}
+        found = Exported(traced[0], parts, {}, {})
     for name, one in {main.name: found.graph, **found.parts}.items():
         fused = f"{one.attention_fused} of {one.layers} attention layers fused"
         _say(f"export: {name}: {fused}" if found.parts else f"export: {fused}")

@@ -209,6 +209,16 @@ def test_int8_is_left_out_where_settings_say_so(project: Project, no_export: Gra
     assert told["why"] == "export.int8 is off"
 
 
+def test_before_minutes_of_tracing_the_log_says_what_is_going_on(
+    project: Project, no_export: Graph, capsys: pytest.CaptureFixture[str]
+) -> None:
+    _settings(project, int8="false")
+    export.run(project)
+    first, second, *_ = [line for line in capsys.readouterr().out.splitlines() if "export" in line]
+    assert first == "export: making graph 1 of 1, model; a large model takes minutes"
+    assert "attention layers fused" in second
+
+
 def test_a_ledger_of_another_candidate_is_refused(project: Project, no_export: Graph) -> None:
     with files.building(project.made("finetune"), replace=True) as folder:
         for name in ("model", "spec.json"):
