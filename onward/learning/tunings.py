@@ -1,4 +1,4 @@
-"""Which weights move, by finetune.tuning; the head always does.
+"""Which weights move, by finetune.tuning; the head always does, with a pooler drawn for it.
 
     full         all
     last         the upper layers
@@ -98,7 +98,8 @@ def freeze(model: Any, count: int) -> None:
 def _heads(model: Any) -> list[str]:
     """The parts of the model that are not its base and have weights: the recipe's head.
 
-    What gives a language model its vocabulary was trained with its base and is none.
+    A pooler that was drawn with it belongs to it. What gives a language model its vocabulary was
+    trained with its base and is none.
     """
     words = model.get_output_embeddings() if hasattr(model, "get_output_embeddings") else None
     children = [
@@ -106,14 +107,22 @@ def _heads(model: Any) -> list[str]:
         for name, child in model.named_children()
         if name != model.base_model_prefix and child is not words
     ]
-    return [name for name, child in children if any(True for _ in child.parameters())]
+    own = [name for name, child in children if any(True for _ in child.parameters())]
+    return own + _drawn(model)
+
+
+def _drawn(model: Any) -> list[str]:
+    """The matrices of a pooler that the pretrained encoder lacked, where this model has one."""
+    there = dict(model.named_modules())
+    return [name for name in getattr(model.config, "drawn", ()) if name in there]
 
 
 def _only(model: Any, moving: Iterable[Any]) -> None:
-    """Freeze the base but for these weights of it."""
+    """Freeze the base but for these weights of it, and a pooler that was drawn with the head."""
     for parameter in model.base_model.parameters():
         parameter.requires_grad_(False)
-    for parameter in moving:
+    drawn = [p for name in _drawn(model) for p in model.get_submodule(name).parameters()]
+    for parameter in (*moving, *drawn):
         parameter.requires_grad_(True)
 
 
@@ -224,7 +233,7 @@ def plain(model: Any) -> Any:
         return model
     # peft merges IA3 only where a head is one matrix: the trained heads take their places first.
     base = model.get_base_model()
-    for name, child in list(base.named_children()):
+    for name, child in list(base.named_modules()):
         if hasattr(child, "modules_to_save"):
-            setattr(base, name, child.modules_to_save[child.active_adapters[0]])
+            base.set_submodule(name, child.modules_to_save[child.active_adapters[0]])
     return model.merge_and_unload()

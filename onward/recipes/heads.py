@@ -41,7 +41,8 @@ def load(auto: Any, source: Path, config: Any, *, new_head: bool, kind: str) -> 
         auto: an AutoModel class of transformers.
         source: an encoder or a trained model.
         config: what `config` gave.
-        new_head: a head that the folder lacks is drawn from torch's global generator.
+        new_head: a head that the folder lacks is drawn from torch's global generator. So is the
+            pooler that a head reads: its matrices are then named in the configuration, `drawn`.
         kind: of the model, for messages.
 
     Raises:
@@ -56,6 +57,10 @@ def load(auto: Any, source: Path, config: Any, *, new_head: bool, kind: str) -> 
             where=str(source),
             fix=f"name the folder of a trained {kind} model, not of an encoder",
         )
+    pooler = f"{model.base_model_prefix}.pooler."
+    drawn = sorted({name.rpartition(".")[0] for name in lacking if name.startswith(pooler)})
+    if drawn:  # kept with the model: a later turn moves it, too
+        model.config.drawn = drawn
     return model
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from copy import deepcopy
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -264,6 +265,69 @@ def test_an_encoder_that_cannot_read_a_prompt_is_refused(kind: str, tmp_path: Pa
     with pytest.raises(SettingsError, match=f"{kind} cannot read a prompt") as caught:
         tunings.apply(model, tuned("prompt"))
     assert caught.value.fix == "choose lora, or another encoder"
+
+
+@pytest.fixture
+def poolerless(toy_encoder: Path, tmp_path: Path) -> Path:
+    """The toy without its pooler, as e5 is published."""
+    from transformers import BertModel
+
+    folder = tmp_path / "poolerless"
+    BertModel.from_pretrained(toy_encoder, add_pooling_layer=False).save_pretrained(folder)
+    models.copy_tokenizer(toy_encoder, folder)
+    return folder
+
+
+@pytest.mark.parametrize(
+    "tuning", ["bitfit", "lora", "dora", "ia3", "bottleneck", "prompt", "prefix"]
+)
+def test_a_pooler_that_was_drawn_moves_with_the_head_and_in_the_next_turn(
+    tuning: str, poolerless: Path, toy_encoder: Path, tmp_path: Path
+) -> None:
+    labels = {"labels": ["a", "b"]}
+    model = tunings.apply(classification.build(poolerless, labels), tuned(tuning)).eval()
+    before = {n: w.clone() for n, w in tunings.plain(deepcopy(model)).state_dict().items()}
+    moving = [p for p in model.parameters() if p.requires_grad]
+    step = torch.optim.SGD(moving, lr=0.5)
+    given = {"input_ids": torch.arange(5, 25)[None], "labels": torch.tensor([1])}
+    model(**given).loss.backward()
+    step.step()
+    learned = said(model)
+    merged = tunings.plain(model)
+    assert torch.allclose(said(merged), learned, atol=1e-5)
+    for name in ("bert.pooler.dense.weight", "bert.pooler.dense.bias", "classifier.weight"):
+        assert not torch.equal(merged.state_dict()[name], before[name]), name
+    assert not any("modules_to_save" in name for name in merged.state_dict())
+
+    models.save(merged, poolerless, tmp_path / "made")
+    read = models.load(classification, tmp_path / "made", {"new_head": False}).eval()
+    assert torch.allclose(said(read), learned, atol=1e-5)
+    again = tunings.apply(read, tuned(tuning))
+    moves = {tunings._plain(name) for name, p in again.named_parameters() if p.requires_grad}
+    assert "bert.pooler.dense.weight" in moves
+    held = tunings.apply(classification.build(toy_encoder, labels), tuned(tuning))
+    moves = {tunings._plain(name) for name, p in held.named_parameters() if p.requires_grad}
+    assert "bert.pooler.dense.weight" not in moves, "one that came with the encoder stays"
+
+
+def test_adapters_stand_on_one_pooler(poolerless: Path, toy_encoder: Path, tmp_path: Path) -> None:
+    model = classification.build(poolerless, {"labels": ["a", "b"]})
+    models.save(model, toy_encoder, tmp_path / "made")
+    job: Any = SimpleNamespace(source=tmp_path / "made", seed=0, work=tmp_path / "work")
+    (tmp_path / "work").mkdir()
+    root = adapters._root(job)
+    apart = tunings.apply(classification.build(root, {"labels": ["a", "b"]}), tuned("lora"))
+    moves = {tunings._plain(name) for name, p in apart.named_parameters() if p.requires_grad}
+    assert "classifier.weight" in moves and "bert.pooler.dense.weight" not in moves
+
+
+def test_a_model_without_a_pooler_is_built_from_one_that_had_it(
+    poolerless: Path, tmp_path: Path
+) -> None:
+    model = classification.build(poolerless, {"labels": ["a", "b"]})
+    models.save(model, poolerless, tmp_path / "made")
+    tunings.apply(extractive.build(tmp_path / "made", {}), tuned("lora"))
+    tunings.apply(extractive.build(tmp_path / "made", {}), tuned("bitfit"))
 
 
 def test_a_bottleneck_stands_behind_both_halves_of_mpnet(tmp_path: Path) -> None:

@@ -94,6 +94,7 @@ def _root(job: Job) -> Path:
         local_files_only=True,
         trust_remote_code=False,
     )
+    vars(model.config).pop("drawn", None)  # it moves with no single adapter's head
     with files.building(job.work / "encoder", replace=True) as folder:
         models.save(model, job.source, folder)
         routed.write_projection(folder, model.config.hidden_size)
