@@ -36,6 +36,8 @@ _TEXTS = {
     "first_epochs": "4",
     "learning_rate": "0.0001 # from an earlier version",
     "epochs": "3",
+    "provider": "auto\n  shapes: [[1, 32], [1, 128], [8, 128]] # texts and their tokens\n"
+    "  serving_shape: [1, 128] # what p95_ms is asked of: the longest text that is read",
 }
 """Key -> value in a project of short texts: those of benchmarks/banking77_episodes.py."""
 

@@ -13,7 +13,7 @@ import pytest
 from ruamel.yaml import YAML
 
 from cli import main, new
-from onward import config
+from onward import config, recipes
 from onward.episodes.turn import Turn
 from onward.evaluation import gathering
 from onward.project import Project
@@ -225,6 +225,14 @@ def test_where_answers_are_written_the_settings_show_how_long_they_become(
     assert main.start(["new", str(tmp_path / "p"), "--recipe", recipe]) == 0
     shown = _blocks(tmp_path / "p")["evaluate"]
     assert shown == {"max_new_tokens": 64, "threads": 2}  # spans' keys would do nothing
+
+
+@pytest.mark.parametrize("recipe", recipes.NAMES)
+def test_what_is_timed_is_no_longer_than_what_is_read(tmp_path: Path, recipe: str) -> None:
+    assert main.start(["new", str(tmp_path / "p"), "--recipe", recipe]) == 0
+    project = Project.find(tmp_path / "p")
+    read = config.read(project.params, config.Prepare).max_length
+    assert max(length for _, length in config.read(project.params, config.Benchmark).shapes) <= read
 
 
 def test_a_new_project_of_options_times_a_line_for_each(tmp_path: Path) -> None:
