@@ -68,7 +68,7 @@ def shown(table: dict[str, Any]) -> Table:
 
     made = Table(box=None, padding=(0, 1, 0, 0), pad_edge=False)
     for name, side in columns(table):
-        made.add_column(name, justify="right" if side == "right" else "left", no_wrap=True)
+        made.add_column(name, justify="right" if side == "right" else "left", overflow="fold")
     for row in table["rows"]:
         made.add_row(*cells(row))
     return made

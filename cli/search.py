@@ -51,7 +51,7 @@ def shown(found: dict[str, Any]) -> Table:
     """The tries as a table, the best one marked."""
     made = Table(box=None, padding=(0, 1, 0, 0), pad_edge=False)
     for name in ("", "try", "score", "early", "s", *found["space"]):
-        made.add_column(name, justify="right", no_wrap=True)
+        made.add_column(name, justify="right", overflow="fold")
     for one in found["tries"]:
         score = one["score"] if one["score"] is not None else one["state"]
         values = [f"{one['values'].get(key, '—')}" for key in found["space"]]

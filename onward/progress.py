@@ -33,7 +33,7 @@ class Progress:
         self.label, self.total, self.done = label, max(total, 1), 0
         self._note = ""
         self._bar: Bar | None = None
-        self._started = self._told = time.monotonic()
+        self._started = self._told = self._counted = time.monotonic()
 
     def __enter__(self) -> Progress:
         if sys.stderr.isatty():
@@ -56,15 +56,17 @@ class Progress:
         With 0 units it says that the work goes on.
         """
         self.done = min(self.done + units, self.total)
+        self._counted = time.monotonic() if units else self._counted
         self._note = note or self._note
         if self._bar is not None:
             self._bar.update(self._task, completed=self.done, note=self._note)
         elif time.monotonic() - self._told >= EVERY and self.done < self.total:
             self._told = time.monotonic()
-            spent = self._told - self._started
             share = f"{100 * self.done // self.total}% {self.done}/{self.total}"
             if self.done:
-                share += f" {clock(spent / self.done * (self.total - self.done))} left"
+                each = (self._counted - self._started) / self.done
+                left = each * (self.total - self.done) - (self._told - self._counted)
+                share += f" {clock(max(left, 0.0))} left"
             print(f"{self.label} {share} {self._note}".rstrip(), flush=True)
 
     def __exit__(

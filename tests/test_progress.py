@@ -16,3 +16,17 @@ def test_a_line_says_what_is_going_on_before_anything_is_done(
         assert capsys.readouterr().out == "compare 0% 0/2 (full seed 0)\n"
         shown.advance(1)
         assert capsys.readouterr().out == "compare 50% 1/2 00:00 left (full seed 0)\n"
+
+
+def test_the_time_left_grows_less_while_one_unit_goes_on(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    now = 0.0
+    monkeypatch.setattr(progress.time, "monotonic", lambda: now)
+    with progress.Progress("compare", total=2) as shown:
+        now = 300.0
+        shown.advance(1)
+        for now, left in ((310.0, "04:50"), (500.0, "01:40"), (700.0, "00:00")):
+            capsys.readouterr()
+            shown.advance(0)
+            assert capsys.readouterr().out == f"compare 50% 1/2 {left} left\n"

@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from cli import main
+from cli import compare as comparing
+from cli import main, output
 from cli import search as searching
 from onward import config
 from onward.config import Finetune
@@ -66,6 +67,26 @@ def test_wrong_words_are_refused(
     assert main.start(["-C", str(project.root), *words]) == 3
     shown = capsys.readouterr().err
     assert said in shown
+
+
+def test_a_narrow_table_is_folded_and_not_cut(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    row = {
+        "name": "bottleneck-small",
+        "score": {"value": 68.1, "low": 57.4, "high": 78.8},
+        "change": {"value": -19.1, "low": -31.9, "high": -8.2},
+        "trainable": 22_716_296,
+        "trainable_percent": 100.0,
+        "seconds": 320.5,
+        "peak_mb": 998.0,
+        "rate": 0.0001,
+        "seeds": [0],
+    }
+    output.answer(False, {}, comparing.shown({"rows": [row], "against": "full"}))
+    told = capsys.readouterr().out
+    assert "…" not in told and "22,716,296" in told.replace("\n", "") and "78.8]" in told
 
 
 def test_the_change_and_its_cost_are_told() -> None:
