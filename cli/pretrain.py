@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from cli.output import Json, answer, here
+from cli.output import Json, answer, counted, here
 
 
 def pretrain(
@@ -43,7 +43,7 @@ def _told(found: dict[str, Any]) -> list[str]:
         f"  texts       {counts['texts']:,} learned, {counts['heldout']:,} kept back"
         + (f"; left out: {left}" if left else ""),
         f"  perplexity  {told['before']:.2f}{head} -> {told['after']:.2f}, {found['objective']}, "
-        f"on {counts['heldout_blocks']:,} blocks kept back",
+        f"on {counted(counts['heldout_blocks'], 'block')} kept back",
         f"Next  set project.encoder to models/pretrained/{found['name']} in params.yaml, "
         "then `onward run --fresh`",
     ]

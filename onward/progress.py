@@ -30,7 +30,8 @@ class Progress:
     """Counts `total` units of work and says how much is left."""
 
     def __init__(self, label: str, total: int) -> None:
-        self.label, self.total, self.done = label, max(total, 1), 0
+        self.label, self.total = label, max(total, 1)
+        self.done = 0 if total > 0 else 1  # of nothing, all is done
         self._note = ""
         self._bar: Bar | None = None
         self._started = self._told = self._counted = time.monotonic()
@@ -79,4 +80,5 @@ class Progress:
             self._bar.stop()
         if error is None:
             spent = clock(time.monotonic() - self._started)
-            print(f"{self.label} 100% {self.done}/{self.total} done in {spent}", flush=True)
+            share = f"{100 * self.done // self.total}% {self.done}/{self.total}"
+            print(f"{self.label} {share} done in {spent}", flush=True)

@@ -30,3 +30,14 @@ def test_the_time_left_grows_less_while_one_unit_goes_on(
             capsys.readouterr()
             shown.advance(0)
             assert capsys.readouterr().out == f"compare 50% 1/2 {left} left\n"
+
+
+def test_what_ends_before_all_is_done_says_how_much_is(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    with progress.Progress("study", total=3) as shown:
+        shown.advance(1)
+    assert capsys.readouterr().out.startswith("study 33% 1/3 done in ")
+    with progress.Progress("search", total=0):
+        pass
+    assert capsys.readouterr().out.startswith("search 100% 1/1 done in ")
