@@ -2,7 +2,7 @@
 
 >>> with Progress("score", total=2) as progress:
 ...     progress.advance(2)
-score 100% 2/2 done in 0:00
+score 100% 2/2 done in 00:00
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ EVERY = 5.0
 
 
 def clock(seconds: float) -> str:
-    """1:02 or 1:02:03."""
+    """01:02 or 1:02:03."""
     text = str(timedelta(seconds=round(seconds)))
     return text[2:] if text.startswith("0:0") else text.removeprefix("0:")
 
