@@ -8,7 +8,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from onward.episodes import rows
@@ -72,6 +72,7 @@ def test_f06_a_truncated_file(tmp_path: Path, kept: float) -> None:
 
 @settings(max_examples=60)
 @given(where=st.floats(0, 1, exclude_max=True), bit=st.integers(0, 7))
+@example(where=0.5257909196057948, bit=2)
 def test_f06_a_flipped_bit_is_an_error_or_changes_no_text(
     tmp_path_factory: pytest.TempPathFactory, where: float, bit: int
 ) -> None:
@@ -98,6 +99,15 @@ def test_f06_a_flipped_page_byte_is_never_read(tmp_path: Path) -> None:
     path.write_bytes(data)
     with pytest.raises(DataError, match="damaged"):
         rows.read_all(path)
+
+
+@pytest.mark.parametrize("kind", [pa.binary(), pa.list_(pa.binary())])
+def test_f06_a_text_that_is_no_text_any_more(tmp_path: Path, kind: pa.DataType) -> None:
+    value = b"a" if kind == pa.binary() else [b"a"]
+    table = pa.table({"context": pa.array([value], type=kind)})
+    pq.write_table(table, tmp_path / "a.parquet", write_page_checksum=True)
+    with pytest.raises(DataError, match=r"damaged: its column 'context' holds bytes"):
+        rows.read_all(tmp_path / "a.parquet")
 
 
 def test_f06_a_column_that_is_not_there(tmp_path: Path) -> None:
