@@ -16,7 +16,7 @@ have those in which only some part is without spaces.
 >>> similarity("the cat sat on the mat", "The cat -- sat on the mat!")
 1.0
 >>> round(similarity("is my card here", "is my card there"), 2)
-0.77
+0.44
 
 What this does not cover: another wording of the same, a translation, a part of a longer text.
 """

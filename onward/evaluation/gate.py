@@ -111,7 +111,7 @@ def check_floor(project: Project) -> None:
     turn = Turn.read(project)
     turns.check(project, turn)
     units = gathering.tests(project, turn, None)
-    metric = str(recipes.get(turn.recipe).PRIMARY).upper()
+    metric = recipes.shown(recipes.get(turn.recipe).PRIMARY)
     settings = config.read(project.params, Gate)
     _refuse_floor(project, gathering.baselines(project, turn, units), metric, settings)
 

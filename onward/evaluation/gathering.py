@@ -102,7 +102,7 @@ def gather(
         budgets=sides.budgets(champion),
         recipe=turn.recipe,
         statistics=tuple(recipe.STATISTICS),
-        metric=str(recipe.PRIMARY).upper(),
+        metric=recipes.shown(recipe.PRIMARY),
         subject=sides.subject,
         tries=tries(project, turn.id, candidate),
         right_or_wrong=bool(recipe.RIGHT_OR_WRONG),

@@ -184,7 +184,7 @@ def collect(project: Project, joint: str | None = None) -> Matrix:
 
 
 def _metric(recipe: str) -> str:
-    return str(recipes.get(recipe).PRIMARY).upper()
+    return recipes.shown(recipes.get(recipe).PRIMARY)
 
 
 def _versions(project: Project) -> list[Version]:

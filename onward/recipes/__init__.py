@@ -40,6 +40,15 @@ def get(name: str) -> ModuleType:
     return importlib.import_module(f"onward.recipes.{name}")
 
 
+def shown(metric: str) -> str:
+    """A metric's name as people read it.
+
+    >>> shown("rouge_l"), shown("f1")
+    ('ROUGE-L', 'F1')
+    """
+    return metric.upper().replace("_", "-")
+
+
 def generates(recipe: ModuleType) -> bool:
     """Whether a recipe's models write their answers token by token: its constant GENERATES."""
     return bool(getattr(recipe, "GENERATES", False))

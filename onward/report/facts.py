@@ -154,7 +154,7 @@ def _quality(card: dict[str, Any]) -> dict[str, Any]:
     metric = recipes.get(card.get("recipe", "extractive")).PRIMARY
     by_episode = [(episode_name(unit), told[metric]) for unit, told in sorted(scores.items())]
     return {
-        "metric": metric.upper(),
+        "metric": recipes.shown(metric),
         "score": total[metric],
         "rows": total["rows"],
         "episodes": len(by_episode),

@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from onward import files
+from onward import files, recipes
 from onward.project import Project
 from onward.quality.columns import COLUMNS, FINDINGS
 
@@ -58,7 +58,7 @@ def read(project: Project, candidate: str) -> Answers | None:
             for one in quality.get("unsafe", ())
         ),
         swaps=tuple(bias.get("kinds", ())),
-        metric=str(summary.get("metric", "")).upper(),
+        metric=recipes.shown(str(summary.get("metric", ""))),
     )
 
 

@@ -1,7 +1,7 @@
 """Labels and numbers for texts: what is measured of a row, and what is expected of it.
 
 >>> import pyarrow as pa
->>> rows = [{"id": "a", "text": "So.", "pair": None, "labels": ["x", " ", "x"]}]
+>>> rows = [{"id": "a", "text": "So.", "pair": "", "labels": ["x", " ", "x"]}]
 >>> measured = multilabel(pa.Table.from_pylist(rows), Words())
 >>> int(measured["blank_labels"][0]), int(measured["repeated_labels"][0])
 (1, 1)
