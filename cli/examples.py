@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from cli.output import counted
 from onward import recipes
 from onward.episodes.folders import folders
 from onward.errors import UsageError
@@ -107,8 +108,8 @@ def lines(data: dict[str, Any]) -> list[str]:
     """The five most lost and most won, for people."""
     shown = []
     for kind in ("lost", "won"):
-        n = data["counts"][kind]
-        shown.append(f"{kind.upper()} against {data['before']}: {n:,} row{'' if n == 1 else 's'}")
+        rows = counted(data["counts"][kind], "row")
+        shown.append(f"{kind.upper()} against {data['before']}: {rows}")
         for row in data[kind][:SHOWN]:
             shown += _example(row, data["placed"])
     return shown

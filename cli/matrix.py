@@ -9,7 +9,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from cli.output import Json, answer, here
+from cli.output import Json, answer, counted, here
 from cli.tables import Fitting
 from onward.evaluation.checks import episode_name, signed
 
@@ -126,7 +126,7 @@ def value(one: Measure) -> str:
 
 def meaning(found: Matrix, one: Measure) -> str:
     """What a measure says, with its numbers of episodes and rows."""
-    units = f"{one.units} episode{'' if one.units == 1 else 's'}"
+    units = counted(one.units, "episode")
     last = found.line.versions[-1]
     said = SAID[one.name].format(one=last, units=units, joint=found.joint)
     return f"{said} · {units}, {one.rows:,} rows"

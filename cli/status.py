@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from cli.output import Json, answer, here
+from cli.output import Json, answer, counted, here
 
 if TYPE_CHECKING:
     from onward.report.facts import Facts, Standing
@@ -71,7 +71,7 @@ def _champion(champion: Standing | None) -> str:
 
 
 def _quality(champion: Standing) -> str:
-    over = f"{champion.episodes} episode{'' if champion.episodes == 1 else 's'}"
+    over = counted(champion.episodes, "episode")
     text = f"{champion.metric} {champion.score:.1f} on {champion.rows:,} held-out rows of {over}"
     if champion.worst and champion.episodes > 1:
         text += f" · worst: {champion.worst[0]} {champion.worst[1]:.1f}"
