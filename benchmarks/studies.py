@@ -15,6 +15,7 @@ from onward.study import report, study
 from onward.study.combinations import Combination, every, parse
 from onward.study.plan import Plan
 from onward.study.sequence import Episodes
+from onward.study.trial import Steps
 
 MEASURES = (
     "average",
@@ -69,6 +70,7 @@ def run(
     settings: Mapping[str, Any],
     sequences: Mapping[int, Episodes],
     chosen: Mapping[str, Mapping[str, Any]] | None = None,
+    steps: Steps = "naive",
 ) -> dict[str, Any]:
     """The table of a study of these episodes, printed as it stands."""
     recipe = settings["project"]["recipe"]
@@ -80,6 +82,7 @@ def run(
         sequences=sequences,
         threads=study.threads(place, options.jobs, options.threads),
         chosen=dict(chosen or {}),
+        steps=steps,
     )
     cores = len(os.sched_getaffinity(0))
     print(f"{len(named)} combinations x {len(sequences)} seeds, {options.jobs} at a time, ", end="")

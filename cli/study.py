@@ -29,6 +29,9 @@ def study(
     threads: Annotated[
         int | None, typer.Option(help="Of each trial; other threads give other bits.")
     ] = None,
+    steps: Annotated[
+        str, typer.Option(help="Whose optimizer steps every turn takes: naive's or joint's.")
+    ] = "naive",
     select: Annotated[
         bool, typer.Option("--select", help="Choose settings first, on a part of training rows.")
     ] = False,
@@ -53,7 +56,7 @@ def study(
 
     project = here()
     folder = project.study(name)
-    plan = planning.planned(project, folder, listing, combinations, seeds, jobs, threads)
+    plan = planning.planned(project, folder, listing, combinations, seeds, jobs, threads, steps)
     ways = counted(len(plan.combinations), "combination")
     seeded, cores = counted(len(plan.seeds), "seed"), counted(plan.threads, "thread")
     note(f"{ways} x {seeded}, {cores}; logs in {folder / 'logs'}")

@@ -32,6 +32,7 @@ def study(
     combinations: str = DEFAULT,
     seeds: str = "0,1,2",
     jobs: int = 1,
+    steps: str = "naive",
     select: bool = False,
     minutes: float | None = None,
 ) -> State[None]:
@@ -44,6 +45,7 @@ def study(
         combinations: names joined by commas, or `all`.
         seeds: joined by commas.
         jobs: trials at a time.
+        steps: whose optimizer steps every turn takes, naive's or joint's.
         select: choose settings first, on a part of the training rows.
         minutes: begin no further trial after these.
 
@@ -55,7 +57,7 @@ def study(
         for run in crashed:
             tell(f"Marked the flow run {run} Crashed: its process is gone")
         given = Path(listing) if listing else None
-        table = compare(place, name, given, combinations, seeds, jobs, select, minutes)
+        table = compare(place, name, given, combinations, seeds, jobs, steps, select, minutes)
         told = ", ".join(row["combination"] for row in table["rows"]) or "nothing yet"
         if table["missing"]:
             message = f"{len(table['missing'])} trials are left; finished: {told}"

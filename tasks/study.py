@@ -23,12 +23,13 @@ def compare(
     combinations: str,
     seeds: str,
     jobs: int,
+    steps: str,
     select: bool,
     minutes: float | None,
 ) -> dict[str, Any]:
     """The table of a study, after what is missing of it was run."""
     folder = project.study(name)
-    plan = planning.planned(project, folder, listing, combinations, seeds, jobs, None)
+    plan = planning.planned(project, folder, listing, combinations, seeds, jobs, None, steps)
     tell(f"{len(plan.combinations)} combinations, seeds {seeds}; logs in {folder}/logs")
     limit = math.inf if minutes is None else minutes
     table = study(plan, jobs=jobs, select=select, minutes=limit)

@@ -68,8 +68,8 @@ class Combination:
         return "+".join((["naive"] if bare else []) + parts)
 
     @property
-    def equal(self) -> bool:
-        """Whether it is held to the steps of naive: joint is the upper bound, and costs more."""
+    def held(self) -> bool:
+        """Whether it is held to the steps of another: joint is the bound, and takes its own."""
         return self.rows != "joint"
 
     def blocks(

@@ -96,7 +96,7 @@ class Comparison:
     def trial(self, entry: Entry, seed: int, values: Mapping[str, Any], on: Episodes) -> Trial:
         """One entry with one seed. Raises SettingsError: a value, or the table refuses it."""
         blocks = self.blocks(entry, seed, values)
-        return Trial(entry.name, seed, False, blocks, on, self.encoder, self.code, self.start)
+        return Trial(entry.name, seed, "own", blocks, on, self.encoder, self.code, self.start)
 
     def blocks(self, entry: Entry, seed: int, values: Mapping[str, Any]) -> Blocks:
         """The settings of one trial. Raises as `trial`."""

@@ -16,7 +16,7 @@ from onward import files, fingerprints
 from onward.config import Identity
 from onward.study.combinations import Combination
 from onward.study.sequence import Episodes
-from onward.study.trial import STAGES, Trial
+from onward.study.trial import STAGES, Steps, Trial
 
 
 def code(recipe: str) -> str:
@@ -38,6 +38,8 @@ class Plan:
     """Of each trial. Other threads give other bits, so they are part of a trial's key."""
     chosen: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     """Name of a combination -> block.key -> value chosen for it."""
+    steps: Steps = "naive"
+    """Whose optimizer steps every turn of every combination takes, but joint's."""
 
     @property
     def seeds(self) -> list[int]:
@@ -74,9 +76,8 @@ class Plan:
     ) -> Trial:
         """One combination with one seed over some episodes. Raises as `Combination.blocks`."""
         blocks = combination.blocks(self.settings, seed=seed, threads=self.threads, chosen=chosen)
-        return Trial(
-            combination.name, seed, combination.equal, blocks, episodes, self.encoder, self.code
-        )
+        steps = self.steps if combination.held else "own"
+        return Trial(combination.name, seed, steps, blocks, episodes, self.encoder, self.code)
 
     def trials(self) -> dict[tuple[str, int], Trial]:
         """(name, seed) -> trial, all combinations of a seed before the next seed."""

@@ -20,6 +20,7 @@ from onward.study.opening import of_file
 from onward.study.plan import Plan
 from onward.study.search import Search
 from onward.study.start import of_turn
+from onward.study.trial import Steps
 
 DEFAULT = "naive,joint,replay-reservoir,replay-herding+der"
 
@@ -32,6 +33,7 @@ def planned(
     seeds: str,
     jobs: int,
     threads: int | None,
+    steps: str = "naive",
 ) -> Plan:
     """The plan that these words make.
 
@@ -43,9 +45,10 @@ def planned(
         seeds: joined by commas.
         jobs: trials at a time.
         threads: of each trial; None shares the cores.
+        steps: whose optimizer steps a turn takes, naive's or joint's.
 
     Raises:
-        UsageError: a name or a seed cannot be read.
+        UsageError: a name, a seed or whose steps cannot be read.
         SettingsError, DataError: as `onward.study.opening.of_file`.
     """
     settings = _settings(project)
@@ -62,6 +65,7 @@ def planned(
         combinations=list(dict.fromkeys(chosen)),
         sequences={seed: episodes for seed in _numbers(seeds)},
         threads=studies.threads(folder, jobs, threads),
+        steps=_steps(steps),
     )
 
 
@@ -147,6 +151,13 @@ def _settings(project: Project) -> dict[str, Any]:
     if not named.startswith(f"{encoder.PRETRAINED}/"):
         return found
     return {**found, "project": {**found["project"], "encoder": str(project.root / named)}}
+
+
+def _steps(said: str) -> Steps:
+    known: dict[str, Steps] = {"naive": "naive", "joint": "joint"}
+    if said not in known:
+        raise UsageError(f"{said!r} has no steps to hold to", where="steps", fix="naive or joint")
+    return known[said]
 
 
 def _numbers(seeds: str) -> list[int]:

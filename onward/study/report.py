@@ -15,9 +15,9 @@ from onward import files
 from onward.study import figures, readings, trial
 from onward.study.choosing import Choice
 from onward.study.plan import Plan
-from onward.study.results import LEVEL, RESAMPLES, Result, Value, collect
+from onward.study.results import LEVEL, RESAMPLES, Result, Value, collect, processor_seconds
 
-SCHEMA = 1
+SCHEMA = 2
 FOLDER, TABLE, PAGE = "report", "table.json", "table.md"
 
 
@@ -49,7 +49,7 @@ def _key(plan: Plan, choices: Mapping[str, Choice]) -> str:
     }
     read = {one.name: readings.times(plan.folder, one.name) for one in plan.combinations}
     told = {name: asdict(choice) for name, choice in choices.items()}
-    return files.digest([SCHEMA, RESAMPLES, done, read, told])
+    return files.digest([SCHEMA, RESAMPLES, plan.steps, done, read, told])
 
 
 def describe(
@@ -65,6 +65,7 @@ def describe(
         "episodes": [one.episode for one in plan.sequences[plan.seeds[0]].named],
         "seeds": plan.seeds,
         "threads": plan.threads,
+        "steps": plan.steps,
         "rows": [_row(plan, result, choices.get(result.name)) for result in results],
         "missing": [
             f"{name} seed {seed}"
@@ -95,13 +96,18 @@ def _plain(value: float) -> float | None:
 def cost(turns: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """Means over seeds: the whole sequence's seconds, a later turn's, and the largest of the rest.
 
-    A later turn is any but the first, which starts from the pretrained encoder.
+    A later turn is any but the first, which starts from the pretrained encoder. Seconds are by the
+    clock and of the processor: other work on the machine changes the clock's.
     """
     later = [turn for turn in turns if turn["number"] > 1] or list(turns)
     seeds = {turn["seed"] for turn in turns}
     return {
         "seconds": round(sum(turn["seconds"]["all"] for turn in turns) / len(seeds), 1),
         "turn_seconds": round(statistics.mean(turn["seconds"]["all"] for turn in later), 2),
+        "processor_seconds": round(processor_seconds(turns), 1),
+        "turn_processor_seconds": round(
+            statistics.mean(turn["processor_seconds"]["all"] for turn in later), 2
+        ),
         "steps": sum(turn["steps"] for turn in turns) // len(seeds),
         "rows": sum(turn["rows"] for turn in turns) // len(seeds),
         "peak_mb": max(turn["peak_mb"] for turn in turns),
@@ -120,6 +126,7 @@ COLUMNS = (
     ("beyond joint's", "right"),
     ("learned", "right"),
     ("s a turn", "right"),
+    ("CPU s", "right"),
     ("steps", "right"),
     ("peak MB", "right"),
     ("stored rows", "right"),
@@ -141,6 +148,7 @@ def cells(row: Mapping[str, Any]) -> list[str]:
         _shown(found["beyond_joint"]) if "beyond_joint" in found else "—",
         f"{found['learned'].value:.1f}",
         f"{spent['turn_seconds']:.1f}",
+        f"{spent['turn_processor_seconds']:.1f}",
         f"{spent['steps']:,}",
         f"{spent['peak_mb']:,.0f}",
         f"{spent['stored_rows']:,}",
@@ -158,8 +166,8 @@ def notes(table: Mapping[str, Any]) -> list[str]:
     again = [row["combination"] for row in table["rows"] if row["test_read"] > 1]
     lines = [
         f"{table['metric']} in percent; intervals {table['interval']}.",
-        "Each turn of a tuned combination takes as many optimizer steps as naive's; joint takes "
-        "the same epochs over all rows so far, and analytic none.",
+        f"Each turn of a tuned combination takes as many optimizer steps as {table['steps']}'s; "
+        "joint takes the same epochs over all rows so far, and analytic none.",
     ]
     if again:
         lines.append(f"Test rows were read for more than one configuration of {', '.join(again)}.")

@@ -200,6 +200,12 @@ def _result(
     )
 
 
+def processor_seconds(turns: Sequence[Mapping[str, Any]]) -> float:
+    """Of the whole sequence, the mean over the seeds of its turns."""
+    seeds = {turn["seed"] for turn in turns}
+    return float(sum(turn["processor_seconds"]["all"] for turn in turns) / len(seeds))
+
+
 def seeds_drawn(many: int) -> Indices:
     """Which seeds each resample draws: [R, S]; the same for all with as many seeds."""
     draw = np.random.Generator(np.random.PCG64(DRAWN_WITH + 1))

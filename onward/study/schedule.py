@@ -78,8 +78,8 @@ def run_all(
 
 
 def _weights(trial: Trial) -> dict[str, int]:
-    """Key -> how long a turn takes, in turns of naive: joint's grow with what is known."""
-    return {key: 1 if trial.equal else n for n, key in enumerate(trial.keys(), start=1)}
+    """Key -> how long a turn takes, in turns of naive: all of joint's grow with what is known."""
+    return {key: 1 if trial.steps == "naive" else n for n, key in enumerate(trial.keys(), start=1)}
 
 
 def _work(

@@ -20,7 +20,7 @@ from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from onward import files, locks, recipes
 from onward.config import Finetune
@@ -33,13 +33,16 @@ from onward.study.combinations import Blocks
 from onward.study.sequence import Episodes
 from onward.study.start import Start
 
-SCHEMA = 1
+SCHEMA = 2
 RESULT, ROWS = "result.json", "rows.parquet"
 STAGES = ("prepare", "finetune", "evaluate")
 SIZES = ("parameters", "trainable", "adapter_parameters", "adapter_bytes")
 """Of spec.json."""
 WAIT = 120.0
 """Seconds to wait for an orphan of a killed study to save its checkpoint and end."""
+
+Steps = Literal["naive", "joint", "own"]
+"""naive's: over the new rows alone; joint's: over all rows so far; own: what the settings give."""
 
 
 @dataclass(frozen=True)
@@ -48,8 +51,8 @@ class Trial:
 
     combination: str
     seed: int
-    equal: bool
-    """Whether each turn takes the optimizer steps that naive would take."""
+    steps: Steps
+    """Whose optimizer steps each turn takes."""
     blocks: Blocks
     sequence: Episodes
     encoder: str
@@ -70,7 +73,7 @@ class Trial:
         value = {
             "schema": SCHEMA,
             "seed": self.seed,
-            "equal": self.equal,
+            "steps": self.steps,
             "settings": settings,
             "recipe": self.blocks["project"]["recipe"],
             "encoder": self.encoder,
@@ -163,7 +166,12 @@ def _turn(folder: Path, project: Project, trial: Trial, number: int, key: str) -
     turn.write(project)
     _forget_peak()
     before = cached_rows(project)
-    spent = {stage: _timed(stage, project, trial, turn) for stage in STAGES}
+    new = 0
+    spent: dict[str, tuple[float, float]] = {}
+    for stage in STAGES:
+        if stage == "finetune":
+            new = _hold_steps(folder, project, trial, turn)
+        spent[stage] = _timed(stage, project, trial, turn)
     scored = cached_rows(project) - before
     version = "" if trial.start else _keep(project, f"v{number}")
     part = _part(project)
@@ -177,6 +185,7 @@ def _turn(folder: Path, project: Project, trial: Trial, number: int, key: str) -
         "processor_seconds": _summed({stage: busy for stage, (_, busy) in spent.items()}),
         "peak_mb": round(_peak() / 1e6, 1),
         **_sizes(project, turn),
+        "windows": new,
         "scored": scored,
         "version": version,
     }
@@ -222,8 +231,6 @@ def _timed(stage: str, project: Project, trial: Trial, turn: Turn) -> tuple[floa
     from onward.evaluation import evaluate
     from onward.learning import finetune, prepare
 
-    if stage == "finetune":
-        _hold_steps(project, trial, turn)
     if stage == "evaluate" and trial.start is not None:
         # What is new alone is scored: the held-out rows of known episodes are the gate's.
         alone = Base(kind="pretrained", name="none", sha256=trial.encoder)
@@ -233,30 +240,35 @@ def _timed(stage: str, project: Project, trial: Trial, turn: Turn) -> tuple[floa
     return round(time.monotonic() - started, 3), round(time.process_time() - busy, 3)
 
 
-def _hold_steps(project: Project, trial: Trial, turn: Turn) -> None:
-    """Set the epochs so that rows from memory take no more steps than naive would."""
+def _hold_steps(folder: Path, project: Project, trial: Trial, turn: Turn) -> int:
+    """Set the epochs so that this turn takes the steps it is held to. Returns its new windows."""
     settings = Finetune.model_validate(trial.blocks["finetune"])
     key = "first_epochs" if turn.base.kind == "pretrained" else "epochs"
-    epochs = getattr(settings, key)
-    if trial.equal:
+    epochs, new = getattr(settings, key), 0
+    if trial.steps != "own":
         windows = _windows(project.made("prepare"))
         new = sum(windows[named.episode] for named in turn.learning)
-        epochs = held_epochs(epochs, new, windows.total(), settings.batch_size)
+        held_to = new
+        if trial.steps == "joint":
+            before = trial.keys()[: len(turn.known)]
+            held_to += sum(int(read(folder, one)["windows"]) for one in before)
+        epochs = held_epochs(epochs, held_to, windows.total(), settings.batch_size)
     block = {**trial.blocks["finetune"], key: epochs}
     files.write_json(project.params, {**trial.blocks, "finetune": block})
+    return new
 
 
-def held_epochs(epochs: float, new: int, every: int, batch: int) -> float:
-    """The epochs over `every` window that take as many steps as `epochs` over the `new` ones.
+def held_epochs(epochs: float, held_to: int, every: int, batch: int) -> float:
+    """The epochs over `every` window that take as many steps as `epochs` over `held_to` windows.
 
-    >>> held_epochs(2, 100, 100, 10), held_epochs(2, 100, 200, 10)
-    (2, 0.975)
+    >>> held_epochs(2, 100, 100, 10), held_epochs(2, 100, 200, 10), held_epochs(2, 200, 100, 10)
+    (2, 0.975, 3.95)
 
     Half a step is left open, since the number of steps is rounded up.
     """
-    if every == new:
+    if every == held_to:
         return epochs
-    steps = -(-(epochs * -(-new // batch)) // 1)
+    steps = -(-(epochs * -(-held_to // batch)) // 1)
     return float((steps - 0.5) / -(-every // batch))
 
 

@@ -75,3 +75,11 @@ def test_the_command_line_makes_a_plan_of_it(listing: Path, tmp_path: Path) -> N
     assert again.threads == 1 and "analytic" in {one.name for one in again.combinations}
     with pytest.raises(UsageError, match="seeds"):
         planned(project, folder, listing, "naive", "one", 1, 1)
+    assert plan.steps == "naive"
+    held = planned(project, folder, listing, "naive,joint", "0", 1, 1, "joint")
+    assert {name: one.steps for (name, _), one in held.trials().items()} == {
+        "naive": "joint",
+        "joint": "own",
+    }
+    with pytest.raises(UsageError, match="'most' has no steps"):
+        planned(project, folder, listing, "naive", "0", 1, 1, "most")

@@ -87,6 +87,7 @@ def seal(folder: Path, one: trial.Trial, number: int, key: str, units: Any) -> N
             "evaluate": 1.0,
             "all": 2 + 2.0 * number,
         },
+        "processor_seconds": {"all": 1.0 + number},
         "peak_mb": 100.0 * number,
         "steps": 10,
         "rows": 40,
@@ -160,6 +161,8 @@ def test_the_report_holds_table_and_figures_and_is_made_once(
     }
     naive = table["rows"][0]
     assert naive["cost"]["turn_seconds"] == 6.0 and naive["cost"]["seconds"] == 10.0
+    assert naive["cost"]["turn_processor_seconds"] == 3.0
+    assert naive["cost"]["processor_seconds"] == 5.0
     assert naive["cost"]["stored_rows"] == 2 and naive["cost"]["steps"] == 20
     assert naive["matrix"][0][1] is None and table["missing"] == []
     page = report.place(tmp_path).read_text()

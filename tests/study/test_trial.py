@@ -66,6 +66,28 @@ def test_rows_from_memory_take_no_more_steps(finished: Any) -> None:
     assert recalled["stored_bytes"] > 0 and results(folder, trials["naive"])[1]["stored_rows"] == 0
 
 
+def test_held_to_joint_all_take_the_steps_of_joint(finished: Any, tmp_path: Path) -> None:
+    """Also where it goes on after a kill: the windows of earlier turns are in what was sealed."""
+    folder, trials = finished
+    encoder = Path(trials["naive"].blocks["project"]["encoder"])
+    names = ("naive", "replay-reservoir", "joint")
+    made = toy_study.plan(tmp_path, encoder, *names, strategy={"replay_rows": 20})
+    found = replace(made, steps="joint").trials()
+    steps = {}
+    for (name, _), one in found.items():
+        if name != "joint":
+            trial.run(tmp_path, one)
+            steps[name] = [turn["steps"] for turn in results(tmp_path, one)]
+    wanted = [turn["steps"] for turn in results(folder, trials["joint"])]
+    assert steps == {"naive": wanted, "replay-reservoir": wanted}
+    # joint itself is the same trial, whoever is held to it.
+    assert found["joint", 0].keys() == trials["joint"].keys()
+    assert (
+        results(tmp_path, found["naive", 0])[1]["rows"]
+        < results(folder, trials["joint"])[1]["rows"]
+    )
+
+
 def test_a_turn_sees_no_episode_that_comes_later(
     tmp_path: Path, encoder: Path, monkeypatch: Any
 ) -> None:
@@ -169,7 +191,7 @@ def test_keys_tell_apart_all_that_decides_a_result(finished: Any) -> None:
     shorter = replace(one.sequence, named=one.sequence.named[::-1])
     others = [
         replace(one, seed=1),
-        replace(one, equal=False),
+        replace(one, steps="joint"),
         replace(one, blocks=blocks),
         replace(one, encoder="0"),
         replace(one, code="0"),
@@ -182,9 +204,17 @@ def test_keys_tell_apart_all_that_decides_a_result(finished: Any) -> None:
 
 @pytest.mark.parametrize(
     ("epochs", "new", "every", "batch"),
-    [(1, 32, 45, 8), (2.5, 100, 1000, 16), (3, 7, 8, 8), (1, 1, 500, 8), (0.3, 40, 57, 8)],
+    [
+        (1, 32, 45, 8),
+        (2.5, 100, 1000, 16),
+        (3, 7, 8, 8),
+        (1, 1, 500, 8),
+        (0.3, 40, 57, 8),
+        (1, 900, 45, 8),
+        (2.5, 57, 8, 16),
+    ],
 )
-def test_held_epochs_take_the_steps_of_the_new_rows(
+def test_held_epochs_take_the_steps_of_the_rows_they_are_held_to(
     epochs: float, new: int, every: int, batch: int
 ) -> None:
     import math
