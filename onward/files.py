@@ -176,13 +176,15 @@ def append_line(path: Path, value: Any) -> None:
     line = canonical(value) + b"\n"
     with disk_errors(path, len(line)):
         operation("open", path)
-        with path.open("ab+") as out:
+        # Without a buffer, which would write the rest of a line that did not fit as it is closed.
+        with path.open("ab+", buffering=0) as out:
             _drop_torn_line(out)
             start = out.seek(0, os.SEEK_END)
             try:
                 operation("write", path)
-                out.write(line)
-                out.flush()
+                rest = line
+                while rest:
+                    rest = rest[out.write(rest) :]
                 operation("fsync", path)
                 os.fsync(out.fileno())
             except BaseException:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import math
+import resource
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -201,6 +202,20 @@ def test_f04_a_full_disk_leaves_the_lines_as_they_were(
     fail(3, full())
     with pytest.raises(DiskFull):
         files.append_line(path, {"n": 1})
+    assert path.read_bytes() == b'{"n":0}\n'
+
+
+def test_f04_of_a_line_that_fits_in_part_no_end_is_left(tmp_path: Path) -> None:
+    """What a buffer still held was written as the file was closed, behind the cut."""
+    path = tmp_path / "journal"
+    files.append_line(path, {"n": 0})
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (600, hard))
+    try:
+        with pytest.raises(OSError, match="File too large"):
+            files.append_line(path, {"n": 1, "reason": "x" * 1000})
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
     assert path.read_bytes() == b'{"n":0}\n'
 
 
