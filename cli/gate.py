@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Annotated, Any
 
 import typer
@@ -140,7 +141,10 @@ def _replay(seq: int, as_json: bool) -> None:
         "notes": list(replay.notes),
     }
     said = "bit-identical" if replay.same else "NOT the same"
-    shown = verdict_table(replay.again or replay.kept, seq, version=version, kept=True)
+    verdict = replay.again or replay.kept
+    if replay.kept.forced:  # the rule says otherwise, and a person's word stands
+        verdict = replace(verdict, outcome=replay.kept.outcome, forced=replay.kept.forced)
+    shown = verdict_table(verdict, seq, version=version, kept=True)
     lines = [f"Replayed from the kept rows: {said}", *replay.differences, *replay.notes]
     answer(as_json, data, shown, *lines)
     if not replay.same:

@@ -7,7 +7,7 @@ doors leave the same journal. Whoever calls holds the run lock.
 from __future__ import annotations
 
 import functools
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from onward import config, files
@@ -82,11 +82,22 @@ def whole(project: Project, *, forced: str = "") -> Settled:
             fix="`dvc repro` makes them, then the same command again: a run ends at a refusal",
         )
     if forced:
-        return Settled(gate.judge(project, "final", force_reason=forced))
+        return _forced(project, forced)
     accuracy = settle(project, gate.judge(project, "accuracy"))
     if behind or accuracy.seq is not None:
         return accuracy
     return settle(project, gate.judge(project, "final"))
+
+
+def _forced(project: Project, reason: str) -> Settled:
+    """The final verdict, forced where either gate stops the candidate.
+
+    What the accuracy gate alone stops is settled first, so that the journal says why.
+    """
+    final = gate.judge(project, "final", force_reason=reason)
+    if final.outcome != "promoted" or settle(project, gate.judge(project, "accuracy")).seq is None:
+        return Settled(final)
+    return Settled(replace(final, outcome="forced", forced=reason))
 
 
 def settle(project: Project, verdict: Verdict) -> Settled:

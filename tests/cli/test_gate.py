@@ -81,6 +81,38 @@ def test_forcing_says_what_is_not_made_yet(
     assert "`dvc repro`" in caught.value.fix
 
 
+def test_forcing_past_the_accuracy_gate_alone_is_marked_too(
+    refused: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The package keeps what the checkpoint lost, so that the final gate says promote."""
+    toy_turn.exported(refused, {"old": 0.9, "new": 0.9})
+    toy_turn.benchmarked(refused, champion="v1")
+    monkeypatch.setattr(stage, "stale", lambda *_: [])
+    monkeypatch.setattr(judged, "_keep", lambda *_: lambda _path: None)
+    assert gate.judge(refused, "final").outcome == "promoted"
+    found = judged.whole(refused, forced="law change").verdict
+    assert (found.kind, found.outcome, found.forced) == ("final", "forced", "law change")
+    assert [line["what"] for line in journal.lines(refused)] == ["refused"]
+
+    toy_turn.evaluated(refused, {"old": 0.9, "new": 0.9})
+    found = judged.whole(refused, forced="law change").verdict
+    assert (found.outcome, found.forced) == ("promoted", "")
+
+
+def test_the_replay_of_a_forced_verdict_is_headed_by_that_word(
+    refused: Project, capsys: pytest.CaptureFixture[str]
+) -> None:
+    verdict = gate.judge(refused, "accuracy", force_reason="law change")
+    kept = verdicts.keep(refused, 2, verdict)
+    told = {**verdict.summary(), "version": "v2", "verdict": kept}
+    journal.append(refused, "forced", by="ana", reason="law change", **told)
+    for how in ("--show", "--replay"):
+        assert main.start(["gate", how, "2"]) == 0
+        shown = " ".join(capsys.readouterr().out.split())
+        assert "FORCED 2 · new against v1" in shown and "REFUSED" not in shown
+        assert "Then v2 serves, against the rule: law change" in shown
+
+
 def test_the_history_names_the_episode_that_was_lost(
     refused: Project, capsys: pytest.CaptureFixture[str]
 ) -> None:
