@@ -24,6 +24,9 @@ from typing import Any
 
 from onward.errors import Busy
 
+LOOK = 0.2
+"""Seconds after which whoever holds the lock is no `is_held`, which takes it for a moment."""
+
 _own: ContextVar[frozenset[Path]] = ContextVar("locks held by this context", default=frozenset())
 
 
@@ -34,7 +37,7 @@ def held(path: Path, purpose: str, *, wait: float = 0.0) -> Iterator[None]:
     Args:
         path: the lock's file, made if needed and never removed.
         purpose: what the holder does, shown to others.
-        wait: seconds to wait for another holder; 0 refuses at once.
+        wait: seconds to wait for another holder; 0 refuses after LOOK.
 
     Raises:
         Busy: another process holds it: which, what it does, since when.
@@ -60,7 +63,7 @@ def held(path: Path, purpose: str, *, wait: float = 0.0) -> Iterator[None]:
 
 
 def _take(descriptor: int, path: Path, wait: float) -> None:
-    deadline = time.monotonic() + wait
+    deadline = time.monotonic() + max(wait, LOOK)
     while True:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -75,7 +78,7 @@ def _take(descriptor: int, path: Path, wait: float) -> None:
                     fix="wait for it to end, as `onward run --wait` does; nothing was changed",
                     details=who,
                 ) from None
-            time.sleep(0.1)
+            time.sleep(LOOK / 10)
 
 
 def holder(path: Path) -> dict[str, Any]:
@@ -99,7 +102,8 @@ def is_held(path: Path) -> bool:
     writable = os.access(path, os.W_OK)
     descriptor = os.open(path, (os.O_RDWR if writable else os.O_RDONLY) | os.O_CLOEXEC)
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        # Shared, so that of two who ask at once neither is told of the other.
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
         return False
     except BlockingIOError:
         return True

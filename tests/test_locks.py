@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextvars
 import errno
+import fcntl
 import json
 import os
 import signal
@@ -85,6 +86,19 @@ def test_waiting_ends_when_the_holder_lets_go(path: Path) -> None:
     process.communicate()
     thread.join(60)
     assert took.is_set()
+
+
+def test_who_only_asks_whether_it_is_held_refuses_nobody(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with locks.held(path, "an earlier run"):
+        pass
+    asking = os.open(path, os.O_RDWR)
+    fcntl.flock(asking, fcntl.LOCK_SH)
+    assert not locks.is_held(path), "two may ask at once"
+    monkeypatch.setattr("onward.locks.time.sleep", lambda _seconds: os.close(asking))
+    with locks.held(path, "a run"):
+        pass
 
 
 def test_the_holder_may_take_it_again(path: Path) -> None:
