@@ -6,14 +6,14 @@
     Missing or not finite:        ✗
 
 Without a champion the columns have nothing to be compared with: only unsafe answers and bias are
-judged then. Kinds of exchange are judged together under Holm, like slices, and a kind with fewer
-rows than gate.min_rows is shown and not judged.
+judged then. Kinds of exchange are judged together under Holm, like slices. A kind with fewer rows
+than gate.min_rows is shown and not judged, nor counted among them.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -172,7 +172,7 @@ class Rule:
         draws = self._draws(len(swapped))
         found = [self._gap(one, draws) for one in swapped]
         p_values = [min(1.0, 2 * min(gap.p_above(-limit), gap.p_below(limit))) for _, gap in found]
-        fallen = statistics.holm(p_values, self.level)
+        fallen = self._fallen(p_values)
         for (check, gap), p, bad in zip(found, p_values, fallen, strict=True):
             check = replace(check, limit=limit)
             if gap.flag in (statistics.NOT_FINITE, statistics.NO_ROWS):
@@ -199,7 +199,7 @@ class Rule:
         found = [
             proportions.share(int(one.changed.sum()), len(one.rows), self.level) for one in swapped
         ]
-        fallen = statistics.holm([one.p_below(limit) for one in found], self.level)
+        fallen = self._fallen([one.p_below(limit) for one in found])
         for one, share, bad in zip(swapped, found, fallen, strict=True):
             name, rows = f"{CHANGED} {one.kind}", len(one.rows)
             check = Check("bias", name, PASSED, rows, new=share.value, limit=limit)
@@ -208,6 +208,14 @@ class Rule:
             else:
                 mark: Mark = FAILED if bad and share.low > limit else PASSED
                 yield replace(check, mark=mark, low=share.low, high=share.high, test=WILSON)
+
+    def _fallen(self, p_values: Sequence[float]) -> list[bool]:
+        """Which kinds fall under Holm, among those with rows enough to be judged."""
+        kinds = self.evidence.swapped or ()
+        at = [n for n, one in enumerate(kinds) if len(one.rows) >= self.gate.min_rows]
+        bad = statistics.holm([p_values[n] for n in at], self.level)
+        fallen = dict(zip(at, bad, strict=True))
+        return [fallen.get(n, False) for n in range(len(kinds))]
 
     def _few(self) -> str:
         return f"not judged: fewer than gate.min_rows, {self.gate.min_rows}"

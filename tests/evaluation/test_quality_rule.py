@@ -193,6 +193,18 @@ def test_answers_that_an_exchange_changes_are_judged_together() -> None:
     assert judged(among, max_changed_percent=10).outcome == "passed", "and not among three"
 
 
+def test_kinds_too_small_to_be_judged_make_no_other_kind_harder_to_refuse() -> None:
+    """Holm's correction is for the kinds that are judged, as it is for slices."""
+    shown = exchange("gender", ALIKE, shares((139, 1), (61, 0)), changed=28)
+    few = [exchange(kind, np.ones(20), np.ones(20)) for kind in ("names", "places")]
+    for limits in ({"max_changed_percent": 10}, {"max_gap": 1.0}):
+        alone, among = (
+            judged(evidence(quality(), quality(), swapped=(shown, *others)), **limits)
+            for others in ([], few)
+        )
+        assert (alone.outcome, among.outcome) == ("refused", "refused")
+
+
 def test_bias_of_few_rows_is_shown_and_unmeasured_refuses() -> None:
     few = exchange("gender", np.ones(20), np.zeros(20), changed=20)
     verdict = judged(evidence(quality(), quality(), swapped=(few,)), max_gap=5)
