@@ -66,11 +66,19 @@ def reservoir(pool: Pool, size: int) -> list[Labelled]:
 
 
 def balanced(pool: Pool, size: int) -> list[Labelled]:
-    """A uniform sample of each group, equally many. After Chrysakis and Moens 2020 (CBRS)."""
+    """A uniform sample of each group, equally many. After Chrysakis and Moens 2020 (CBRS).
+
+    Of equal rows that two groups drew (episodes, where rows have no label) the first's counts.
+    """
     drawn: dict[str, Draw] = {}
     for labelled in pool.each():
         drawn.setdefault(pool.group(labelled), Draw(size, pool.seed)).add(labelled)
-    rows = {name: draw.rows() for name, draw in drawn.items()}
+    rows: dict[str, list[Labelled]] = {}
+    seen: set[str] = set()
+    for name in sorted(drawn):
+        found = {row_hash(row): (episode, row) for episode, row in drawn[name].rows()}
+        rows[name] = [labelled for digest, labelled in found.items() if digest not in seen]
+        seen |= found.keys()
     return _prefixes(rows, size)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import random
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -38,6 +38,7 @@ def pool(
     new: Sequence[Labelled],
     losses: dict[str, float] | None = None,
     embeddings: dict[str, Any] | None = None,
+    group: Callable[[Labelled], str] = by_label,
 ) -> Pool:
     """Losses and embeddings by the ids of rows; a policy that asks for none gets none."""
 
@@ -47,7 +48,7 @@ def pool(
     return Pool(
         old=old,
         new=lambda: iter(new),
-        group=by_label,
+        group=group,
         seed=3,
         losses=table(losses),
         embeddings=table(embeddings),
@@ -159,6 +160,20 @@ def test_equal_rows_count_once_and_no_more_than_there_are(name: str) -> None:
     found = POLICIES[name](pool(A, [*again, *B], losses, embedded), 500)
     assert len(found) == 34 and len({row_hash(row) for _, row in found}) == 34
     assert {episode for episode, _ in found} == {"0001-a"}
+
+
+@pytest.mark.parametrize("name", sorted(POLICIES))
+def test_a_row_of_two_episodes_counts_once_where_episodes_are_the_groups(name: str) -> None:
+    """A delivery may repeat rows of an earlier one: held twice, they had their logits twice."""
+    losses, embedded = drawn(A, C)
+    again = [("0002-b", row) for _, row in A[5:]]
+    by_episode = recipes.get("extractive")
+    every = pool(A, [*again, *C], losses, embedded, policies.group_of(by_episode))
+    for size in (40, 500):
+        found = POLICIES[name](every, size)
+        digests = {row_hash(row) for _, row in found}
+        assert len(found) == min(size, 60) == len(digests)
+    assert Counter(episode for episode, _ in found) == {"0001-a": 30, "0002-b": 30}
 
 
 @pytest.mark.parametrize("name", sorted(POLICIES))

@@ -48,12 +48,12 @@ def past(job: Job, model: Any, device: str) -> Past | None:
     recalled = job.recalled()
     if job.memory is None or not recalled.any():
         return None
-    held = _held(job.memory)
+    held, windows = _held(job.memory), job.features()
     digests = [parquet.row_hash(row) for _, row in job.rows()]
     stored: dict[int, Stored] = {}
-    for group in passes.by_row(job.features()):
+    for group in passes.by_row(windows):
         if recalled[group[0]]:
-            row = digests[job.features().single["row"][group[0]]]
+            row = digests[windows.single["row"][group[0]]]
             stored |= dict(zip(group, held[row], strict=True))
     return Past(stored, kinds.kind(job.recipe), job.strategy.der_alpha, job.strategy.der_beta)
 

@@ -10,6 +10,7 @@ import torch
 
 from onward.episodes import rows as parquet
 from onward.learning import memory, models, prepare
+from onward.learning.features import Features
 from onward.learning.terms import der
 from onward.project import Project
 from tests import toys
@@ -85,6 +86,36 @@ def test_each_window_is_compared_with_its_own(toy_encoder: Path, tmp_path: Path)
         assert len(said["start_logits"]) == int(windows.lengths[at])
         for name, values in said.items():
             assert torch.allclose(torch.tensor(values), expected[name][0], atol=1e-4)
+
+
+def test_windows_are_read_once_however_many_were_recalled(
+    grown: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reads: list[Path] = []
+    load = Features.load
+
+    def counted(path: Path) -> Features:
+        reads.append(path)
+        return load(path)
+
+    monkeypatch.setattr(Features, "load", counted)
+    past = der.past(lessons.job(grown), None, "cpu")
+    assert past is not None and len(past.stored) > 4
+    assert len(reads) == 2  # here, and to see which are recalled
+
+
+def test_a_row_of_two_episodes_has_its_logits_once(toy_encoder: Path, tmp_path: Path) -> None:
+    """The second delivery repeats rows of the first: a third turn asks for each window once."""
+    rows = toys.toy_rows(24, 1)
+    episodes: dict[str, Any] = {"one": rows, "two": [*rows[:12], *toys.toy_rows(24, 2)]}
+    strategy = {**DER, "policy": "balanced", "replay_rows": 500}
+    training = {"first_epochs": 0.2, "epochs": 0.2}
+    project = lessons.taught(tmp_path, toy_encoder, "extractive", episodes, strategy, **training)
+    lessons.second(project, strategy)
+    held = [parquet.row_hash(row) for _, row in memory.rows(project.made("finetune") / "memory")]
+    assert len(set(held)) == len(held)
+    logits = stored(project.made("finetune"))
+    assert list(logits) == held and all(len(windows) == 1 for windows in logits.values())
 
 
 def test_it_keeps_what_naive_forgets(toy_encoder: Path, tmp_path: Path) -> None:
