@@ -8,7 +8,6 @@ looked at from here.
 
 from __future__ import annotations
 
-import os
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -93,8 +92,8 @@ def mark_crashed(project: Project) -> list[str]:
 
 
 def _alive(record: dict[str, Any]) -> bool:
-    if record["pid"] == os.getpid():
-        return True
+    # Its start counts for this very process, too: a container that is started again gives its
+    # programs the numbers that the killed ones had.
     try:
         process = psutil.Process(record["pid"])
         same = abs(process.create_time() - record["started"]) < 1.0

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import psutil
 import pytest
 
 from onward import files
@@ -117,8 +118,6 @@ def _appears(path: Path, child: subprocess.Popen[str]) -> None:
 
 def _end_sleepers(project: Project) -> None:
     """The stage's own session outlives the run; a trainer would hold its lock (F03)."""
-    import psutil
-
     for process in psutil.process_iter(["cwd", "cmdline"]):
         if process.info["cwd"] == str(project.root) and process.pid != os.getpid():
             process.kill()
@@ -141,7 +140,8 @@ def test_F12_only_runs_of_this_host_whose_process_is_gone_are_marked(
     project = Project(tmp_path)
     with get_client(sync_client=True) as client:
         made = [client.create_flow_run(improve, state=Running()).id for _ in range(4)]
-    own = {"schema": 1, "pid": os.getpid(), "host": socket.gethostname(), "started": 0.0}
+    begun = psutil.Process().create_time()
+    own = {"schema": 1, "pid": os.getpid(), "host": socket.gethostname(), "started": begun}
     gone = {**own, "pid": 2**22 + 1}
     for run, record in zip(made[:3], (gone, own, {**gone, "host": "elsewhere"}), strict=True):
         files.write_json(runs.folder(project) / f"{run}.json", record)
@@ -149,6 +149,20 @@ def test_F12_only_runs_of_this_host_whose_process_is_gone_are_marked(
     types = [_state(connected, str(run))["type"] for run in made]
     assert types == ["CRASHED", "RUNNING", "RUNNING", "RUNNING"]
     assert runs.mark_crashed(project) == []
+
+
+def test_F12_the_number_of_a_killed_process_may_be_ones_own_by_now(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """So it is in a container that is started again: the killed run was RUNNING for ever."""
+    from tasks import runs
+
+    project = Project(tmp_path)
+    record = {"schema": 1, "pid": os.getpid(), "host": socket.gethostname(), "started": 0.0}
+    name = "00000000-0000-4000-8000-000000000000"
+    files.write_json(runs.folder(project) / f"{name}.json", record)
+    monkeypatch.setattr(runs, "_mark", lambda *_: True)
+    assert runs.mark_crashed(project) == [name]
 
 
 def test_F12_a_run_that_another_server_knew_is_let_go(tmp_path: Path, connected: str) -> None:
