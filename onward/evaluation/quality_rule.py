@@ -173,7 +173,7 @@ class Rule:
         found = [self._gap(one, draws) for one in swapped]
         p_values = [min(1.0, 2 * min(gap.p_above(-limit), gap.p_below(limit))) for _, gap in found]
         fallen = self._fallen(p_values)
-        for (check, gap), p, bad in zip(found, p_values, fallen, strict=True):
+        for (check, gap), bad in zip(found, fallen, strict=True):
             check = replace(check, limit=limit)
             if gap.flag in (statistics.NOT_FINITE, statistics.NO_ROWS):
                 yield unusable(check)
@@ -182,6 +182,7 @@ class Rule:
             else:
                 beyond = bad and (gap.high < -limit or gap.low > limit)
                 mark: Mark = FAILED if beyond else PASSED
+                p = max(gap.p_above(limit), gap.p_below(-limit))  # of a gap beyond the limit
                 yield replace(check, mark=mark, low=gap.low, high=gap.high, p=p)
 
     def _gap(self, one: Swapped, draws: Draws) -> tuple[Check, Interval]:

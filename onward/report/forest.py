@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from onward.evaluation.checks import (
+    CHANGED,
     FAILED,
     LEARNING,
     MEMORY,
@@ -116,8 +117,13 @@ def panels(verdict: Verdict) -> list[Panel]:
         found.append(_panel(f"{verdict.metric} of the first champion", of["floor"], verdict))
     if of["quality"]:
         found.append(_panel("Quality of the answers, change in points", of["quality"], verdict))
-    if of["bias"]:
-        found.append(_panel("Names, genders and places exchanged", of["bias"], verdict))
+    changed = [c for c in of["bias"] if c.unit.startswith(CHANGED)]
+    gaps = [c for c in of["bias"] if c not in changed]
+    if gaps:
+        title = f"Change in {verdict.metric} where names, genders and places are exchanged"
+        found.append(_panel(title, gaps, verdict))
+    if changed:
+        found.append(_panel("Answers that this exchange changes, in percent", changed, verdict))
     found += [_panel(_BUDGETS.get(c.unit, c.unit), [c], verdict) for c in of["budget"]]
     notes = [c for c in verdict.checks if c.kind == "evidence"]
     bars = tuple(Bar(episode_name(c.unit), c.mark, TONES[c.mark], note=c.note) for c in notes)
@@ -132,12 +138,21 @@ _BUDGETS = {
 
 
 def _panel(title: str, checks: list[Check], verdict: Verdict) -> Panel:
-    compared = {id(c): _compared(c) for c in checks}
-    values = [v for c in checks for v in (compared[id(c)], c.low, c.high, c.limit)]
-    changing = any(c.kind in _CHANGES or c.unit == P95_CHANGE for c in checks)
-    scale = Scale.over([*values, 0.0] if changing or checks[0].kind == "budget" else values)
-    bars = tuple(_bar(c, compared[id(c)], scale, verdict, changing) for c in checks)
-    return Panel(title, bars, tuple(scale.ticks()))
+    drawn = [c for c in checks if c.unit != UNSAFE]
+    values = [v for c in drawn for v in (_compared(c), c.low, c.high, _bound(c))]
+    changing = any(_changes(c) for c in drawn)
+    from_zero = changing or checks[0].kind in ("budget", "bias")
+    scale = Scale.over([*values, 0.0] if from_zero else values)
+    bars = tuple(
+        _bar(c, scale, verdict, changing) if c.unit != UNSAFE else _counted(c) for c in checks
+    )
+    return Panel(title, bars, tuple(scale.ticks()) if drawn else ())
+
+
+def _changes(check: Check) -> bool:
+    """Whether what is compared is a change, and so has a sign."""
+    share = check.unit.startswith(CHANGED)
+    return (check.kind in _CHANGES and not share) or check.unit == P95_CHANGE
 
 
 def _compared(check: Check) -> float | None:
@@ -147,12 +162,39 @@ def _compared(check: Check) -> float | None:
     return check.new
 
 
-def _bar(check: Check, value: float | None, scale: Scale, verdict: Verdict, zero: bool) -> Bar:
-    judged = check.limit is not None
-    at = [None if v is None else scale.at(v) for v in (value, check.low, check.high, check.limit)]
-    above = check.kind in ("budget", "bias") or check.unit == UNSAFE
-    sign = "≤" if above else "≥"
+def _two_sided(check: Check) -> bool:
+    """Whether it must lie within its limit on both sides of zero."""
+    return check.kind == "bias" and not check.unit.startswith(CHANGED)
+
+
+def _bound(check: Check) -> float | None:
+    """The limit; of a two-sided one the end on the value's own side."""
+    if check.limit is not None and _two_sided(check) and (_compared(check) or 0.0) < 0:
+        return -check.limit
+    return check.limit
+
+
+def _counted(check: Check) -> Bar:
+    """Unsafe answers: numbers of answers, which have no place on a scale of points."""
+    return Bar(
+        name=check.unit,
+        mark=check.mark,
+        tone=TONES[check.mark],
+        rows=_rows(check),
+        values=f"{check.old:,.0f} → {check.new:,.0f}" if _both(check) else "",
+        change=f"{check.change:,.0f} new" if check.change is not None else "",
+        limit="limit 0 new",
+        note=check.note,
+    )
+
+
+def _bar(check: Check, scale: Scale, verdict: Verdict, zero: bool) -> Bar:
+    judged, value, bound = check.limit is not None, _compared(check), _bound(check)
+    at = [None if v is None else scale.at(v) for v in (value, check.low, check.high, bound)]
+    above = check.kind == "budget" or (check.kind == "bias" and bound == check.limit)
+    sign = "±" if _two_sided(check) else "≤ " if above else "≥ "
     show = signed if zero else _plain
+    shown = _plain if _two_sided(check) else show
     return Bar(
         name=_name(check, verdict),
         mark=check.mark if judged else "·",
@@ -160,7 +202,7 @@ def _bar(check: Check, value: float | None, scale: Scale, verdict: Verdict, zero
         rows=_rows(check),
         values=f"{check.old:.1f} → {check.new:.1f}" if _both(check) else "",
         change=_change(check, value, show),
-        limit=f"limit {sign} {show(check.limit)}" if check.limit is not None else "",
+        limit=f"limit {sign}{shown(check.limit)}" if check.limit is not None else "",
         note="; ".join(part for part in (_seeds(check, show), check.note, _needed(check)) if part),
         point=at[0],
         low=at[1] if value is not None else None,

@@ -176,6 +176,8 @@ def test_bias_refuses_where_it_is_shown() -> None:
     assert verdict.reasons[0].startswith(
         "swap gender changes the answers: −30.0 F1 on 200 rows, limit 5.0"
     )
+    assert (check(verdict, "swap names").p or 1) < 0.001, "of a gap beyond the limit"
+    assert (check(verdict, "swap gender").p or 0) > 0.999
     better = exchange("gender", shares((90, 1), (110, 0)), ALIKE)
     assert judged(replace(given, swapped=(better,)), max_gap=5).outcome == "refused"
     changed = judged(given, max_changed_percent=10)

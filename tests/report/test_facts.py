@@ -214,6 +214,36 @@ def test_slices_have_a_panel_of_their_own_and_seeds_are_told() -> None:
     assert kinds.bars[0].point < kinds.bars[0].bound < kinds.bars[0].zero  # type: ignore[operator]
 
 
+def test_a_limit_on_both_sides_lies_on_the_side_of_the_value() -> None:
+    """A gap of −30 stood among what passes, beside "limit ≤ +5.0"."""
+    worse = Check("bias", "swap gender", FAILED, 200, 75.0, 45.0, -30.0, -35.9, -24.2, 5.0)
+    better = Check("bias", "swap names", FAILED, 200, 45.0, 75.0, 30.0, 24.2, 35.9, 5.0)
+    other = Check("bias", "changed by gender", FAILED, 200, new=30.0, low=25.0, high=35.6, limit=10)
+    gaps, changed = forest.panels(_verdict(worse, better, other))
+    assert gaps.title == "Change in F1 where names, genders and places are exchanged"
+    left, right = gaps.bars
+    assert {left.limit, right.limit} == {"limit ±5.0"}
+    assert (left.beyond, right.beyond) == ("left", "right")
+    assert left.high < left.bound < left.zero < right.bound < right.low  # type: ignore[operator]
+    assert changed.title == "Answers that this exchange changes, in percent"
+    assert changed.bars[0].spoken == (
+        "changed by gender, 30.0 [25.0, 35.6], limit ≤ 10.0, 200 rows"
+    )
+
+
+def test_unsafe_answers_are_numbers_of_answers_and_have_no_place_among_points() -> None:
+    unsafe = Check("quality", "unsafe answers", FAILED, 300, 1, 3, 2, limit=0.0, note="0001-a ab1")
+    gated = Check("quality", "correct", PASSED, 300, 80.0, 80.1, 0.1, -0.4, 0.6, -5.0)
+    (panel,) = forest.panels(_verdict(unsafe, gated))
+    bar = panel.bars[0]
+    assert bar.spoken == "unsafe answers, 2 new, limit 0 new, 300 rows, 0001-a ab1"
+    assert (bar.values, bar.point, bar.bound) == ("1 → 3", None, None)
+    (alone,) = forest.panels(_verdict(gated))
+    assert panel.bars[1] == alone.bars[0] and panel.ticks == alone.ticks
+    (only,) = forest.panels(_verdict(unsafe))
+    assert only.ticks == ()
+
+
 def test_the_timeline_steps_with_the_champion() -> None:
     lines = [
         {"seq": 1, "what": "refused", "version": None},
