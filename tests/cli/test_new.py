@@ -18,6 +18,7 @@ from onward.episodes.turn import Turn
 from onward.evaluation import gathering
 from onward.project import Project
 from onward.validation import run as validated
+from tasks import versions
 from tests import toys
 
 ROOT = Path(main.__file__).parent.parent
@@ -197,6 +198,24 @@ def _blocks(root: Path) -> dict[str, Any]:
 def test_the_repositorys_gitignore_covers_a_projects() -> None:
     ours = (ROOT / ".gitignore").read_text().split()
     assert set(new.template("gitignore.txt").split()) <= set(ours)
+
+
+def test_what_git_ignores_hides_no_version_from_dvc(tmp_path: Path) -> None:
+    """DVC looks into no folder that Git ignores: what it does not see, it neither pushes nor pulls
+    nor keeps in a `dvc gc`. It took `registry/` itself for a match of `registry/*/`."""
+    assert main.start(["new", str(tmp_path / "p")]) == 0
+    project = Project.find(tmp_path / "p")
+    kept = [project.version("v1"), project.verdict(1), project.root / "models/pretrained/mails"]
+    for folder in kept:
+        folder.mkdir(parents=True)
+        (folder / "manifest.json").write_text(f'"{folder.name}"')
+        versions.add(project, folder)
+    with versions.opened(project) as repo:
+        seen = {Path(stage.path) for stage in repo.index.stages}
+    assert {folder.with_name(f"{folder.name}.dvc") for folder in kept} <= seen
+    shown = ["git", "-C", str(project.root), "status", "--short", "--untracked-files=all"]
+    status = subprocess.run(shown, check=True, capture_output=True, text=True).stdout
+    assert "models/registry/v1.dvc" in status and "manifest.json" not in status
 
 
 def test_a_project_of_conversations_begins_with_a_model_that_writes_and_prompts(

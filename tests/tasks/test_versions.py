@@ -114,7 +114,7 @@ def git(project: Project, *arguments: str) -> str:
 
 @pytest.fixture
 def in_git(project: Project) -> Project:
-    project.root.joinpath(".gitignore").write_text("/data\n/.onward/\n/models/registry/*/\n")
+    project.root.joinpath(".gitignore").write_text("/data\n/.onward/\n/models/registry/?*/\n")
     git(project, "init", "--quiet", "--initial-branch", "main")
     git(project, "config", "user.name", "Ana")
     git(project, "config", "user.email", "ana@example.com")
