@@ -80,15 +80,19 @@ def ensure_space(folder: Path, needed: int) -> None:
 
 @contextmanager
 def disk_errors(path: Path, needed: int) -> Iterator[None]:
-    """Turn the system's error of a full disk (or quota) into DiskFull; others pass."""
+    """Turn the system's error of a full disk (or quota) into DiskFull; others pass.
+
+    `needed` is 0 where nobody knows.
+    """
     try:
         yield
     except OSError as error:
         if error.errno not in (errno.ENOSPC, errno.EDQUOT):
             raise
         free = shutil.disk_usage(path.parent if path.parent.exists() else Path("/")).free
+        known = f"{needed:,} bytes needed, {free:,} free" if needed else f"{free:,} bytes free"
         raise DiskFull(
-            f"The disk is full: {needed:,} bytes needed, {free:,} free",
+            f"The disk is full: {known}",
             where=str(path),
             fix="free some space, then run the same command again",
             details={"needed": needed, "free": free},

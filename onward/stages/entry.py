@@ -63,7 +63,7 @@ def start(name: str, run: Callable[[Project], None]) -> None:
     project = Project(Path.cwd())
     project.error(name).unlink(missing_ok=True)
     try:
-        with costs.measured(project, name):
+        with files.disk_errors(project.root, 0), costs.measured(project, name):
             run(project)
     except OnwardError as error:
         sys.exit(_report(project, name, error))

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import errno
 import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
+from onward.errors import DiskFull
 from onward.project import Project
-from onward.stages.entry import failed
+from onward.stages.entry import failed, start
 
 STAGE = """
 import sys
@@ -58,3 +62,21 @@ def test_f01_its_own_error_is_the_one_that_is_kept(tmp_path: Path) -> None:
     assert _unread(tmp_path, "fail") == 1
     error = failed(Project(tmp_path), "finetune", "")
     assert error is not None and error.what == "Training stopped"
+
+
+def test_f04_a_full_disk_is_no_defect_whoever_wrote(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not all that a stage writes goes through onward/files.py: libraries write, too."""
+
+    def run(_project: Project) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device", "a library's own file")
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "stdout", sys.stdout)
+    monkeypatch.setattr(sys, "stderr", sys.stderr)
+    with pytest.raises(SystemExit) as ended:
+        start("finetune", run)
+    assert ended.value.code == 1
+    error = failed(Project(tmp_path), "finetune", "")
+    assert isinstance(error, DiskFull) and "needed" not in error.what
