@@ -11,6 +11,7 @@ import pyarrow.parquet as pq
 
 from onward.episodes.incoming import Incoming
 from onward.episodes.rows import damaged
+from onward.errors import FormatError
 
 BATCH = 64
 """Rows in memory at a time; each may be a million characters long."""
@@ -24,11 +25,20 @@ def columns(path: Path) -> list[str]:
 
     Raises:
         DataError: the file is cut off or damaged.
+        FormatError: a name stands twice: nothing tells which of the columns is meant.
     """
     try:
-        return list(pq.read_schema(path).names)
+        names = list(pq.read_schema(path).names)
     except _BROKEN as error:
         raise damaged(path, error) from error
+    double = [name for name in names if names.count(name) > 1]
+    if double:
+        raise FormatError(
+            f"{path.name} has the column {double[0]!r} twice",
+            where=str(path),
+            fix="give every column a name of its own",
+        )
+    return names
 
 
 def read(path: Path, wanted: Sequence[str]) -> Iterator[Incoming]:

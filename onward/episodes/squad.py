@@ -34,9 +34,9 @@ Event = tuple[str, Any]
 
 
 class _Object(dict[str, Any]):
-    """A JSON object that remembers a key that stood twice."""
+    """A JSON object that remembers keys that stood twice."""
 
-    twice: str | None = None
+    twice: tuple[str, ...] = ()
 
 
 def read(path: Path, most_bytes: int) -> Iterator[Incoming]:
@@ -210,7 +210,7 @@ def _build(stream: _Stream, first: Event) -> Any:
         made = _Object()
         for _, key in _members(stream):
             if key in made:
-                made.twice = key
+                made.twice = (*made.twice, key)
             made[key] = value(stream.next())
         return made
 
@@ -225,13 +225,18 @@ def _questions(paragraph: Any, title: Any) -> Iterator[_Fields]:
     if not isinstance(paragraph, dict) or not isinstance(paragraph.get("qas"), list):
         yield None, "wrong-type", "a paragraph is an object with a list `qas`", _shown(paragraph)
         return
+    both: tuple[str, ...] = paragraph.twice  # type: ignore[attr-defined]
+    if "qas" in both:  # one of the two lists is gone, however many questions it held
+        yield None, "duplicate-keys", "the key 'qas' stands twice", _shown(paragraph)
+        return
     for question in paragraph["qas"]:
         if not isinstance(question, _Object):
             yield None, "wrong-type", "a question is an object", _shown(question)
             continue
-        twice = _twice(question) or paragraph.twice  # type: ignore[attr-defined]
-        if twice is not None:
-            yield None, "duplicate-keys", f"the key {twice[:40]!r} stands twice", _shown(question)
+        twice = (*_twice(question), *both)
+        if twice:
+            told = f"the key {twice[0][:40]!r} stands twice"
+            yield None, "duplicate-keys", told, _shown(question)
             continue
         # Without `is_impossible` an empty list of answers is a fault, not an answer.
         values = {"title": title, "is_impossible": False}
@@ -241,11 +246,11 @@ def _questions(paragraph: Any, title: Any) -> Iterator[_Fields]:
         yield values, "", "", ""
 
 
-def _twice(question: _Object) -> str | None:
+def _twice(question: _Object) -> list[str]:
     answers = question.get("answers")
-    inner = answers if isinstance(answers, list) else []
+    inner = answers if isinstance(answers, list) else [answers]
     objects = [question, *(item for item in inner if isinstance(item, _Object))]
-    return next((item.twice for item in objects if item.twice is not None), None)
+    return [key for item in objects for key in item.twice]
 
 
 def _shown(value: Any) -> str:

@@ -250,6 +250,26 @@ def test_a_squad_paragraph_with_a_doubled_key_loses_its_questions(tmp_path: Path
     assert [r.reason for r in rows_of(tmp_path / "a.json")[1] if r.reason] == ["duplicate-keys"]
 
 
+def test_d13_answers_of_squad_with_a_doubled_key_are_not_taken(tmp_path: Path) -> None:
+    """As SQuAD comes from a table: the last of the two lists was the answer."""
+    told = '[{"text": "Alba0", "answer_start": 31}]'
+    twice = '{"text": ["Alba0"], "text": ["Note"], "answer_start": [31]}'
+    content = json.dumps(deliveries.squad(GOOD))
+    assert content.count(told) == 1
+    (tmp_path / "a.json").write_text(content.replace(told, twice))
+    odd = [row for row in rows_of(tmp_path / "a.json")[1] if row.reason]
+    assert [row.reason for row in odd] == ["duplicate-keys"]
+
+
+def test_a_squad_paragraph_with_two_lists_of_questions_is_counted(tmp_path: Path) -> None:
+    """The questions of the first list were gone, and in no count."""
+    content = {"data": [{"paragraphs": [{"context": "Ana did.", "qas": [{"question": "Who?"}]}]}]}
+    written = json.dumps(content).replace("]}]}]}", '], "qas": []}]}]}')
+    (tmp_path / "a.json").write_text(written)
+    _, (row,) = rows_of(tmp_path / "a.json")
+    assert (row.values, row.reason) == (None, "duplicate-keys")
+
+
 # CSV
 
 
@@ -325,6 +345,17 @@ def test_f06_a_truncated_parquet_delivery(tmp_path: Path, kept: float) -> None:
     path.write_bytes(path.read_bytes()[: int(kept * path.stat().st_size)])
     with pytest.raises(DataError, match="cut off or damaged"):
         rows_of(path)
+
+
+def test_d03_parquet_with_a_column_twice_is_refused(tmp_path: Path) -> None:
+    """The last of them was taken, and nothing said so."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    table = pa.table([["a"], ["x"], ["b"]], names=["text", "label", "text"])
+    pq.write_table(table, tmp_path / "a.parquet")
+    with pytest.raises(FormatError, match="the column 'text' twice"):
+        formats.sniff(tmp_path / "a.parquet", MOST)
 
 
 def test_parquet_reads_only_the_wanted_columns(tmp_path: Path) -> None:
