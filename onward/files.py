@@ -353,7 +353,14 @@ def verify(folder: Path, manifest_sha256: str | None = None) -> dict[str, dict[s
             fix="`onward repair` brings the recorded files back",
             details={"expected": manifest_sha256, "found": sha256(path)},
         )
-    named: dict[str, dict[str, Any]] = read_json(path).get("files", {})
+    manifest = read_json(path)
+    named = manifest.get("files") if isinstance(manifest, dict) else None
+    if not isinstance(named, dict):
+        raise IntegrityError(
+            f"The manifest of {folder.name} names no files",
+            where=str(path),
+            fix="`onward repair` brings the recorded files back",
+        )
     found = inventory(folder)
     for name in sorted(set(named) | set(found)):
         if named.get(name) != found.get(name):

@@ -336,6 +336,14 @@ def test_s12_a_manifest_of_its_own_does_not_help_against_a_recorded_one(tmp_path
         files.verify(tmp_path / "v1", recorded)
 
 
+@pytest.mark.parametrize("content", ["[]", "3", '{"files": null}', '{"files": ["a"]}', "{}"])
+def test_s12_a_manifest_that_is_none_is_named(tmp_path: Path, content: str) -> None:
+    build(tmp_path / "v1")
+    (tmp_path / "v1" / files.MANIFEST).write_text(content)
+    with pytest.raises(IntegrityError, match="The manifest of v1 names no files"):
+        files.verify(tmp_path / "v1")
+
+
 def test_a_folder_without_a_manifest_is_missing(tmp_path: Path) -> None:
     for folder in (tmp_path / "v1", tmp_path):
         with pytest.raises(MissingFiles, match="not on this machine"):
