@@ -260,6 +260,16 @@ def check(project: Project, turn: Turn) -> None:
         files.verify(project.episode(named.episode), named.manifest)
 
 
+def corrected(project: Project, turn: Turn) -> set[str]:
+    """The known episodes of which one that is to be learned replaces rows."""
+    named = (
+        earlier
+        for episode in turn.learning_episodes
+        for earlier in manifest_of(project, episode).get("replaces", [])
+    )
+    return set(turn.known_episodes).intersection(named)
+
+
 def rows(project: Project, episode: str, side: Side) -> list[Row]:
     """The rows of one side of an episode, without those that a later episode of the turn corrects.
 

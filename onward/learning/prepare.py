@@ -24,7 +24,6 @@ from onward.config import Prepare, Strategy
 from onward.episodes import leakage
 from onward.episodes import rows as parquet
 from onward.episodes import turn as turns
-from onward.episodes.folders import manifest_of
 from onward.episodes.turn import Turn
 from onward.errors import DataError, IntegrityError, MissingFiles
 from onward.learning import base, encoder, features, memory, policies, rows, table
@@ -144,7 +143,7 @@ def choose(
         settings=strategy,
         seed=settings.seed,
         covers=[named.model_dump() for named in turn.known],
-        corrected=_corrects_known(project, turn),
+        corrected=bool(turns.corrected(project, turn)),
         window=_window(settings),
     )
     guard = leakage.Guard(project) if strategy.rows == "replay" else None
@@ -213,14 +212,6 @@ def carve(keys: Counter[str], percent: float, seed: int) -> set[str]:
             aside.add(key)
             held += keys[key]
     return aside or {min(order, key=lambda key: keys[key])}
-
-
-def _corrects_known(project: Project, turn: Turn) -> bool:
-    known = set(turn.known_episodes)
-    return any(
-        known & set(manifest_of(project, episode).get("replaces", []))
-        for episode in turn.learning_episodes
-    )
 
 
 def _leaking(guard: leakage.Guard, found: Iterable[Labelled]) -> Iterator[str]:

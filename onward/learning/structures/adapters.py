@@ -3,7 +3,8 @@
 Each episode of the turn is trained by itself, on its own rows, from the same frozen encoder, by the
 same trainer as `tuning: lora`. The folders of earlier episodes are carried along byte by byte. An
 episode that the base knows and has no adapter for (the base is of another structure) is trained,
-too; the adapter of a withdrawn one is left out. Reading is onward/learning/routed.py.
+too, and so is one of which a new episode corrects rows; the adapter of one that is gone is left
+out. Reading is onward/learning/routed.py.
 
 The memory holds nothing: the adapters are all there is to carry forward.
 """
@@ -19,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from onward import files
+from onward.episodes import turn as turns
 from onward.errors import SettingsError
 from onward.learning import checkpoints, models, pooled, routed, trainer, tunings
 from onward.learning.curves import Course
@@ -48,7 +50,7 @@ class Lesson:
 
 
 def fit(job: Job) -> Trained:
-    """Train an adapter for each episode of the turn that has none yet.
+    """Train an adapter for each episode of the turn that has none that stands.
 
     Raises:
         SettingsError: what the base knows was learned elsewhere.
@@ -61,7 +63,8 @@ def fit(job: Job) -> Trained:
             fix="set strategy.structure to single, or start over with `onward run --fresh`",
         )
     root = _root(job)
-    kept = [each for each in routed.adapters_of(root) if each.episode in job.turn.known_episodes]
+    standing = set(job.turn.known_episodes) - turns.corrected(job.project, job.turn)
+    kept = [each for each in routed.adapters_of(root) if each.episode in standing]
     encoder = pooled.encoder(root)
     made: list[tuple[Adapter, Trained]] = []
     with files.building(job.work / "model", replace=True) as folder:

@@ -27,6 +27,7 @@ from typing import Any
 
 import numpy as np
 
+from onward.episodes import turn as turns
 from onward.errors import DataError, IntegrityError, SettingsError
 from onward.learning import closed_form, memory, models, pooled
 from onward.learning.curves import Course
@@ -150,8 +151,8 @@ class Counted(Trained):
 def fit(job: Job) -> Trained:
     """Count the rows of this turn in and solve for the head.
 
-    Where the base has no statistics of exactly the episodes that it knows (it is of another
-    structure, or an episode was withdrawn), those of all known rows are made anew.
+    Where the base has no statistics of exactly the rows that it knows (it is of another structure,
+    or a new episode corrects some of them), those of all known rows are made anew.
 
     Raises:
         SettingsError: the base has another number of features, or labels that no known episode
@@ -222,8 +223,9 @@ def _start(job: Job, width: int) -> tuple[Any, Statistics, Iterator[Part]]:
             fix=f"set it to {projection.shape[1]}, or start over with `onward run --fresh`",
         )
     covered = [named.model_dump() for named in job.turn.known]
-    if job.memory is not None and memory.read(job.memory)["covers"] == covered:
-        return projection, _read(job, job.memory), parts
+    if job.memory is not None and not turns.corrected(job.project, job.turn):
+        if memory.read(job.memory)["covers"] == covered:
+            return projection, _read(job, job.memory), parts
     return projection, Statistics.empty(count, width), chain(own.known(job), parts)
 
 

@@ -61,6 +61,8 @@ def prepared(job: Job) -> Iterator[Part]:
 def known(job: Job, episodes: Sequence[str] | None = None) -> Iterator[Part]:
     """The training rows of known episodes, a part each, read and encoded anew.
 
+    An episode of whose rows later ones replaced every one to train on has no part.
+
     Args:
         job: whose turn it is.
         episodes: which of them; all by default.
@@ -69,8 +71,9 @@ def known(job: Job, episodes: Sequence[str] | None = None) -> Iterator[Part]:
     tokenizer, path = job.tokenizer(), job.work / "known.parquet"
     for episode in job.turn.known_episodes if episodes is None else episodes:
         rows = list(turns.stream(job.project, episode, "train"))
-        features.write(path, features.encode(rows, job.recipe, tokenizer, window, job.labels))
-        yield Part(Features.load(path), [(episode, row) for row in rows])
+        windows = features.encode(rows, job.recipe, tokenizer, window, job.labels)
+        if features.write(path, windows)["windows"]:
+            yield Part(Features.load(path), [(episode, row) for row in rows])
 
 
 def pick(data: Features, windows: NDArray[np.bool_]) -> Features:

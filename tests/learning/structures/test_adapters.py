@@ -15,7 +15,7 @@ from onward.evaluation import evaluate
 from onward.learning import finetune, models, pooled, prepare, routed
 from onward.project import Project
 from tests import toys
-from tests.learning.structures.turns import bytes_of, held, inputs, learn, project_of
+from tests.learning.structures.turns import bytes_of, correcting, held, inputs, learn, project_of
 
 NAMES = ["0001-one", "0002-two"]
 STRATEGY = {"rows": "naive", "structure": "adapters"}
@@ -143,6 +143,25 @@ def test_the_adapter_of_an_episode_that_is_gone_is_left_out(
     assert [each.episode for each in routed.adapters_of(made)] == [NAMES[0], "0003-more"]
     kept = routed.ADAPTERS, NAMES[0]
     assert bytes_of(made.joinpath(*kept)) == bytes_of(first.joinpath(*kept))
+
+
+def test_the_adapter_of_a_corrected_episode_is_trained_anew(
+    toy_encoder: Path, tmp_path: Path
+) -> None:
+    """On the rows that still stand; what it had learned of the others was wrong."""
+    blocks = {"strategy": STRATEGY, "finetune": {**TRAINING, "first_epochs": 0.5, "epochs": 0.5}}
+    project = project_of(tmp_path, toy_encoder, "classification", EPISODES, **blocks)
+    first = learn(project, 1)
+    wrong = turns.rows(project, NAMES[0], "train")
+    mended = [{**row, "label": ("city", "animal")[at % 2]} for at, row in enumerate(wrong[:40])]
+    name = correcting(project, 3, "mended", NAMES[0], mended)
+    ready(project, toy_encoder, learning=[name], known=NAMES, version="v1")
+    second = learn(project, 2)
+    assert {each.episode for each in routed.adapters_of(second)} == {*NAMES, name}
+    before, after = (
+        [bytes_of(folder / routed.ADAPTERS / each) for each in NAMES] for folder in (first, second)
+    )
+    assert before[0] != after[0] and before[1] == after[1]
 
 
 def test_extractive_rows_are_routed_window_by_window(toy_encoder: Path, tmp_path: Path) -> None:

@@ -18,7 +18,15 @@ from onward.learning.structures import analytic
 from onward.learning.structures.analytic import Statistics
 from onward.project import Project
 from tests import toys
-from tests.learning.structures.turns import answers, bytes_of, held, inputs, learn, project_of
+from tests.learning.structures.turns import (
+    answers,
+    bytes_of,
+    correcting,
+    held,
+    inputs,
+    learn,
+    project_of,
+)
 
 STRATEGY = {
     "rows": "naive",
@@ -278,6 +286,27 @@ def test_an_episode_that_is_gone_leaves_the_sums(
         recipe="classification",
     )
     prepare.run(project)
+
+
+@pytest.mark.parametrize("share", [0.25, 1.0])
+def test_a_corrected_row_leaves_the_sums(share: float, toy_encoder: Path, tmp_path: Path) -> None:
+    """They hold what it was: they are made anew. Of an episode no row may be left to learn."""
+    blocks = {"strategy": STRATEGY}
+    project = project_of(tmp_path, toy_encoder, "classification", EPISODES, NAMES[:1], **blocks)
+    learn(project, 1)
+    wrong = turns.rows(project, NAMES[0], "train")
+    mended = [{**row, "label": "city"} for row in wrong[: int(share * len(wrong))]]
+    name = correcting(project, 3, "mended", NAMES[0], mended)
+    turn: dict[str, Any] = {"learning": [name], "known": NAMES[:1], "version": "v1"}
+    toys.toy_turn(project, toy_encoder, recipe="classification", **turn)
+    labels = list(recipes.get("classification").labels_of(learn(project, 2)))
+    assert labels == ["animal", "colour", "city"]
+    found = Statistics.load(project.version("v2") / "memory" / analytic.STATISTICS)
+    counts = [found.classes.tolist().count(at) for at in range(3)]
+    right = [row["label"] for row in [*wrong[len(mended) :], *mended]]
+    assert counts == [right.count(label) for label in labels]
+    gone = [at for at in range(3) if not counts[at]]
+    assert float(found.cross[:, gone].abs().sum()) == 0
 
 
 def test_other_features_than_the_base_are_refused(turned: tuple[Project, Path, Path]) -> None:

@@ -6,6 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from onward import files, recipes
+from onward.episodes import rows as parquet
+from onward.episodes import split
 from onward.episodes import turn as turns
 from onward.learning import finetune, models, prepare
 from onward.project import Project
@@ -65,3 +67,18 @@ def answers(recipe: str, folder: Path, rows: list[dict[str, Any]]) -> list[str]:
 def bytes_of(folder: Path) -> dict[str, str]:
     """The sha256 of every file."""
     return {name: entry["sha256"] for name, entry in files.inventory(folder).items()}
+
+
+def correcting(
+    project: Project, number: int, name: str, corrected: str, rows: list[dict[str, Any]]
+) -> str:
+    """Seal an episode of training rows that replace those of another; its folder's name."""
+    recipe, folder = files.read_json(project.params)["project"]["recipe"], f"{number:04d}-{name}"
+    about = {"number": number, "name": name, "recipe": recipe, "replaces": [corrected]}
+    with files.building(project.episode(folder), **about) as at:  # type: ignore[arg-type]
+        parquet.write(at / "train.parquet", rows, recipes.get(recipe).SCHEMA)
+        parquet.write(at / "heldout.parquet", [], recipes.get(recipe).SCHEMA)
+        keys = {parquet.side_key(parquet.split_text(row)).hex() for row in rows}
+        lines = ({"kind": "context", "key": key, "side": "train"} for key in sorted(keys))
+        parquet.write(at / "sides.parquet", lines, split.SCHEMA)
+    return folder
