@@ -7,7 +7,7 @@ are scored, through the cache.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from types import ModuleType
 from typing import TYPE_CHECKING
@@ -45,7 +45,10 @@ class Heldout:
 
 
 def tests(project: Project, turn: Turn, champion: Champion | None) -> list[Heldout]:
-    """The units of this turn: not withdrawn, and known to champion or base, or in learning."""
+    """The units of this turn: not withdrawn, and known to champion or base, or in learning.
+
+    An episode whose held-out rows were all replaced is none: those that replace them are tested.
+    """
     from onward.evaluation.ledger import row_hash
 
     recipe = recipes.get(turn.recipe)
@@ -56,11 +59,16 @@ def tests(project: Project, turn: Turn, champion: Champion | None) -> list[Heldo
     found = []
     for episode in sorted((known | named) - set(gone)):
         rows = {row_hash(recipe, r): r for r in turns.rows(project, episode, "heldout")}
-        if rows or episode in named:  # else a later episode has replaced every row of it
+        if rows or not _replaced(project, episode, named):
             learning = episode in turn.learning_episodes
             group = manifest_of(project, episode).get("group")
             found.append(Heldout(episode, episode in known, learning, rows, group))
     return found
+
+
+def _replaced(project: Project, episode: str, named: Collection[str]) -> bool:
+    """Whether a later episode of the turn replaces rows of this one."""
+    return any(episode in manifest_of(project, later).get("replaces", []) for later in named)
 
 
 def baselines(project: Project, turn: Turn, units: Sequence[Heldout]) -> dict[str, float]:

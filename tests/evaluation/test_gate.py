@@ -389,6 +389,41 @@ def test_an_episode_whose_rows_a_later_one_replaced_is_no_unit(tmp_path: Path) -
     assert [(one.episode, len(one.rows)) for one in found] == [("0002-mended", 60)]
 
 
+@pytest.mark.parametrize("known", [True, False])
+def test_an_episode_whose_held_out_rows_alone_were_replaced_is_no_unit(
+    tmp_path: Path, known: bool
+) -> None:
+    """Its training rows are left; "has no test rows" refused every candidate from then on."""
+    from tests.validation.episodes import deliver, sides
+
+    at = toy_turn.project(tmp_path, learning=())
+    old = sides(1, heldout=60)
+    mended = {"train": sides(2)["train"], "heldout": old["heldout"]}
+    replaces = {"mended": ["0001-old"]}
+    if known:
+        deliver(at, known={"old": old}, learning={"mended": mended}, replaces=replaces)
+        toy_turn.serving(at, {"old": 0.5, "mended": 0.3}, learned=("0001-old",))
+    else:
+        deliver(at, learning={"old": old, "mended": mended}, replaces=replaces)
+    toy_turn.finetuned(at)
+    toy_turn.evaluated(at, 0.9)
+    verdict = judge(at, "accuracy")
+    assert verdict.evidence is not None and verdict.reasons == ()
+    assert [unit.name for unit in verdict.evidence.units] == ["0002-mended"]
+    assert verdict.outcome == "passed"
+
+
+def test_an_episode_without_held_out_rows_that_none_replaced_refuses(tmp_path: Path) -> None:
+    from tests.validation.episodes import deliver, sides
+
+    at = toy_turn.project(tmp_path, learning=())
+    deliver(at, learning={"bare": {**sides(1), "heldout": []}, "new": sides(2, heldout=60)})
+    toy_turn.finetuned(at)
+    toy_turn.evaluated(at, 0.9)
+    verdict = judge(at, "accuracy")
+    assert verdict.reasons == ("bare: has no test rows",)
+
+
 class TestTries:
     def test_the_level_halves_for_each_other_candidate_of_the_turn(self, first: Project) -> None:
         toy_turn.evaluated(first, 0.2)
