@@ -18,6 +18,7 @@ from onward import config, files, recipes
 from onward.errors import UsageError
 from onward.project import Project
 from onward.registry import versions
+from onward.registry.versions import Champion
 from onward.runtime import asking
 from onward.runtime.session import Session
 
@@ -69,6 +70,10 @@ def open_champion(project: Project, *, provider: str | None = None, threads: int
         IntegrityError: a file of the version differs from what the pointer names.
         MissingFiles: the version is not on this machine.
     """
+    return _session(_champion(project), provider, threads)
+
+
+def _champion(project: Project) -> Champion:
     champion = versions.champion(project)
     if champion is None:
         raise UsageError(
@@ -76,6 +81,10 @@ def open_champion(project: Project, *, provider: str | None = None, threads: int
             where=str(project.champion),
             fix="`onward run` learns the open episodes and promotes what passes the gate",
         )
+    return champion
+
+
+def _session(champion: Champion, provider: str | None, threads: int) -> Session:
     named = files.read_json(champion.folder / files.MANIFEST)["files"]
     sealed = named[f"package/{files.MANIFEST}"]["sha256"]
     serving = files.read_json(champion.package / "serving.json")
@@ -108,14 +117,14 @@ def ask(
     """
     recipe = config.read(project.params, config.Identity).recipe
     asking.row(recipes.get(recipe), inputs)  # before a model is loaded
-    pointer = versions.pointer(project)
-    session = open_champion(project, provider=provider, threads=threads)
+    champion = _champion(project)
+    session = _session(champion, provider, threads)
     return Answer(
         recipe=recipe,
         inputs=dict(inputs),
         prediction=session.answer(inputs),
         vocabulary=session.labels,
-        version=pointer.version if pointer else "",
+        version=champion.version,
         variant=session.variant,
         provider=session.provider,
     )

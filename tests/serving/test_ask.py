@@ -10,6 +10,7 @@ import pytest
 from onward import files
 from onward.errors import IntegrityError, OnwardError, UsageError
 from onward.project import Project
+from onward.registry import versions
 from onward.runtime import package as packages
 from onward.serving.ask import ask
 
@@ -44,6 +45,20 @@ def test_the_champion_answers_with_a_span_of_the_context(served: Project) -> Non
     assert (found.version, found.variant, found.provider) == ("v1", "int8", "onnx-cpu")
     assert 0 < told["probability"] <= 1 and not told["no_answer"]
     assert told["n_best"][0]["text"] == "oslo"
+
+
+def test_an_answer_names_the_version_that_gave_it_whatever_is_promoted_meanwhile(
+    served: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copytree(served.version("v1"), served.version("v2"))
+    champion = versions.champion
+
+    def after_a_promotion(project: Project) -> object:
+        files.write_json(project.champion, {**files.read_json(project.champion), "version": "v2"})
+        return champion(project)
+
+    monkeypatch.setattr(versions, "champion", after_a_promotion)
+    assert ask(served, ASKED, threads=1).version == "v2"
 
 
 def test_s11_an_instruction_in_the_context_is_a_context(served: Project) -> None:
