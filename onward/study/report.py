@@ -186,7 +186,7 @@ def markdown(table: Mapping[str, Any]) -> str:
         "| " + " | ".join("---" if side == "left" else "---:" for _, side in COLUMNS) + " |",
         *("| " + " | ".join(cells(row)) + " |" for row in table["rows"]),
         "",
-        *(f"![{name}]({name}.png)" for name in figures.NAMES),
+        *(f"![{name}]({name}.png)" for name in figures.NAMES if table["rows"]),
         "",
     ]
     return "\n".join(lines)

@@ -79,7 +79,7 @@ def collect(plan: Plan) -> list[Result]:
         name: {seed: samples.scores(one) for seed, one in of_name.items()}
         for name, of_name in done.items()
     }
-    joint = next((every[one.name] for one in plan.combinations if one.name == "joint"), {})
+    joint = every.get("joint", {})
     return [
         _result(plan.folder, name, of_name, every[name], joint) for name, of_name in done.items()
     ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -102,6 +103,22 @@ def seal(folder: Path, one: trial.Trial, number: int, key: str, units: Any) -> N
     with files.building(folder / "done" / key) as at:
         files.write_json(at / trial.RESULT, result)
         ledger.write_parts(at / trial.ROWS, [ledger.part("a", "torch", "s", units)])
+
+
+@pytest.mark.parametrize("finished", [["naive"], []])
+def test_a_table_without_joint_is_of_what_is_finished(tmp_path: Path, finished: list[str]) -> None:
+    """As `--only naive` or `--minutes` leaves it: joint is of the plan and not yet trained."""
+    made = sealed(tmp_path, ("naive", "joint"), {"naive": 0.5, "joint": 0.9})
+    for (name, _), one in made.trials().items():
+        for key in one.keys() if name not in finished else []:
+            shutil.rmtree(tmp_path / "done" / key)
+    table = report.make(made, {})
+    assert [row["combination"] for row in table["rows"]] == finished
+    assert "joint seed 0" in table["missing"]
+    page = report.place(tmp_path).read_text()
+    assert page.count("| — |") == 2 * len(finished)
+    drawn = sorted(path.name for path in report.place(tmp_path).parent.glob("*.png"))
+    assert drawn == sorted(f"{name}.png" for name in figures.NAMES if f"]({name}.png)" in page)
 
 
 def test_one_seed_and_three_are_drawn_over_rows_and_seeds(tmp_path: Path) -> None:
