@@ -17,8 +17,12 @@ BATCH = 32
 """Texts embedded together, alike lengths side by side."""
 
 
-def encoder(folder: Path) -> Any:
+def encoder(folder: Path, dropout: float | None = None) -> Any:
     """The encoder of a folder, in fp32 and evaluation mode; heads beside it are left out.
+
+    Args:
+        folder: with its configuration and weights.
+        dropout: where it is to be trained, in place of the model's own rates.
 
     Raises:
         IntegrityError: weights are missing.
@@ -26,10 +30,13 @@ def encoder(folder: Path) -> Any:
     from transformers import AutoModel
     from transformers.utils import logging
 
+    from onward.recipes import heads
+
     logging.disable_progress_bar()
     logging.set_verbosity_error()
     model, found = AutoModel.from_pretrained(
         folder,
+        config=heads.config(folder, {"dropout": dropout}),
         dtype="float32",
         use_safetensors=True,
         local_files_only=True,

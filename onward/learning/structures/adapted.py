@@ -85,14 +85,14 @@ def fit(job: Job) -> Trained:
 
 
 def _task(job: Job) -> Task:
-    return replace(single.task(job), build=lambda: _build(job.source, len(job.labels)))
+    return replace(single.task(job), build=lambda: _build(job))
 
 
-def _build(source: Path, labels: int) -> Any:
+def _build(job: Job) -> Any:
     import torch
 
     made: Any = type("Prototypes", (Prototypes, torch.nn.Module), {})
-    return made(pooled.encoder(source), labels)
+    return made(pooled.encoder(job.source, job.settings.dropout), len(job.labels))
 
 
 def _sizes(solved: Trained, tuned: Trained) -> dict[str, int]:

@@ -80,6 +80,27 @@ def test_texts_of_a_label_come_closer_than_they_were(toy_encoder: Path, tmp_path
     assert apart(tuned) > 1.5 * apart(toy_encoder)
 
 
+@pytest.mark.parametrize("dropout", [0.0, 0.3])
+def test_dropout_is_that_of_the_settings(
+    dropout: float, toy_encoder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And not the encoder's own, which is 0.1."""
+    blocks: dict[str, Any] = {"strategy": STRATEGY, "finetune": {**TRAINING, "dropout": dropout}}
+    project = project_of(tmp_path, toy_encoder, "classification", EPISODES, NAMES[:1], **blocks)
+    found: set[float] = set()
+
+    def stopped(task: Any, settings: Any) -> Any:
+        modules = task.build().modules()
+        found.update(each.p for each in modules if isinstance(each, torch.nn.Dropout))
+        raise InterruptedError
+
+    monkeypatch.setattr(adapted.trainer, "fit", stopped)
+    prepare.run(project)
+    with pytest.raises(InterruptedError):
+        finetune.run(project)
+    assert found == {dropout}
+
+
 def test_F01_a_turn_killed_after_the_tuning_does_not_tune_again(
     toy_encoder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
