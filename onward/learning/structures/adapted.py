@@ -12,7 +12,6 @@ What this does not cover: a first episode unlike all that follow, to which the e
 from __future__ import annotations
 
 from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from onward import files
