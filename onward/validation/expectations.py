@@ -98,7 +98,10 @@ def of_any_recipe(settings: Validate) -> list[Expectation]:
 
 
 def like(history: History, settings: Validate) -> list[Expectation]:
-    """How learning episodes of every kind of task must resemble the known ones (D15)."""
+    """How learning episodes of every kind of task must resemble the known ones (D15).
+
+    A length that no known row has, such as that of a context that none had, has no like.
+    """
     shift = settings.max_length_shift
     return [
         between(
@@ -110,6 +113,7 @@ def like(history: History, settings: Validate) -> list[Expectation]:
             points=column,
         )
         for column, mean in history.lengths.items()
+        if mean
     ] + [
         between(
             "words as in known episodes",

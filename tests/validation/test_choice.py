@@ -101,6 +101,15 @@ def test_fails(name: str, tmp_path: Path) -> None:
     assert line["severity"] == "warning" or not found["passed"]
 
 
+def test_contexts_may_come_where_no_known_row_had_one(tmp_path: Path) -> None:
+    """Four times nothing is nothing, and no setting could let them pass."""
+    known = sides(5)
+    each(lambda one: {"context": None})(known)
+    found = examined(tmp_path, "choice", known, sides(7))
+    assert found.pop("passed")
+    assert "context chars on average as in known episodes" not in found
+
+
 def test_a_good_turn_passes_without_a_warning(tmp_path: Path) -> None:
     found = examined(tmp_path, "choice", sides(5), sides(7))
     assert found.pop("passed")
