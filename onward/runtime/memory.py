@@ -52,17 +52,24 @@ def peak_mb(ask: Ask) -> float:
 
     Raises:
         OnwardError: what the process raised.
-        InternalError: it died.
+        InternalError: it died, or did not end in time.
     """
     root = str(Path(__file__).parents[2])
     paths = [root, os.environ.get("PYTHONPATH", "")]
-    done = subprocess.run(
-        [sys.executable, "-m", "onward.runtime.memory", json.dumps(asdict(ask))],
-        capture_output=True,
-        text=True,
-        timeout=SECONDS,
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(path for path in paths if path)},
-    )
+    try:
+        done = subprocess.run(
+            [sys.executable, "-m", "onward.runtime.memory", json.dumps(asdict(ask))],
+            capture_output=True,
+            text=True,
+            timeout=SECONDS,
+            env={**os.environ, "PYTHONPATH": os.pathsep.join(path for path in paths if path)},
+        )
+    except subprocess.TimeoutExpired as error:
+        raise InternalError(
+            f"The process that measures memory did not end within {SECONDS} s",
+            where=ask.folder,
+            fix="lower benchmark.serving_shape, or benchmark.new_tokens where the model writes",
+        ) from error
     try:
         found: dict[str, Any] = json.loads(done.stdout.strip().splitlines()[-1])
     except (IndexError, ValueError) as error:

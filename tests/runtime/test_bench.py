@@ -13,7 +13,7 @@ import pytest
 from onward import files
 from onward.config import Benchmark
 from onward.episodes.turn import Base, Turn
-from onward.errors import DataError, IntegrityError, ParityError, ProviderError
+from onward.errors import DataError, IntegrityError, InternalError, ParityError, ProviderError
 from onward.project import Project
 from onward.runtime import bench, inputs, memory, package, providers
 from onward.runtime.session import Session
@@ -139,6 +139,15 @@ def test_memory_is_the_peak_of_a_fresh_process(exported: Project) -> None:
     texts = str(exported.made("export") / "texts.json")
     ask = memory.Ask("onnx", str(package_dir), "fp32", "cpu", 1, "extractive", texts, 1, 16)
     assert 30 < memory.peak_mb(ask) < 1000
+
+
+def test_memory_that_takes_too_long_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(memory, "SECONDS", 0.01)
+    ask = memory.Ask("onnx", str(tmp_path), "fp32", "cpu", 1, "extractive", "texts.json", 1, 16)
+    with pytest.raises(InternalError, match=r"did not end within 0\.01 s"):
+        memory.peak_mb(ask)
 
 
 def test_memory_raises_what_the_process_raised(exported: Project, tmp_path: Path) -> None:
