@@ -185,11 +185,11 @@ def _limit(check: Check) -> str:
     if check.unit == P95_CHANGE:
         return f"≤{signed(check.limit)}%"
     if check.kind == "bias":
-        return f"±{check.limit:.1f}" if check.change is not None else f"≤{check.limit:.0f}%"
+        return f"±{check.limit:.1f}" if check.change is not None else f"≤{check.limit:.10g}%"
     if check.unit == UNSAFE:
         return "none new"
     if check.kind == "budget":
-        return f"≤{check.limit:,.0f}"
+        return f"≤{check.limit:,.10g}"
     return f"≥{check.limit:.1f}" if check.kind == "floor" else f"≥{signed(check.limit)}"
 
 

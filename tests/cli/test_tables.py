@@ -296,6 +296,17 @@ def test_nothing_to_show_and_nothing_to_undo() -> None:
     assert "○ nothing serves yet" in shown(history_table([LINES[3]], None))
 
 
+def test_a_limit_is_shown_as_it_was_set() -> None:
+    """A limit of 2.5 ms read "≤2", below a package that passed with 2.3."""
+    checks = (
+        Check("budget", "p95 ms", "✓", 40, new=2.3, low=2.2, high=2.4, limit=2.5),
+        Check("budget", "memory MB", "✓", new=900.0, limit=1_234.5),
+        Check("bias", "changed by names", "✓", 120, None, 0.4, None, 0.1, 0.5, 0.5),
+    )
+    told = shown(verdict_table(replace(REFUSED, checks=checks, reasons=()), 9), 110)
+    assert [line.split()[-1] for line in told.splitlines()[2:5]] == ["≤2.5", "≤1,234.5", "≤0.5%"]
+
+
 def test_answers_have_lines_of_their_own() -> None:
     checks = (
         Check("quality", UNSAFE, "✗", 300, 1, 2, 1, limit=0.0, note="0001-faq ab12 harmful"),
