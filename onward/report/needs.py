@@ -72,7 +72,7 @@ def _turn(project: Project, last: dict[str, Any] | None) -> Iterator[Need]:
     if last is None or (last.get("turn") != turn.id and turn.learning):
         names = ", ".join(turn.learning_episodes)
         yield Need(f"{names} can be learned" if names else "A turn is waiting", RUN)
-    elif last["what"] in ("refused", "undecided"):
+    elif last.get("turn") == turn.id and last["what"] in ("refused", "undecided"):
         why = f"Turn {last['seq']} was {last['what']}{because(last)}"
         yield Need(why, f"onward gate --show {last['seq']}")
 

@@ -56,6 +56,13 @@ def test_needs_of_a_turn(line: dict[str, object], needs: list[Need], tmp_path: P
     assert list(needs_you(project, judged, None)) == needs
 
 
+def test_the_refusal_of_a_turn_that_is_gone_needs_nobody(tmp_path: Path) -> None:
+    """As where the episode that was refused was withdrawn since, and nothing is left to learn."""
+    project = projects.empty(tmp_path)
+    projects.turn(project, ["0001-a"], [])
+    assert needs_you(project, {"seq": 3, "what": "refused", "turn": "another"}, None) == ()
+
+
 def test_a_failed_turn_is_not_also_one_to_learn(tmp_path: Path) -> None:
     project = projects.empty(tmp_path)
     projects.turn(project, [], ["0001-a"])
