@@ -173,16 +173,20 @@ def _compared(line: Line, name: Name, joint: Mapping[str, Cell]) -> Iterator[lis
             earlier = [cell for n, cell in at.items() if n < last and cell is not None]
             wanted = [*earlier, at[last]] if earlier else [None]
         cells = [cell for cell in wanted if cell is not None]
-        if len(cells) == len(wanted):
+        if len(cells) == len(wanted) and _shared(cells):
             yield cells
+
+
+def _shared(cells: list[Cell]) -> tuple[str, ...]:
+    """The rows that all of them have, sorted."""
+    return tuple(sorted(set.intersection(*(set(cell.rows) for cell in cells))))
 
 
 def _one(
     cells: list[Cell], combine: Callable[[Array], Array], score: Score, draws: Draws, at: int
 ) -> tuple[float, Array, int]:
     """One unit's value, its resamples [R] and its number of rows."""
-    shared = set.intersection(*(set(cell.rows) for cell in cells))
-    rows = tuple(sorted(shared))
+    rows = _shared(cells)
     joined = np.concatenate([cell.of(rows) for cell in cells], axis=1)
     width = len(cells)
 

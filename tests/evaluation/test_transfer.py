@@ -96,6 +96,16 @@ def test_only_rows_that_both_have_are_compared() -> None:
     assert rest is not None and rest.value == rest.low == rest.high == 0
 
 
+def test_a_unit_of_which_two_versions_share_no_row_is_left_out_and_takes_no_other_with_it() -> None:
+    made = line()
+    other = Cell(tuple(f"{n:05}" for n in range(500, 700)), made.cells["v3", "b"].statistics)
+    found = measure(line(b=other), "backward")
+    assert found is not None
+    assert (found.value, found.units, found.rows) == (-5.0, 1, 200)
+    average = measure(line(b=other), "average")
+    assert average is not None and average.units == 3
+
+
 def test_the_interval_is_a_paired_one() -> None:
     """The same rows wrong on both sides: the change is known well, though the scores are not."""
     before, after = cell(60, seed=3), cell(60, seed=3)
