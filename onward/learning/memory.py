@@ -178,7 +178,13 @@ def recall(
         if asked.corrected or about["covers"] != asked.covers:
             standing = {parquet.row_hash(row) for _, row in known()}
             found = [each for each in found if parquet.row_hash(each[1]) in standing]
-        return policies.cut(list(found), settings.replay_rows, settings.policy, group)
+        held = list(found)
+        if settings.policy in table.BY_MODEL:
+            return policies.cut(held, settings.replay_rows, settings.policy, group)
+        # Logits keep a memory that another policy may have chosen: its order says nothing.
+        return policies.drawn(
+            lambda: held, settings.policy, settings.replay_rows, asked.seed, group
+        )
     if asked.folder is not None and about is not None and _serves(about, asked):
         held = list(rows(asked.folder))
         return policies.cut(held, settings.replay_rows, settings.policy, group)

@@ -140,6 +140,16 @@ def test_a_memory_that_stays_loses_the_rows_that_no_longer_stand(
     assert found == [each for each in order if each not in gone] and len(found) == 10
 
 
+@pytest.mark.parametrize("was", ["balanced", "hardest", "herding"])
+def test_a_reservoir_of_a_memory_with_logits_is_a_draw_of_it(was: str, tmp_path: Path) -> None:
+    """That memory lies label by label: its beginning would be the first labels alone."""
+    order = sorted(KNOWN, key=lambda each: each[1]["label"])
+    folder = kept(tmp_path, strategy(policy=was, term="der", replay_rows=40), order)
+    found = memory.recall(asked(folder, strategy(term="der")), never, GROUP)
+    assert found == policies.drawn(lambda: KNOWN, "reservoir", 12, SEED, GROUP)
+    assert {row["label"] for _, row in found} == {row["label"] for _, row in KNOWN}
+
+
 @pytest.mark.parametrize("rows", ["naive", "joint"])
 def test_naive_and_joint_recall_nothing(rows: str, tmp_path: Path) -> None:
     folder = kept(tmp_path, strategy())
