@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from cli.output import Json, answer, here
+from cli.output import Json, answer, here, require_file
 from onward import files
 from onward.errors import UsageError
 
@@ -58,9 +58,7 @@ def open_(
     from tasks import versions
 
     for path in filter(None, (source, target)):
-        if not path.is_file():
-            what = f"{path} is a folder" if path.is_dir() else f"There is no file {path.name}"
-            raise UsageError(what, where=str(path.absolute()), fix="check the path")
+        require_file(path)
     opened = open_episode(
         here(),
         name,

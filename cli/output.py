@@ -10,12 +10,13 @@ import contextlib
 import json
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Annotated, Any, TextIO
 
 import typer
 from rich.console import Console
 
-from onward.errors import OnwardError
+from onward.errors import OnwardError, UsageError
 from onward.project import Project
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")]
@@ -86,10 +87,15 @@ def here() -> Project:
     Raises:
         UsageError: there is none.
     """
-    from pathlib import Path
-
     chosen = _chosen[-1] if _chosen else None
     return Project.find(Path(chosen) if chosen else None)
+
+
+def require_file(path: Path) -> None:
+    """Refuse a path on the command line that is no file. Raises UsageError."""
+    if not path.is_file():
+        what = f"{path} is a folder" if path.is_dir() else f"There is no file {path.name}"
+        raise UsageError(what, where=str(path.absolute()), fix="check the path")
 
 
 _chosen: list[str] = []

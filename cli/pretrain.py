@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from cli.output import Json, answer, counted, here
+from cli.output import Json, answer, counted, here, require_file
 
 
 def pretrain(
@@ -30,6 +30,7 @@ def pretrain(
     from onward.pretraining.pretrain import pretrain as read
     from tasks import versions
 
+    require_file(source)
     found = read(here(), name, source, keep=functools.partial(versions.add, here()))
     answer(as_json, found, *_told(found))
 

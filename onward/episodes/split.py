@@ -136,9 +136,9 @@ def refuse_one_sided(sieve: Sieve, settings: Episode, where: str) -> None:
     more = "raise" if empty == ["heldout"] else "lower"
     raise DataError(
         f"No row would be {'held out' if 'heldout' in empty else 'left to train on'}: "
-        f"{counts['accepted'] + counts['repaired']:,} rows under {keys:,} titles or "
-        f"{sieve.kind.bound}s, "
-        f"episode.heldout_percent is {settings.heldout_percent:g}",
+        f"rows {counts['accepted'] + counts['repaired']:,}, "
+        f"titles or {sieve.kind.bound}s {keys:,}, "
+        f"episode.heldout_percent {settings.heldout_percent:g}",
         where=where,
         fix=f"send rows of more titles together, leave the title out "
         f"({sieve.kind.bound}s are split then), "

@@ -181,5 +181,5 @@ def check(recipe: str, tuning: str | None, strategy: Strategy) -> None:
     raise SettingsError(
         f"{recipe} cannot be trained with {' x '.join(every[0][1 if tuning else 2 :])}",
         where=f"params.yaml: {why}",
-        fix="choose an allowed combination; onward/learning/table.py says which and why",
+        fix="`onward combinations` shows what is allowed, and why not the rest",
     )

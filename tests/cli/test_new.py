@@ -173,6 +173,8 @@ def test_opening_says_what_to_do_with_rows_that_are_not_taken(
     assert f"Mend them in a copy of {kept} and open that as the next episode" in said
     assert main.start(["episode", "open", "b", "data"]) == 3
     assert capsys.readouterr().err.startswith("data is a folder\n")
+    assert main.start(["pretrain", "a", "data"]) == 3
+    assert capsys.readouterr().err.startswith("data is a folder\n")
     assert main.start(["episode", "open", "../b", str(source)]) == 3
     assert capsys.readouterr().err.startswith("'../b' cannot name an episode\n")
 

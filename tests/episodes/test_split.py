@@ -196,7 +196,7 @@ def test_few_titles_leave_a_side_empty_and_the_error_says_what_to_do(
     project: Project, opener: Opener, tmp_path: Path, title: str | None
 ) -> None:
     there = [row(title, "Alba." if title is None else f"Alba {n}.", f"Q{n}?") for n in range(50)]
-    with pytest.raises(DataError, match=r"50 rows under 1 titles or contexts") as caught:
+    with pytest.raises(DataError, match="rows 50, titles or contexts 1") as caught:
         opener("a", deliveries.jsonl(tmp_path / "a.jsonl", there))
     assert "heldout_percent" in caught.value.what + caught.value.fix
     assert not project.turn.exists() and not list(
