@@ -88,6 +88,9 @@ def logits(onnx: Any, torch: Any, batches: Sequence[list[Feature]], limit: float
     return gaps[worst]
 
 
+_ROUNDED = 1e-5
+"""A ledger keeps so many digits of a log-probability."""
+
 Pair = tuple[str, Mapping[str, Any], Mapping[str, Any]]
 """Where, what ONNX Runtime generated and what torch did: each tokens and logprobs, among others."""
 
@@ -108,6 +111,8 @@ def tokens(pairs: Sequence[Pair], limit: float) -> dict[str, int]:
 
     Two tokens whose log-probabilities lie nearer to each other than logits may differ are a tie
     that the last bits decide; what comes after it is another text. Ties are counted, not refused.
+    Of a tie neither token has more than half of the probability: where both runners are sure, each
+    of its own token, nothing was nearly equal.
 
     Args:
         pairs: as `generations` gives them, of greedy decoding.
@@ -120,17 +125,19 @@ def tokens(pairs: Sequence[Pair], limit: float) -> dict[str, int]:
         ParityError: a token differs that is no tie, or one of the two stops earlier.
     """
     found = {"rows": len(pairs), "equal": 0, "ties": 0}
+    half = -math.log1p(math.exp(-2 * limit)) + _ROUNDED
     for where, ours, theirs in pairs:
         at = _first_other(ours["tokens"], theirs["tokens"])
         if at is None:
             _require_length(where, len(ours["tokens"]), len(theirs["tokens"]))
             found["equal"] += 1
             continue
-        gap = abs(ours["logprobs"][at] - theirs["logprobs"][at])
-        if not gap <= 2 * limit:
+        both = [float(side["logprobs"][at]) for side in (ours, theirs)]
+        gap = abs(both[0] - both[1])
+        if not (gap <= 2 * limit and max(both) <= half):
             raise ParityError(
-                f"ONNX Runtime generates another token than torch, which is no tie: "
-                f"their log-probabilities are {gap:.3g} apart",
+                f"ONNX Runtime generates another token than torch, which is no tie: their "
+                f"log-probabilities are {gap:.3g} apart, the higher is {max(both):.3g}",
                 where=f"{where}, token {at}",
                 fix="the graph is wrong: export with the pinned versions; nothing was exported",
                 details={"onnx": ours["tokens"][at], "torch": theirs["tokens"][at]},

@@ -84,6 +84,18 @@ def test_tokens_are_compared_one_by_one_and_ties_are_counted() -> None:
     assert caught.value.where == "u, row b, token 1"
 
 
+@pytest.mark.parametrize("logprob", [-0.001, -0.6])
+def test_two_runners_that_are_each_sure_of_another_token_are_no_tie(logprob: float) -> None:
+    """As with a wrong cache: of two nearly equal tokens neither has more than half."""
+    pairs: list[parity.Pair] = [
+        ("u, row a", _written([1, 2], -0.1, logprob), _written([1, 3], -0.1, logprob))
+    ]
+    with pytest.raises(ParityError, match=r"no tie: .* 0 apart, the higher is"):
+        parity.tokens(pairs, 1e-3)
+    even: list[parity.Pair] = [("u, row a", _written([2], -0.6935), _written([3], -0.6931))]
+    assert parity.tokens(even, 1e-3)["ties"] == 1
+
+
 @pytest.mark.parametrize("pair", [([1, 2], [1, 2, 3]), ([1, 2, 3], [1, 2])])
 def test_a_generation_that_goes_on_where_the_other_stops_is_another_one(
     pair: tuple[list[int], list[int]],
