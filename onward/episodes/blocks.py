@@ -92,11 +92,11 @@ def conll(path: Path, most_bytes: int) -> Iterator[Incoming]:
     """Sentences of one token a line, its columns parted by tabs or spaces, blank lines between.
 
     The first column is the token, the last its tag. Lines -DOCSTART- and comments (`# `) before
-    a sentence are left out.
+    a sentence are left out; a `#` with as many columns as the sentence's last line is a token.
     """
     width = 0
     for lines in _blocks(path, most_bytes):
-        while lines and _left_out(lines[0]):
+        while lines and _left_out(lines[0], lines[-1]):
             lines = lines[1:]
         if not lines:
             continue
@@ -116,8 +116,11 @@ def conll(path: Path, most_bytes: int) -> Iterator[Incoming]:
         yield Incoming(lines[0].number, {"text": " ".join(tokens), "tokens": tokens, "tags": tags})
 
 
-def _left_out(line: Line) -> bool:
-    return line.text.startswith(("-DOCSTART-", "# ")) and not line.reason
+def _left_out(line: Line, last: Line) -> bool:
+    if line.reason or not line.text.startswith(("-DOCSTART-", "# ")):
+        return False
+    columns = len(line.text.split()) == len(last.text.split()) and _column(line.text)
+    return line.text.startswith("-DOCSTART-") or not columns
 
 
 def semeval(path: Path, most_bytes: int) -> Iterator[Incoming]:

@@ -52,6 +52,15 @@ def test_tagged_lines_part_a_token_from_its_tag_at_the_last_colon(tmp_path: Path
     assert (first["intent"], second["text"]) == ("AddToPlaylist", "play it")
 
 
+def test_a_sentence_may_begin_with_the_token_that_comments_begin_with(tmp_path: Path) -> None:
+    """As posts do: the token was taken for a comment, and the sentence went on without it."""
+    content = "# id = 1\n# O\nOslo B-city\n\n# text O\nBergen B-city\n\n# O\n"
+    (tmp_path / "a.conll").write_text(content)
+    _, rows = rows_of(tmp_path / "a.conll")
+    tokens = [row.values["tokens"] for row in rows if row.values]
+    assert tokens == [["#", "Oslo"], ["Bergen"], ["#"]]
+
+
 def test_conll_takes_the_first_and_the_last_column(tmp_path: Path) -> None:
     for separator in (" ", "\t"):
         (tmp_path / "a.conll").write_text(CONLL.replace(" ", separator))
