@@ -53,7 +53,7 @@ class Accuracy:
         parts = {
             part.artifact: part
             for part in _parts(self.made, "evaluate")
-            if part.provider == "torch"
+            if part.provider.startswith("torch")
         }
         return {
             int(one["seed"]): parts.get(fingerprint(finetuned / one["model"])) for one in trained

@@ -142,6 +142,40 @@ class TestAccuracy:
         assert judge(update, "accuracy").checks == before.checks
 
 
+class TestSeeds:
+    """Two seeds were trained; the candidate is the first."""
+
+    def scored(self, at: Project, provider: str, *right: float) -> gate.Verdict:
+        from onward.evaluation.runner import fingerprint
+
+        trained = [{"seed": 13 + n, "model": f"model-{n}" if n else "model"} for n in range(2)]
+        with files.building(at.made("finetune"), replace=True) as made:
+            for one in trained:
+                (made / str(one["model"])).mkdir()
+                (made / str(one["model"]) / "model.safetensors").write_text(f"weights {one}")
+            files.write_json(made / "spec.json", {**toy_turn.SPEC, "challengers": trained})
+        folders = [at.made("finetune") / str(one["model"]) for one in trained]
+        parts = [
+            toy_turn.ledger(at, fingerprint(folder), provider, share)
+            for folder, share in zip(folders, right, strict=False)
+        ]
+        with files.building(at.made("evaluate"), replace=True) as made:
+            write_parts(made / "ledger.parquet", parts)
+        return judge(at, "accuracy")
+
+    @pytest.mark.parametrize("provider", ["torch", "torch-cuda"])
+    def test_all_count_wherever_they_were_scored(self, first: Project, provider: str) -> None:
+        """On a GPU the others read as "was not scored", which refused."""
+        verdict = self.scored(first, provider, 0.9, 0.8)
+        assert verdict.outcome == "passed" and verdict.challengers == (13, 14)
+        (floor,) = verdict.checks
+        assert floor.spread is not None and floor.spread[0] < floor.spread[1]
+
+    def test_a_seed_that_was_not_scored_refuses(self, first: Project) -> None:
+        verdict = self.scored(first, "torch", 0.9)
+        assert verdict.reasons == ("new: was not scored (seed 14)",)
+
+
 class TestStale:
     def test_no_candidate_names_the_command(self, tmp_path: Path) -> None:
         at = toy_turn.project(tmp_path)
