@@ -26,6 +26,7 @@ from onward.learning.curves import Course
 from onward.learning.features import Collate, Features
 from onward.learning.orphan import Starter
 from onward.progress import Progress
+from onward.recipes.shapes import NOTHING
 
 if TYPE_CHECKING:
     from transformers import Trainer, TrainerCallback
@@ -59,6 +60,7 @@ class Run:
     orphaned: bool = False
     step_loss: float = 0.0
     step_rows: list[int] = field(default_factory=list)
+    step_targets: int = 0
     sampler: ByLength | None = None
 
 
@@ -109,6 +111,7 @@ class Loop(Trainer):
         """The micro-batches of one step; which rows they hold is noted for messages."""
         batches, _ = super().get_batch_samples(*args, **kwargs)
         self.run.step_rows = [int(row) for batch in batches for row in batch["rows"]]
+        self.run.step_targets = sum(self.targets(batch) for batch in batches)
         self.run.step_loss = 0.0
         return batches, None
 
@@ -131,11 +134,23 @@ class Loop(Trainer):
         """The loss of a micro-batch, as its share of the batch's mean, and the strategy's term."""
         own = {name: value for name, value in inputs.items() if name not in _ABOUT}
         loss, outputs = super().compute_loss(model, own, return_outputs=True)
+        loss = loss * (self.targets(inputs) / max(self.run.step_targets, 1))
         if self.run.past is not None:
             with self.accelerator.autocast():  # a teacher multiplies as its pupil does
-                loss = loss + self.run.term(model, inputs, outputs, self.run.past)
-        loss = loss * (len(inputs["rows"]) / max(len(self.run.step_rows), 1))
+                added = self.run.term(model, inputs, outputs, self.run.past)
+            loss = loss + added * (len(inputs["rows"]) / max(len(self.run.step_rows), 1))
         return (loss, outputs) if return_outputs else loss
+
+    def targets(self, batch: Any) -> int:
+        """Of how many losses the model's own is the mean: of windows, or of tokens to be learned.
+
+        A model that only decodes tells each token from those before it: it is not asked the first.
+        """
+        kind = next(iter(self.run.collate.targets.values())).kind
+        if kind not in ("tags", "tokens"):
+            return len(batch["rows"])
+        told = kind == "tokens" and not self.model.config.is_encoder_decoder
+        return int((batch["labels"][:, int(told) :] != NOTHING).sum())
 
     def _clip_grad_norm(self, model: Any) -> Any:
         norm = super()._clip_grad_norm(model)

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import torch
 
-from onward import files
+from onward import files, recipes
 from onward.config import Finetune, Prepare
 from onward.errors import DiskFull, NotFinite, OutOfMemory, SettingsError, TrainingError
 from onward.learning import checkpoints, encoder, features, loop, orphan, precision, trainer
@@ -19,6 +19,7 @@ from onward.learning.features import Features
 from onward.learning.trainer import Task, fit
 from onward.recipes import extractive
 from tests import toys
+from tests.learning import writing
 
 COLLATE = features.Collate(0, extractive.TARGETS)
 QUICK = Finetune(threads=1, precision="fp32", save_every=4)
@@ -155,6 +156,55 @@ def test_a_batch_in_micro_batches_is_the_same_batch(task: Task, tmp_path: Path) 
     parts = weights(fit(replace(task, work=tmp_path / "parts"), cut).model)
     for name in whole:
         assert torch.allclose(whole[name], parts[name], atol=1e-5), name
+
+
+@pytest.mark.parametrize("name", ["tagging", "chat", "translation"])
+def test_a_batch_of_tokens_in_micro_batches_is_the_same_batch(
+    name: str, toy_encoder: Path, toy_causal: Path, toy_writer: Path, tmp_path: Path
+) -> None:
+    """Its loss is the mean over tokens: a part weighs by those to be learned."""
+    recipe = recipes.get(name)
+    source = {"tagging": toy_encoder, "chat": toy_causal, "translation": toy_writer}[name]
+    kinds = ("O", *(f"{at}-{kind}" for kind in toys.KINDS for at in "BI"))
+    labels = kinds if name == "tagging" else ()
+    tokenizer, window = encoder.tokenizer(source), Prepare(max_length=96, stride=16)
+    path = tmp_path / "windows.parquet"
+    features.write(path, features.encode(of_tokens(name), recipe, tokenizer, window, labels))
+    data, found = Features.load(path), []
+    for micro in (8, 2):
+        work = tmp_path / str(micro)
+        work.mkdir()
+        task = Task(
+            build=lambda: recipe.build(source, {"dropout": 0.0, "labels": labels}),
+            data=data,
+            stopping=None,
+            rate=0.05,
+            epochs=1,
+            collate=features.Collate(0, recipe.TARGETS, len(labels)),
+            work=work,
+        )
+        sgd = settings(batch_size=8, micro_batch=micro, optimizer="sgd", warmup_percent=0)
+        found.append(weights(fit(task, sgd).model))
+    for each, tensor in found[0].items():
+        assert torch.allclose(tensor, found[1][each], atol=1e-5), each
+
+
+def of_tokens(name: str) -> list[dict[str, Any]]:
+    """Eight rows, some with far more to learn than others."""
+    if name == "tagging":
+        return [
+            {**row, "text": row["text"] + " then a box" * 5 * (n % 3)}
+            for n, row in enumerate(toys.toy_tagged(8, 1))
+        ]
+    if name == "chat":
+        return [
+            {**row, "references": [" ".join(["red"] * (1 + 5 * (n % 3)))]}
+            for n, row in enumerate(toys.toy_talks(8, 1))
+        ]
+    return [
+        {**row, "references": [" ".join(row["references"] * (1 + n % 3))]}
+        for n, row in enumerate(writing.translated(8, 1))
+    ]
 
 
 def test_steps_are_counted_as_trainer_counts_them(
