@@ -95,8 +95,7 @@ class Final:
             raise _not_made("benchmark", report)
         self.report = files.read_json(report)
         self.variant = str(self.report["variant"])
-        device = str(self.report["provider"]).removeprefix("onnx-")
-        self.subject = f"{self.variant} package, {device.upper()}"
+        self.subject = f"{self.variant} package"
 
     def challengers(self) -> dict[int, LedgerPart | None]:
         """The checkpoints of all seeds, as `Accuracy` has them: one alone was exported."""
@@ -109,7 +108,11 @@ class Final:
             raise _not_made("export", packaged)
         spec = files.read_json(packaged)
         artifact = str(spec["variants"][self.variant]["artifact"])
-        return _part(self.made, {artifact}, "onnx-", "export")
+        part = _part(self.made, {artifact}, "onnx-", "export")
+        answered, timed = part.provider.removeprefix("onnx-"), str(self.report["provider"])
+        other = "" if timed == answered else f", timed on {timed.upper()}"
+        self.subject = f"{self.variant} package, {answered.upper()}{other}"
+        return part
 
     def budgets(self, champion: Champion | None) -> Budgets:
         """Timings at the serving shape and memory, from the benchmark's report."""

@@ -241,6 +241,14 @@ class TestFinal:
         timed = next(check for check in verdict.checks if check.unit == "p95 ms")
         assert timed.new == pytest.approx(40.37)
 
+    def test_the_subject_is_the_device_that_answered_not_the_one_that_was_timed(
+        self, ready: Project
+    ) -> None:
+        """The stage export answers on the CPU, wherever the package is to serve."""
+        path = ready.made("benchmark") / "report.json"
+        files.write_json(path, {**files.read_json(path), "provider": "cuda"})
+        assert judge(ready, "final").subject == "fp32 package, CPU, timed on CUDA"
+
     def test_the_package_is_judged_not_the_checkpoint(self, ready: Project) -> None:
         toy_turn.exported(ready, {"old": 0.2, "new": 0.9})
         assert judge(ready, "final").outcome == "refused"
