@@ -54,7 +54,7 @@ _TALKS = {
     "min_heldout_rows": "20\n  max_answer_words: 400 # a row with a longer answer stops the run",
     "max_length": "512 # tokens; a prompt takes three quarters at most, turns are cut before texts",
     "stride": "0 # of no use here",
-    "tuning": "lora # or full, last; none asks the model as it is, see prompts/",
+    "tuning": "lora # or full, last, dora, ia3; none asks the model as it is, see prompts/",
     "first_learning_rate": "0.0005 # from the pretrained model",
     "first_epochs": "2",
     "learning_rate": "0.0003 # from an earlier version",
