@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from typing import Any
 
@@ -80,6 +81,12 @@ class TestRightOrWrong:
         verdict = counted(unit("0001-a", HALF), champion=None)
         assert verdict.checks[0].test == "Wilson's score"
         assert verdict.checks[0].low == pytest.approx(41.885, abs=0.001)
+
+    def test_a_first_champions_resampled_score_allows_for_one_row_more(self) -> None:
+        """60 rows that are all right may hide one in twenty that is wrong: 3 / 60."""
+        (floor,) = judged(evidence(unit("0001-a", np.ones(60)), champion=None)).checks
+        assert floor.test == "bootstrap"
+        assert floor.low == pytest.approx(100 * (1 + math.log(0.05) / 60), abs=0.01)
 
     def test_a_tie_is_not_a_win(self) -> None:
         same = learning(HALF, HALF)

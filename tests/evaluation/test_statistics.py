@@ -219,3 +219,11 @@ class TestLatency:
 
 def test_the_metric_of_these_tests_has_two_statistics() -> None:
     assert points([1.0]).shape == (1, len(STATISTICS))
+
+
+def test_holm_steps_down_and_stops_at_the_first_that_stands() -> None:
+    # Each below what is left of the level: .05 / 4, / 3, / 2, / 1. Bonferroni would let one fall.
+    assert statistics.holm([0.04, 0.01, 0.02, 0.015], 0.05) == [True, True, True, True]
+    # .03 is above .05 / 2, so .04 stands as well, though it is below .05.
+    assert statistics.holm([0.04, 0.01, 0.03], 0.05) == [False, True, False]
+    assert statistics.holm([], 0.05) == []
