@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from onward import config, files, recipes
-from onward.errors import UsageError
+from onward.errors import ProviderError, UsageError
 from onward.project import Project
 from onward.registry import versions
 from onward.registry.versions import Champion
@@ -67,6 +67,7 @@ def open_champion(project: Project, *, provider: str | None = None, threads: int
 
     Raises:
         UsageError: nothing was promoted yet.
+        ProviderError: it was promoted on CUDA, which cannot be used here.
         IntegrityError: a file of the version differs from what the pointer names.
         MissingFiles: the version is not on this machine.
     """
@@ -88,12 +89,17 @@ def _session(champion: Champion, provider: str | None, threads: int) -> Session:
     named = files.read_json(champion.folder / files.MANIFEST)["files"]
     sealed = named[f"package/{files.MANIFEST}"]["sha256"]
     serving = files.read_json(champion.package / "serving.json")
-    return Session(
-        champion.package,
-        provider=provider or serving.get("provider", "auto"),
-        threads=threads,
-        manifest=sealed,
-    )
+    chosen = provider or serving.get("provider", "auto")
+    try:
+        return Session(champion.package, provider=chosen, threads=threads, manifest=sealed)
+    except ProviderError as error:
+        if provider is not None:
+            raise
+        raise ProviderError(
+            error.what,
+            where=f"{champion.version} was timed and promoted on {chosen}",
+            fix="ask it where CUDA works, or set benchmark.provider to cpu and promote anew",
+        ) from error
 
 
 def ask(

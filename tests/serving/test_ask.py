@@ -8,10 +8,11 @@ from pathlib import Path
 import pytest
 
 from onward import files
-from onward.errors import IntegrityError, OnwardError, UsageError
+from onward.errors import IntegrityError, OnwardError, ProviderError, UsageError
 from onward.project import Project
 from onward.registry import versions
 from onward.runtime import package as packages
+from onward.runtime import providers
 from onward.serving.ask import ask
 
 CONTEXT = "it was seen near oslo ."
@@ -45,6 +46,23 @@ def test_the_champion_answers_with_a_span_of_the_context(served: Project) -> Non
     assert (found.version, found.variant, found.provider) == ("v1", "int8", "onnx-cpu")
     assert 0 < told["probability"] <= 1 and not told["no_answer"]
     assert told["n_best"][0]["text"] == "oslo"
+
+
+def test_a_version_of_a_gpu_says_on_a_machine_without_one_where_it_answers(
+    package: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(providers, "_missing_for_cuda", lambda: "there is no NVIDIA device")
+    project = Project(tmp_path / "served")
+    files.write_text(project.params, "project: {name: toy}\n")
+    with files.building(project.version("v1")) as folder:
+        shutil.copytree(package, folder / "package")
+        packages.choose(folder / "package", "fp32", "cuda")
+        files.write_json(folder / "card.json", {"version": "v1", "candidate": "c"})
+    _point(project)
+    with pytest.raises(ProviderError, match="no NVIDIA device") as caught:
+        ask(project, ASKED)
+    assert caught.value.where == "v1 was timed and promoted on cuda"
+    assert "benchmark.provider" in caught.value.fix
 
 
 def test_an_answer_names_the_version_that_gave_it_whatever_is_promoted_meanwhile(
