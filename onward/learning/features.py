@@ -219,10 +219,3 @@ def _apart(windows: Sequence[Mapping[str, Any]]) -> tuple[dict[str, list[Any]], 
         whole = zip(lists[key], ends, strict=True)
         lists[key] = [part for tokens, at in whole for part in np.split(tokens, at[:-1])]
     return lists, [len(at) for at in ends]
-
-
-def collate(windows: Sequence[Mapping[str, Any]], pad: int) -> dict[str, Any]:
-    """One batch of extractive windows: see Collate."""
-    from onward.recipes.extractive import TARGETS
-
-    return Collate(pad, TARGETS)(windows)
