@@ -87,6 +87,17 @@ def test_d07_an_offset_is_repaired_where_one_place_fits(text: str, start: int, k
 
 
 @pytest.mark.parametrize(
+    ("context", "start"),
+    [
+        ("😀bab", 4),  # bytes say the first b, UTF-16 says the second
+        ("béxb", 2),  # in the middle of a character's bytes, and no b in UTF-16
+    ],
+)
+def test_d07_readings_that_do_not_agree_repair_nothing(context: str, start: int) -> None:
+    assert checked(context=context, answers="b", starts=start).reason == "answer-ambiguous"
+
+
+@pytest.mark.parametrize(
     ("fields", "reason"),
     [
         ({"answers": "Dee", "starts": 0}, "answer-not-in-context"),
