@@ -102,7 +102,7 @@ def _server(project: Project) -> str:
 
     if api := server.configured():
         server.require(api)
-        os.environ["PREFECT_API_URL"] = api
+        os.environ.update({**server.direct(), "PREFECT_API_URL": api})
         return api.removesuffix("/").removesuffix("/api")
     running = server.start(project, note)
     os.environ.update(server.environment(project, running.api))

@@ -17,6 +17,7 @@ import sys
 import time
 import tomllib
 import urllib.error
+import urllib.parse
 import urllib.request
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -30,6 +31,7 @@ from onward.errors import ServerError
 from onward.locks import held
 from onward.project import Project
 
+HOST = "127.0.0.1"
 WITHOUT = "`dvc repro`, then `onward gate` and `onward promote`, work without a server"
 START_SECONDS = 120.0
 PATIENCE_SECONDS = 30.0
@@ -51,12 +53,12 @@ class Server:
     @property
     def api(self) -> str:
         """What PREFECT_API_URL is set to."""
-        return f"http://127.0.0.1:{self.port}/api"
+        return f"http://{HOST}:{self.port}/api"
 
     @property
     def dashboard(self) -> str:
         """What a person opens in a browser."""
-        return f"http://127.0.0.1:{self.port}"
+        return f"http://{HOST}:{self.port}"
 
 
 def home(project: Project) -> Path:
@@ -83,7 +85,11 @@ def healthy(api: str, seconds: float = 2.0) -> bool:
     if not api.startswith(("http://", "https://")):
         return False
     try:
-        with urllib.request.urlopen(f"{api.rstrip('/')}/health", timeout=seconds) as reply:  # noqa: S310
+        # A proxy would look for this machine's own address on itself.
+        own = urllib.parse.urlsplit(api).hostname == HOST
+        ways = [urllib.request.ProxyHandler({})] if own else []
+        opener = urllib.request.build_opener(*ways)
+        with opener.open(f"{api.rstrip('/')}/health", timeout=seconds) as reply:
             return bool(reply.status == 200)
     except (urllib.error.URLError, OSError, ValueError):
         return False
@@ -105,7 +111,15 @@ def require(api: str) -> None:
 
 def environment(project: Project, api: str) -> dict[str, str]:
     """What Prefect must find in its environment to use the project's own server."""
-    return {**QUIET, "PREFECT_HOME": str(home(project)), "PREFECT_API_URL": api}
+    return {**QUIET, **direct(), "PREFECT_HOME": str(home(project)), "PREFECT_API_URL": api}
+
+
+def direct() -> dict[str, str]:
+    """The environment in which Prefect asks no proxy for what runs on this machine."""
+    named = os.environ.get("no_proxy") or os.environ.get("NO_PROXY") or ""
+    if named != "*" and HOST not in named.split(","):
+        named = f"{named},{HOST}".lstrip(",")
+    return {"no_proxy": named, "NO_PROXY": named}
 
 
 def find(project: Project) -> Server | None:
@@ -157,9 +171,9 @@ def _launch(project: Project) -> Server:
     kept = {k: v for k, v in os.environ.items() if not k.startswith("PREFECT_")}
     with (folder / "server.log").open("wb") as log:
         child = subprocess.Popen(
-            [sys.executable, *COMMAND, "--host", "127.0.0.1", "--port", str(port)],
+            [sys.executable, *COMMAND, "--host", HOST, "--port", str(port)],
             cwd=folder,
-            env={**kept, **QUIET, "PREFECT_HOME": str(folder)},
+            env={**kept, **QUIET, **direct(), "PREFECT_HOME": str(folder)},
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=subprocess.STDOUT,
@@ -173,7 +187,7 @@ def _launch(project: Project) -> Server:
 
 def _free_port() -> int:
     with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
+        probe.bind((HOST, 0))
         return int(probe.getsockname()[1])
 
 

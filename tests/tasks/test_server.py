@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import os
+import threading
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
+import httpx
 import psutil
 import pytest
 
@@ -49,6 +52,45 @@ def test_F11_what_does_not_answer_is_refused_with_what_works_without_it(api: str
         server.require(api)
     for command in ("dvc repro", "onward gate", "onward promote"):
         assert command in refused.value.fix
+
+
+def test_a_proxy_is_not_asked_for_this_machine(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Behind one that the environment names, the server never came up."""
+
+    class Answer(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(200)
+            self.end_headers()
+
+        def log_message(self, format: str, *words: object) -> None:
+            return None
+
+    for name in ("no_proxy", "NO_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+    for name in ("http_proxy", "HTTP_PROXY"):
+        monkeypatch.setenv(name, "http://127.0.0.1:1")
+    with HTTPServer(("127.0.0.1", 0), Answer) as own:
+        threading.Thread(target=own.serve_forever, daemon=True).start()
+        api = server.Server(1, own.server_port).api
+        assert server.healthy(api)
+        for name, value in server.environment(project, api).items():
+            monkeypatch.setenv(name, value)
+        assert httpx.get(f"{api}/health").status_code == 200, "so does Prefect's own client"
+        own.shutdown()
+
+
+@pytest.mark.parametrize(
+    ("named", "direct"),
+    [("", "127.0.0.1"), ("a,b", "a,b,127.0.0.1"), ("127.0.0.1,a", "127.0.0.1,a"), ("*", "*")],
+)
+def test_other_exceptions_from_the_proxy_stay(
+    monkeypatch: pytest.MonkeyPatch, named: str, direct: str
+) -> None:
+    monkeypatch.delenv("no_proxy", raising=False)
+    monkeypatch.setenv("NO_PROXY", named)
+    assert server.direct() == {"no_proxy": direct, "NO_PROXY": direct}
 
 
 def test_another_process_with_the_recorded_number_is_not_the_server(project: Project) -> None:
