@@ -23,22 +23,24 @@ from onward.project import Project
 from onward.registry import journal, versions
 
 
-def finish(project: Project, *, judging: int | None = None) -> list[str]:
+def finish(project: Project, *, judging: int | None = None, rebase: bool = True) -> list[str]:
     """Complete or undo what was begun, under the run lock. Returns what was done, in words.
 
     Args:
         project: whose registry.
         judging: the SEQ of a verdict that is being promoted right now, and so is kept.
+        rebase: whether a turn whose base was withdrawn is composed anew, which reads the episodes.
 
     Raises:
         Busy: another process holds the run lock.
-        IntegrityError: the journal or the pointer is damaged.
+        IntegrityError: the journal or the pointer is damaged, or an episode of that turn.
+        MissingFiles: an episode of that turn is not on this machine.
     """
     with locks.held(project.run_lock, "finishing what was begun"):
         done = _complete(project)
         done += _undo(project, judging)
         done += [f"swept {path.name}" for path in _sweep(project)]
-        return done + _rebase(project)
+        return done + (_rebase(project) if rebase else [])
 
 
 def _complete(project: Project) -> list[str]:

@@ -7,6 +7,7 @@ that should never serve again is rolled back from, or refused by name, on its ow
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -61,7 +62,7 @@ def rollback(
     """
     _given(reason, "rollback")
     with locks.held(project.run_lock, f"rollback to {to}"):
-        finish(project)
+        finish(project, rebase=False)
         before, line = _ends(project, to)
         problem = _problem(project, line, before)
         if problem is not None:
@@ -80,7 +81,10 @@ def rollback(
             withdraws=[left],
         )
         move(project, before, Pointer(to, seq, line["manifest"], said))
-        finish(project)  # writes the turn anew where its base was withdrawn by this
+        # What serves needs no episodes and no encoder. Where they cannot be read the turn stays, and
+        # the next start says so before it begins anything on a base that was withdrawn.
+        with suppress(OnwardError):
+            finish(project)
         found = versions.champion(project, check=False)
         assert found is not None  # noqa: S101 - `move` has just written it
         return found

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -124,6 +125,26 @@ def test_the_default_probe_is_the_runtimes(three: Project, monkeypatch: pytest.M
     monkeypatch.setattr(probe, "probe", asked.append)
     rollback(three, "v1", "slow")
     assert asked == [three.version("v1") / "package"]
+
+
+@pytest.mark.parametrize("damage", ["missing", "changed"])
+def test_an_episode_that_is_not_here_stops_no_rollback(three: Project, damage: str) -> None:
+    """It ended in an error after the pointer had moved, and the next one could not begin."""
+    turns.turn(three, learning=turns.EPISODES[1:], base="v3")
+    folder, away = three.episode(turns.EPISODES[0]), three.root / "away"
+    shutil.copytree(folder, away)
+    if damage == "missing":
+        files.remove(folder)
+    else:
+        (folder / "train.parquet").write_bytes(b"other")
+    assert back(three, "v2").version == "v2"
+    assert back(three, "v1").version == "v1"
+    assert Turn.read(three).base.name == "v3"
+    with pytest.raises((MissingFiles, IntegrityError)):
+        finish(three)  # so no run begins on a base that was withdrawn
+    shutil.rmtree(folder, ignore_errors=True)
+    away.rename(folder)
+    assert finish(three) == ["the turn starts from v1 now: v3 was withdrawn"]
 
 
 def test_promote_rollback_run_the_rollback_stands(three: Project) -> None:
