@@ -81,6 +81,7 @@ def restore(
         done.missing.append(f"{folder.name}/ (its list of files, {md5})")
         return done
     objects.have(listing)
+    _unlink_links(folder, done)
     for name, wanted in listing.items():
         _place(folder / name, objects.path(wanted), wanted, name, done)
     for path in sorted(folder.rglob("*")):
@@ -89,6 +90,18 @@ def restore(
             path.unlink()
             done.removed.append(name)
     return done
+
+
+def _unlink_links(folder: Path, done: Restored) -> None:
+    """Remove the links of a folder, and nothing that they lead to: none is ever on record.
+
+    Files are put in their place afterwards; through a linked folder they would be written, and
+    others replaced, wherever it leads.
+    """
+    for path in sorted(folder.rglob("*")):
+        if path.is_symlink():
+            path.unlink()
+            done.removed.append(path.relative_to(folder).as_posix())
 
 
 class _Objects:
@@ -159,7 +172,7 @@ class _Objects:
 
 
 def _place(target: Path, source: Path, md5: str, name: str, done: Restored) -> None:
-    if target.is_file() and not target.is_symlink() and _md5(target) == md5:
+    if target.is_file() and _md5(target) == md5:
         return
     if not source.exists():
         done.missing.append(name)

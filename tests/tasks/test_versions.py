@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -515,6 +516,22 @@ def test_a_version_is_repaired_by_its_own_pointer(project: Project) -> None:
     (folder / "weights").unlink()
     assert versions.repair_version(project, folder).restored == ["weights"]
     assert (folder / "weights").read_text() == "1 2 3"
+
+
+def test_s03_a_repair_writes_through_no_link(project: Project, tmp_path: Path) -> None:
+    """It replaced files of the same names outside the project, and left the link as it was."""
+    recorded = turn(project)
+    episode, mine = project.root / "data" / "0001-a", tmp_path / "mine"
+    mine.mkdir()
+    (mine / "train.txt").write_text("of somebody else\n")
+    shutil.rmtree(episode)
+    episode.symlink_to(mine)
+    (project.root / "data" / "nowhere").symlink_to(tmp_path / "gone")
+    done = versions.repair_data(project)
+    assert (mine / "train.txt").read_text() == "of somebody else\n"
+    assert done.removed == ["0001-a", "nowhere"] and done.missing == []
+    assert not episode.is_symlink() and (episode / "train.txt").read_text() == "train rows\n"
+    assert versions.add_data(project) == recorded
 
 
 def test_repair_survives_a_remote_that_does_not_answer(project: Project, tmp_path: Path) -> None:
