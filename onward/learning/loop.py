@@ -237,7 +237,9 @@ class Watch(TrainerCallback):
             control.should_training_stop = True
         # Where an epoch's end judges, it also saves: a checkpoint before it would skip the judging.
         due = run.orphaned or step % run.save_every == 0
-        control.should_save = due and not self._judged(state) and step < state.max_steps
+        # The last step's weights are sealed as the end, but not by an orphan.
+        left = step < state.max_steps or run.orphaned
+        control.should_save = due and left and not self._judged(state)
 
     def _judged(self, state: Any) -> bool:
         """Whether this step ends an epoch, or the training, that is judged."""

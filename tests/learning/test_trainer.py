@@ -414,12 +414,14 @@ def test_F04_what_cannot_fit_is_refused_first(task: Task, monkeypatch: pytest.Mo
     assert not list(task.work.iterdir())
 
 
-def test_an_orphan_saves_and_stops(task: Task, monkeypatch: pytest.MonkeyPatch) -> None:
-    answers = iter([False, False, True])
+@pytest.mark.parametrize("last", [3, 5])
+def test_an_orphan_saves_and_stops(last: int, task: Task, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also in the last step, after which nothing is left to train."""
+    answers = iter([*[False] * (last - 1), True])
     monkeypatch.setattr(orphan.Starter, "gone", lambda self: next(answers))
-    with pytest.raises(TrainingError, match="stopped after step 3: whoever started it is gone"):
+    with pytest.raises(TrainingError, match=f"after step {last}: whoever started it is gone"):
         fit(task, settings(save_every=100))
-    assert checkpoints.latest(task.work) == checkpoints.folder(task.work, 3)
+    assert checkpoints.latest(task.work) == checkpoints.folder(task.work, last)
 
 
 def test_a_finished_training_is_not_run_again(task: Task, monkeypatch: pytest.MonkeyPatch) -> None:
