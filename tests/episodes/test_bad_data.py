@@ -11,8 +11,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from onward.episodes.checks import REASONS, REPAIRS
+from onward.episodes.checks import KINDS, REASONS, REPAIRS, check
 from onward.episodes.open import Opened
+from onward.episodes.sieve import Sieve
 from onward.episodes.turn import rows
 from onward.errors import DataError, FormatError, OnwardError, UsageError
 from onward.project import Project
@@ -166,6 +167,20 @@ def test_d08_rows_against_one_another(
     assert opened.counts["train"] + opened.counts["heldout"] == 1_000 + kept
     ids = [r["id"] for s in ("train", "heldout") for r in rows(project, opened.folder, s)]
     assert len(ids) == len(set(ids))
+
+
+def test_d08_which_of_equal_rows_stays_does_not_depend_on_their_order(tmp_path: Path) -> None:
+    """It brings its id and title, and a title binds a side."""
+    kind = KINDS["extractive"]
+    twins = [{**BASE, "id": name, "title": f"Title {name}"} for name in "abcdefgh"]
+    gone = []
+    for order in (twins, twins[::-1]):
+        with Sieve(tmp_path, kind) as sieve:
+            for line, fields in enumerate(order, 1):
+                sieve.add(line, check(fields, 1_000, kind), fields)
+            sieve.compare()
+            gone.append({json.loads(line)["row"]["id"] for line in sieve.quarantined()})
+    assert len(gone[0]) == 7 and gone[0] == gone[1]
 
 
 SQUAD_FILES: dict[str, tuple[Callable[[str], str], type[OnwardError]]] = {
