@@ -65,12 +65,22 @@ def test_micro_f1_and_exact_rows(pairs: list[tuple[set[str], set[str]]]) -> None
     for name, score in (
         ("f1", sk.f1_score), ("precision", sk.precision_score), ("recall", sk.recall_score),
     ):  # fmt: skip
-        expected = 100 * score(wanted, given, average="micro", zero_division=1)
+        nothing = int(not wanted.any() and not given.any())
+        expected = 100 * score(wanted, given, average="micro", zero_division=nothing)
         assert float(found[name]) == pytest.approx(expected), name
     assert float(found["exact"]) == pytest.approx(100 * sk.accuracy_score(wanted, given))
     macro = sk.f1_score(wanted, given, average=None, zero_division=np.nan)
     made = multilabel.report(rows, said)["macro_f1"]
     assert made == pytest.approx(0 if np.isnan(macro).all() else 100 * np.nanmean(macro), abs=1e-4)
+
+
+def test_who_says_nothing_is_not_precise() -> None:
+    """A model that found nothing of what was to be found had a precision of 100."""
+    silent = multilabel.metrics(total(multilabel, [{"labels": ["a"]}], [{"labels": []}]))
+    assert (float(silent["precision"]), float(silent["recall"])) == (0.0, 0.0)
+    loud = multilabel.metrics(total(multilabel, [{"labels": []}], [{"labels": ["a"]}]))
+    assert (float(loud["precision"]), float(loud["recall"])) == (0.0, 0.0)
+    assert float(multilabel.metrics(np.zeros(5))["precision"]) == 0.0
 
 
 @settings(max_examples=100, deadline=None)
