@@ -14,14 +14,19 @@ import re
 import subprocess
 import time
 from collections.abc import Mapping
+from pathlib import Path
 
 from onward import config, files
 from onward.config import Identity
 from onward.errors import Conflict, InternalError, UsageError
 from onward.project import Project
 
-OURS = (".dvc", "data.dvc", "dvc.lock", "dvc.yaml", "params.yaml", "models")
-"""What a promotion commits: the state that made the version, and nothing else."""
+OURS = (
+    *(".dvc", ".gitignore", "data.dvc", "dvc.lock", "dvc.yaml"),
+    *("params.yaml", "prompts", "models"),
+)
+"""What a promotion commits: the state that made the version, what keeps DVC's files out of Git,
+and nothing else."""
 _WRITTEN = ("data.dvc", "dvc.lock", "models")
 
 
@@ -61,7 +66,7 @@ def commit_promotion(project: Project, version: str, seq: int, message: str) -> 
     name = config.read(project.params, Identity).name
     if not _committed(project):
         _declare(project, name, version)
-        present = [path for path in OURS if (project.root / path).exists()]
+        present = [path for path in OURS if _holds(project.root / path)]
         _git(project, "add", "--", *present)
         _git(project, "commit", "--quiet", "--message", message, "--", *present)
     commit = _register(project, name, version, seq)
@@ -73,6 +78,11 @@ def _committed(project: Project) -> bool:
     """Whether HEAD has this very pointer. What changed since belongs to the next promotion."""
     head = _run(project, "show", "HEAD:./models/champion.json", check=False)
     return head.returncode == 0 and head.stdout == project.champion.read_text(encoding="utf-8")
+
+
+def _holds(path: Path) -> bool:
+    """Whether there is something to commit: Git refuses an empty folder by name."""
+    return path.is_file() or (path.is_dir() and any(path.iterdir()))
 
 
 def _in_git(project: Project) -> None:

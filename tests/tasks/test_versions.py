@@ -644,6 +644,18 @@ def test_only_our_files_are_committed(in_git: Project) -> None:
     assert git(in_git, "status", "--porcelain", "notes.txt") == "A  notes.txt"
 
 
+def test_what_a_clone_needs_is_committed_too(in_git: Project) -> None:
+    """Without .gitignore the next promotion of a clone would put pulled weights into Git."""
+    (in_git.root / ".gitignore").write_text("/data\n/.onward/\n/models/registry/?*/\n/turn/\n")
+    in_git.prompt("short").parent.mkdir()
+    in_git.prompt("short").write_text("shots: 1")
+    promote(in_git, "v1", 1)
+    changed = git(in_git, "show", "--name-only", "--format=", "HEAD").split()
+    assert {".gitignore", "prompts/short.yaml"} <= set(changed)
+    in_git.prompt("short").unlink()
+    promote(in_git, "v2", 2)
+
+
 def test_other_bytes_of_dvc_yaml_stay(in_git: Project) -> None:
     promote(in_git, "v1", 1)
     text = in_git.pipeline.read_text()
