@@ -12,7 +12,14 @@ from dataclasses import dataclass
 from typing import Any
 
 from onward import files, locks
-from onward.errors import OnwardError, UsageError, Withdrawn
+from onward.errors import (
+    IntegrityError,
+    MissingFiles,
+    OnwardError,
+    SettingsError,
+    UsageError,
+    Withdrawn,
+)
 from onward.project import Project
 from onward.registry import journal, versions
 from onward.registry.finish import finish
@@ -63,6 +70,7 @@ def rollback(
     _given(reason, "rollback")
     with locks.held(project.run_lock, f"rollback to {to}"):
         finish(project, rebase=False)
+        _compose(project)
         before, line = _ends(project, to)
         problem = _problem(project, line, before)
         if problem is not None:
@@ -81,13 +89,20 @@ def rollback(
             withdraws=[left],
         )
         move(project, before, Pointer(to, seq, line["manifest"], said))
-        # What serves needs no episodes and no encoder. Where they cannot be read the turn stays, and
-        # the next start says so before it begins anything on a base that was withdrawn.
-        with suppress(OnwardError):
-            finish(project)
+        _compose(project)
         found = versions.champion(project, check=False)
         assert found is not None  # noqa: S101 - `move` has just written it
         return found
+
+
+def _compose(project: Project) -> None:
+    """Write the turn anew where its base was withdrawn, if its episodes can be read.
+
+    What serves needs no episodes, so without them a rollback is whole. The turn stays then, and the
+    next start says so before it begins anything on a base that was withdrawn.
+    """
+    with suppress(MissingFiles, IntegrityError, SettingsError, UsageError):
+        finish(project)
 
 
 def reinstate(project: Project, name: str, reason: str, *, by: str = "") -> str:
