@@ -176,8 +176,9 @@ def check(recipe: str, tuning: str | None, strategy: Strategy) -> None:
     every = [Cell(recipe, each, *rest) for each in tunings]
     if any(cell in ALLOWED for cell in every):
         return
-    # With the tuning left open, the reason that stays whatever the tuning.
-    why = [reason(cell) or "" for cell in every][-1]
+    # With the tuning left open, the reason under the one that such a structure takes.
+    usual = "full" if strategy.structure == "analytic" else "lora"
+    why = reason(Cell(recipe, tuning or usual, *rest))
     raise SettingsError(
         f"{recipe} cannot be trained with {' x '.join(every[0][1 if tuning else 2 :])}",
         where=f"params.yaml: {why}",

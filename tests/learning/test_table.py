@@ -131,6 +131,27 @@ def test_a_tuning_left_open_is_no_reason_to_refuse() -> None:
         table.check("poetry", None, Strategy())
 
 
+@pytest.mark.parametrize(
+    ("recipe", "values", "why"),
+    [
+        ("extractive", {"rows": "naive", "term": "der"}, "needs strategy.rows replay"),
+        ("classification", {"rows": "joint", "term": "ewc"}, "leaves ewc nothing to keep"),
+        ("classification", {"rows": "joint", "structure": "adapters"}, "needs strategy.rows naive"),
+        ("classification", {"rows": "replay", "structure": "analytic"}, "sums over all old rows"),
+        ("regression", {"rows": "naive", "structure": "analytic"}, "the recipe classification"),
+        ("chat", {"rows": "naive", "term": "ewc"}, "says a word at a time"),
+    ],
+    ids=str,
+)
+def test_with_the_tuning_left_open_the_reason_is_none_of_a_tuning(
+    recipe: str, values: dict[str, Any], why: str
+) -> None:
+    """What prepare says, which runs before the tuning is looked at."""
+    with pytest.raises(SettingsError) as caught:
+        table.check(recipe, None, Strategy(**values))
+    assert why in " ".join(caught.value.lines())
+
+
 @pytest.mark.parametrize("policy", ["hardest", "herding"])
 def test_what_is_written_is_not_remembered_by_what_a_model_says_of_it(policy: Any) -> None:
     table.check("translation", "full", Strategy(rows="naive", policy=policy))
