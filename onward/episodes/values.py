@@ -54,7 +54,10 @@ def sound(value: Any, name: str, max_chars: int) -> str:
 
 
 def identity(value: Any, max_chars: int) -> str | None:
-    """An id, also one that came as a number; None where there is none. Raises Fault."""
+    """An id, also one that came as a whole number; None where there is none. Raises Fault."""
+    if isinstance(value, float) and (value != value or value.is_integer()):
+        # So a table has them as soon as one row of it has none.
+        value = None if value != value else int(value)
     if isinstance(value, int) and not isinstance(value, bool):
         value = str(value)
     if value is None or (isinstance(value, str) and is_blank(value)):

@@ -30,6 +30,10 @@ def table(**changed: Any) -> pa.Table:
     return pa.table(columns | changed)
 
 
+def rows(project: Project, found: Opened, side: turns.Side) -> list[dict[str, Any]]:
+    return turns.rows(project, found.folder, side)
+
+
 def opened(opener: Opener, folder: Path, found: pa.Table) -> Opened:
     pq.write_table(found, folder / "a.parquet")
     return opener("faq", folder / "a.parquet")
@@ -43,6 +47,17 @@ def test_d04_types_of_parquet_that_fit(opener: Opener, tmp_path: Path) -> None:
         "starts": pa.array([[float(row["starts"][0])] for row in GOOD]),
     }
     assert opened(opener, tmp_path, table(**fitting)).counts["accepted"] == 100
+
+
+def test_d05_ids_of_a_table_in_which_one_row_has_none(
+    project: Project, opener: Opener, tmp_path: Path
+) -> None:
+    """Then whole numbers come as floats: every row was quarantined, and the delivery refused."""
+    ids = [float(number) for number in range(98)]
+    found = opened(opener, tmp_path, table(id=pa.array([*ids, None, float("nan")], pa.float64())))
+    assert found.counts["accepted"] == 100
+    kept = [row["id"] for side in ("train", "heldout") for row in rows(project, found, side)]
+    assert {str(number) for number in range(98)} < set(kept) and len(set(kept)) == 100
 
 
 @pytest.mark.parametrize(
