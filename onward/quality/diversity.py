@@ -12,6 +12,7 @@ as diverse as good ones can be.
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Sequence
 
 from onward.quality.words import ngrams, words
@@ -36,7 +37,8 @@ def self_bleu(answers: Sequence[Sequence[str]]) -> float:
     """Mean BLEU of each answer against the others, 0 to 1 (Zhu et al. 2018, Texygen).
 
     N-grams up to SIZE, as far as the answer has any; without n-gram in common the precision is
-    that of half a match, and there is no penalty for a short answer beside longer ones.
+    that of half a match, and there is no penalty for a short answer beside longer ones. Answers
+    without a word are alike.
     """
     if len(answers) < 2:
         return 0.0
@@ -48,15 +50,20 @@ def self_bleu(answers: Sequence[Sequence[str]]) -> float:
 
 
 def _bleu(answer: Sequence[str], others: Sequence[Sequence[str]]) -> float:
+    if not answer:
+        return float(any(not other for other in others))
     logs = []
     for size in range(1, min(SIZE, len(answer)) + 1):
-        own = ngrams(answer, size)
-        theirs = {gram for other in others for gram in ngrams(other, size)}
-        matched = sum(gram in theirs for gram in own)
+        own = Counter(ngrams(answer, size))
+        theirs: Counter[tuple[str, ...]] = Counter()
+        for other in others:
+            theirs |= Counter(ngrams(other, size))
+        # As often as one other answer has it, and no more.
+        matched = (own & theirs).total()
         if size == 1 and not matched:
             return 0.0
-        logs.append(math.log(max(matched, 0.5) / len(own)))
-    return math.exp(math.fsum(logs) / len(logs)) if logs else 0.0
+        logs.append(math.log(max(matched, 0.5) / own.total()))
+    return math.exp(math.fsum(logs) / len(logs))
 
 
 def among(answers: Sequence[str]) -> float:

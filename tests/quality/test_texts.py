@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from onward.quality import coherence, diversity, lists, overlap, personal
 from onward.quality.leaks import Leaks
@@ -72,6 +76,30 @@ def test_order_and_other_scripts() -> None:
     gold = words("台北在台灣的北部")
     assert overlap.f1(words("北部"), gold) > overlap.f1(words("南方"), gold)
     assert overlap.sequence_f1(gold[::-1], gold) < overlap.f1(gold[::-1], gold) == 1.0
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.lists(st.sampled_from("abc"), min_size=1, max_size=9), min_size=2, max_size=4))
+def test_self_bleu_counts_what_is_shared_as_bleu_does(answers: list[list[str]]) -> None:
+    """An n-gram counted as often as the answer has it, whatever the others have."""
+    from nltk.translate.bleu_score import modified_precision
+
+    expected = []
+    for at, answer in enumerate(answers):
+        others = [*answers[:at], *answers[at + 1 :]]
+        shares = []
+        for size in range(1, min(4, len(answer)) + 1):
+            found = modified_precision(others, answer, size)
+            shares.append(max(found.numerator, 0.5) / found.denominator)
+        none = not set(answer) & {word for other in others for word in other}
+        expected.append(0.0 if none else math.exp(sum(map(math.log, shares)) / len(shares)))
+    assert diversity.self_bleu(answers) == pytest.approx(sum(expected) / len(expected))
+
+
+def test_empty_answers_are_all_alike() -> None:
+    """They were half as different as answers can be."""
+    assert diversity.among(["", "", ""]) == diversity.among(["!", "!"]) == 0.0
+    assert diversity.among(["", "in 1851"]) == 1.0
 
 
 def test_diversity_ranks_sets_of_answers() -> None:
