@@ -21,7 +21,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from onward.episodes.references import listed
-from onward.episodes.values import Fault, opened, optional, readable, text
+from onward.episodes.values import Fault, given_id, opened, optional, readable, text
 
 USER, ASSISTANT, SYSTEM = "user", "assistant", "system"
 _ROLES = {
@@ -91,15 +91,15 @@ def several(fields: Mapping[str, Any], instruction: str | None = None) -> list[d
             raise Fault(
                 "turns-unclear", f"message {number} is of {role}: user and assistant take turns"
             )
-    texts = [content for _, content in said]
+    texts, identity = [content for _, content in said], given_id(fields.get("id"))
     rows = [
         {"context": context, "history": texts[: at - 1], "question": texts[at - 1]}
-        | {"references": [texts[at]], "title": fields.get("title"), "id": fields.get("id")}
+        | {"references": [texts[at]], "title": fields.get("title"), "id": identity}
         for at in range(1, len(texts), 2)
     ]
-    if len(rows) > 1 and isinstance(fields.get("id"), str | int):
+    if len(rows) > 1 and isinstance(identity, str):
         for number, row in enumerate(rows, 1):
-            row["id"] = f"{fields['id']}/{number}"
+            row["id"] = f"{identity}/{number}"
     return rows
 
 

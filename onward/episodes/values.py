@@ -55,14 +55,18 @@ def sound(value: Any, name: str, max_chars: int) -> str:
 
 def identity(value: Any, max_chars: int) -> str | None:
     """An id, also one that came as a whole number; None where there is none. Raises Fault."""
+    found = given_id(value)
+    return None if found is None else sound(found, "id", max_chars)
+
+
+def given_id(value: Any) -> Any:
+    """An id as text; None where there is none, and as it came where it can be no id."""
     if isinstance(value, float) and (value != value or value.is_integer()):
         # So a table has them as soon as one row of it has none.
         value = None if value != value else int(value)
     if isinstance(value, int) and not isinstance(value, bool):
         value = str(value)
-    if value is None or (isinstance(value, str) and is_blank(value)):
-        return None
-    return sound(value, "id", max_chars)
+    return None if isinstance(value, str) and is_blank(value) else value
 
 
 def optional(fields: Mapping[str, Any], name: str, max_chars: int) -> str | None:

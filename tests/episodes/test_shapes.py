@@ -161,6 +161,17 @@ def test_each_answer_is_a_row_with_what_was_said_before() -> None:
     assert exchanges.several(talk, "Be short.")[0]["context"] is None
 
 
+@pytest.mark.parametrize("blank", ["", " ", None, float("nan")])
+def test_answers_of_conversations_without_an_id_share_none(blank: Any) -> None:
+    """Each had "/1", so that all rows of all conversations were quarantined as one id."""
+    rows = exchanges.several({"id": blank, "messages": said("one", "two", "three", "four")})
+    assert [row["id"] for row in rows] == [None, None]
+    assert [row["id"] for row in exchanges.several({"id": 7.0, "messages": said(*"abcd")})] == [
+        "7/1",
+        "7/2",
+    ]
+
+
 @pytest.mark.parametrize(
     ("reason", "messages"),
     [
