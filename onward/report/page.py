@@ -71,7 +71,7 @@ def render(
             answers=answers,
             labels=labels,
             record=kept,
-            interval=f"{100 * (1 - 2 * verdict.level):.4g}" if verdict else "",
+            interval=f"{100 * (1 - 2 * verdict.level):.4g}" if verdict and verdict.evidence else "",
         )
     )
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from onward import files
+from onward.evaluation.checks import FAILED, WITHDRAWN, Check, Verdict
 from onward.report.page import write
 from tests.report import projects
 
@@ -143,6 +144,20 @@ def test_first_champion(tmp_path: Path) -> None:
     page, _ = _page(project)
     assert "F1 of the first champion" in page.text
     assert "p95 change" not in page.text
+
+
+def test_a_refusal_without_rows_promises_no_bars_and_no_examples(tmp_path: Path) -> None:
+    """It said "bars show 100% intervals" and named commands that show nothing."""
+    project = projects.empty(tmp_path)
+    made = projects.turn(project, [], ["0001-a"])
+    note = "candidate c0ffee was withdrawn: slow"
+    checks = (Check("evidence", WITHDRAWN, FAILED, note=note),)
+    verdict = Verdict("refused", "accuracy", checks, (note,), 0.0, "c", None, made.id)
+    projects.keep(project, verdict, version=None, turn_id=made.id)
+    page, _ = _page(project)
+    assert "was withdrawn: slow" in page.text and "rests on no rows" in page.text
+    assert "intervals" not in page.text
+    assert "--examples" not in page.text and "--replay" not in page.text
 
 
 def test_a_champion_that_is_damaged(tmp_path: Path) -> None:
