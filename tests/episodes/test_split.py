@@ -117,7 +117,25 @@ def test_d09_one_new_context_under_two_titles_stays_on_one_side(
     shared = [row(f"T{n}", "Alba is everywhere.", f"Q{n}?") for n in range(15)]
     opened = opener("a", deliveries.jsonl(tmp_path / "a.jsonl", [*SPARE, *shared]))
     assert 0 < opened.reasons["straddles"] < 15
+    kept = [s for s, there in sides(project).items() if shared_of(there)]
+    assert kept == ["heldout"], "tests are scarcer than training rows"
     refuse_leaks(project)
+
+
+def shared_of(there: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    return [r for r in there if r["context"] == "Alba is everywhere."]
+
+
+def test_a_new_context_of_corrected_rows_of_both_sides_is_held_out(
+    project: Project, opener: Opener, tmp_path: Path
+) -> None:
+    opener("a", deliveries.jsonl(tmp_path / "a.jsonl", deliveries.goods(80)))
+    ids = {side: there[0]["id"] for side, there in sides(project).items()}
+    mended = [row(None, "Alba is everywhere.", f"{s}?") | {"id": i} for s, i in ids.items()]
+    path = deliveries.jsonl(tmp_path / "b.jsonl", [*SPARE, *mended])
+    opened = opener("b", path, corrects="a")
+    assert opened.reasons == {"straddles": 1}
+    assert side_of(project, "heldout?") == "heldout" and side_of(project, "train?") is None
 
 
 @settings(max_examples=25)
