@@ -141,6 +141,7 @@ def test_d12_composed_and_decomposed_forms_are_one(text: str) -> None:
         ("Stra\u00dfe", "STRASSE"),
         ("caf\u00e9", "cafe\u0301"),
         ("\ufb01ne", "fine"),
+        ("\U0001d400lba", "alba"),  # a letter that has case only after NFKC
         ("zero\u200bwidth", "zerowidth"),
         ("a\u202eb", "ab"),
         ("a,b\tc\u00a0d", "a b c d"),
