@@ -17,7 +17,9 @@ from __future__ import annotations
 
 import re
 
-_ADDRESS = re.compile(r"[^\s<>()\[\],;:\"']+@[^\s<>()\[\],;:\"']+\.[^\s<>()\[\],;:\"'.]+")
+_LABEL = r"[^\W_](?:[\w-]*[^\W_])?"
+_ADDRESS = re.compile(rf"[a-zA-Z0-9_][a-zA-Z0-9_.!#$%&*+/=?^`{{|}}~-]*@{_LABEL}(?:\.{_LABEL})+")
+"""Beside a letter, quotation mark or full stop of any script, too."""
 _DIGITS = re.compile(r"(?<![\w.])\d(?:[ -]?\d){12,18}(?![\w.]*\d)")
 _IBAN = re.compile(r"\b[A-Z]{2}\d{2}(?: ?[A-Z0-9]{4}){2,7}(?: ?[A-Z0-9]{1,4})?\b")
 _LOCAL = re.compile(r"(?<![\w.,-])\(?\d{3}\)?[ -.]\d{3}[ -.]\d{4}(?![\w-])")
@@ -40,7 +42,7 @@ def _emails(text: str) -> list[str]:
 
     kept = []
     for match in _ADDRESS.finditer(text):
-        one = match[0].rstrip(".!?")
+        one = match[0]
         try:
             validate_email(one, check_deliverability=False, test_environment=True)
         except EmailNotValidError as error:

@@ -39,6 +39,8 @@ from onward.quality.words import words
 
 Pair = tuple[Asked, str]
 _HERE = Path(__file__).parent
+_SCRIPTS = _HERE.parent / "recipes" / "scripts.py"
+"""Scripts whose characters count as words."""
 
 
 @dataclass(frozen=True)
@@ -184,7 +186,7 @@ def sources(root: Path, measure: Measure) -> str:
     Raises:
         SettingsError: a file of the project's is not there.
     """
-    own = sorted([*_HERE.glob("*.py"), *(_HERE / "vocabulary").glob("*.yaml")])
+    own = sorted([*_HERE.glob("*.py"), *(_HERE / "vocabulary").glob("*.yaml"), _SCRIPTS])
     named = [*measure.lists, *measure.examples]
     for name in named:
         if not (root / name).is_file():

@@ -5,8 +5,9 @@
 >>> content("The museums were opened in 1851", frozenset({"the", "were", "in"}))
 ['museum', 'open', '1851']
 
-A script without spaces is read character by character. What this does not cover: words that differ
-by more than a common English ending ("ran" and "run" are two words).
+A script without spaces is read character by character; the signs of a vowel and accents belong to
+the letter before them. What this does not cover: words that differ by more than a common English
+ending ("ran" and "run" are two words).
 """
 
 from __future__ import annotations
@@ -15,8 +16,12 @@ import re
 import unicodedata
 from collections.abc import Sequence
 
-_UNSPACED = "\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\u0e00-\u0e7f"  # kana, han, thai
-_WORD = re.compile(rf"[{_UNSPACED}]|[^\W_{_UNSPACED}]+(?:['’][^\W\d_{_UNSPACED}]+)*")
+from onward.recipes.scripts import SPACELESS
+
+_MARKS = "".join(chr(at) for at in range(0x300, 0x3000) if unicodedata.category(chr(at))[0] == "M")
+_RUN = rf"[^\W_{SPACELESS}]+(?:[{_MARKS}]+[^\W_{SPACELESS}]*)*"
+_AFTER = rf"[^\W\d_{SPACELESS}]+(?:[{_MARKS}]+[^\W\d_{SPACELESS}]*)*"
+_WORD = re.compile(rf"[{SPACELESS}]|{_RUN}(?:'{_AFTER})*")
 _GROUPED = re.compile(r"(?<=\d),(?=\d{3}\b)")
 _SENTENCE = re.compile(r"(?<=[.!?。！？])[\"')\]]*\s+|\n+|(?<=[。！？])")
 _ENDINGS = ("ings", "ing", "edly", "ed", "ies", "es", "s", "ly")
@@ -24,8 +29,9 @@ _SHORTEST = 3
 
 
 def words(text: str) -> list[str]:
-    """The words of a text, folded; digits that a comma groups are one number."""
-    return _WORD.findall(_GROUPED.sub("", unicodedata.normalize("NFKC", text)).casefold())
+    """The words of a text, folded; digits that a comma groups are one number, and ’ is '."""
+    folded = _GROUPED.sub("", unicodedata.normalize("NFKC", text)).casefold()
+    return _WORD.findall(folded.replace("’", "'"))
 
 
 def content(text: str, function_words: frozenset[str]) -> list[str]:
@@ -35,7 +41,7 @@ def content(text: str, function_words: frozenset[str]) -> list[str]:
 
 def stem(word: str) -> str:
     """A word without a common English ending, so that "opens" supports "opened"."""
-    word = re.sub(r"['’]s$", "", word)
+    word = word.removesuffix("'s")
     if any(character.isdigit() for character in word):
         return word
     for ending in _ENDINGS:

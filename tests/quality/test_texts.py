@@ -72,6 +72,12 @@ def test_support_counts_numbers_twice_and_knows_endings() -> None:
     assert support("no", [CONTEXT], every) == 1.0
 
 
+def test_words_keep_their_vowel_signs_and_one_apostrophe() -> None:
+    """Day and gift were one word in Hindi, and don’t another one than don't."""
+    assert words("दिन दान") == ["दिन", "दान"]
+    assert words("Don’t") == words("don't") == ["don't"]
+
+
 def test_order_and_other_scripts() -> None:
     gold = words("台北在台灣的北部")
     assert overlap.f1(words("北部"), gold) > overlap.f1(words("南方"), gold)
@@ -113,6 +119,8 @@ def test_diversity_ranks_sets_of_answers() -> None:
     ("text", "kinds"),
     [
         ("Write to ana.li@example.org.", {"email"}),
+        ("Write to “ana.li@corp.org” or *bo@corp.org*…", {"email"}),
+        ("写信给ana.li@corp.org。", {"email"}),
         ("Ring +44 20 7031 3000 today", {"phone"}),
         ("Ring 650-253-0000 today", {"phone"}),
         ("Her card is 4111 1111 1111 1111.", {"card"}),
@@ -124,6 +132,13 @@ def test_diversity_ranks_sets_of_answers() -> None:
 )
 def test_personal_data(text: str, kinds: set[str]) -> None:
     assert set(personal.found(text)) == kinds
+
+
+def test_an_address_ends_where_it_does() -> None:
+    """Quotation marks and full stops of other scripts were taken for a part, and nothing found."""
+    text = "“ana.li@corp.org”, «bo@corp.org», ana@corp.org’s, 给cy@corp.org、di@corp.org。"
+    assert [one[:2] for one in personal.found(text)["email"]] == ["an", "bo", "an", "cy", "di"]
+    assert all(one.endswith("@corp.org") for one in personal.found(text)["email"])
 
 
 @pytest.mark.parametrize(
