@@ -10,6 +10,8 @@ fine where this project's subject is, say, the history of war.
 
 from __future__ import annotations
 
+import re
+import string
 from collections.abc import Iterable
 from importlib import resources
 from pathlib import Path
@@ -24,6 +26,9 @@ NAMES = ("language", "leaks", "swaps", "unsafe")
 ALLOWED = "allowed"
 """A list that only a project has: expressions whose findings do not count."""
 
+_EXPRESSIONS = (ALLOWED, "markers", "prompts", "rules")
+"""Lists of regular expressions."""
+
 Lists = dict[str, Any]
 
 
@@ -35,7 +40,8 @@ def load(name: str, extra: Iterable[Path] = ()) -> Lists:
         extra: the project's files, in their order.
 
     Raises:
-        SettingsError: a file is not there, is not plain YAML, or has a section of no list.
+        SettingsError: a file is not there, is not plain YAML, has a section of no list or an entry
+            of another form than ours.
     """
     found = _ours(name)
     known = _sections()
@@ -47,6 +53,8 @@ def load(name: str, extra: Iterable[Path] = ()) -> Lists:
                 found[section] = _joined(found[section], entries, path, section)
             elif section == ALLOWED:
                 found[section] = _joined(found.get(section, []), entries, path, section)
+        if name == "unsafe":
+            _need_slots(found, path)
     return found
 
 
@@ -64,10 +72,41 @@ def _ours(name: str) -> Lists:
 def _joined(ours: Any, theirs: Any, path: Path, section: str) -> Any:
     """Lists one after the other; of sections with parts, part by part."""
     if isinstance(ours, dict) and isinstance(theirs, dict):
-        return {**ours, **{part: [*ours.get(part, []), *more] for part, more in theirs.items()}}
-    if isinstance(ours, list) and isinstance(theirs, list):
+        parts = {part: _joined(ours.get(part, []), theirs[part], path, section) for part in theirs}
+        return {**ours, **parts}
+    if isinstance(ours, list) and isinstance(theirs, list) and [*ours, *theirs]:
+        pairs = bool(ours) and isinstance(ours[0], list)
+        for one in theirs:
+            _need_form(one, pairs, path, section)
         return [*ours, *theirs]
     raise _refused(path, f"gives {section} in another form than ours", [section])
+
+
+def _need_form(entry: Any, pair: bool, path: Path, section: str) -> None:
+    """Raises SettingsError: an entry is no text, no pair of texts, or no regular expression."""
+    texts = entry if pair else [entry]
+    right = isinstance(texts, list) and len(texts) == 1 + pair
+    if not right or not all(isinstance(one, str) and one.strip() for one in texts):
+        form = "pair of words" if pair else "text"
+        raise _refused(path, f"has {entry!r:.60} among {section}, which is no {form}", [section])
+    if section in _EXPRESSIONS:
+        try:
+            re.compile(entry)
+        except re.error as error:
+            why = f"has {entry!r:.60} among {section}, which is no regular expression: {error}"
+            raise _refused(path, why, [section]) from error
+
+
+def _need_slots(found: Lists, path: Path) -> None:
+    """Raises SettingsError: a template has a field that no slot fills."""
+    for template in (*found["unsafe"], *found["safe"]):
+        try:
+            fields = {name for _, name, _, _ in string.Formatter().parse(template)} - {None}
+        except ValueError:
+            fields = {"{"}
+        if not fields <= found["slots"].keys():
+            why = f"has a template {template!r:.60} with a field that no slot fills"
+            raise _refused(path, why, ["slots"])
 
 
 def _read(path: Path) -> Lists:

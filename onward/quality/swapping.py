@@ -34,6 +34,8 @@ OFFSETS = {
 NOT_ALIKE = {"translation": "its references are of another language than the texts"}
 """Recipes whose gold cannot be exchanged alike, and why."""
 _OWN = {"him", "his", "her", "hers"}
+_LETTERS = re.compile(r"(?<!\w)[^\W\d_]+(?!\w)")
+"""A word that can be exchanged: letters alone, and no part of something longer."""
 
 
 @dataclass(frozen=True)
@@ -57,7 +59,7 @@ class Exchange:
     def apply(self, text: str) -> tuple[str, list[Edit]]:
         """The exchanged text, and what was exchanged, in order."""
         edits = []
-        for match in re.finditer(r"[^\W\d_]+", text):
+        for match in _LETTERS.finditer(text):
             new = self._new(match[0], text[match.end() :])
             if new is not None:
                 edits.append(Edit(match.start(), match[0], new))
@@ -104,7 +106,7 @@ def exchanges(
     """Kind -> what it exchanges, from the lists of swaps.yaml and language.yaml.
 
     Raises:
-        SettingsError: a word stands twice in a kind, so there would be no way back.
+        SettingsError: a word stands twice in a kind, so there would be no way back, or is not one.
     """
     closing = frozenset(
         word
@@ -134,13 +136,22 @@ def _partners(kind: str, pairs: Sequence[Sequence[str]]) -> dict[str, str]:
     for one, other in pairs:
         for word, partner in ((one, other), (other, one)):
             if word in found:
-                raise SettingsError(
+                raise _no_pair(
                     f"{word!r} stands twice among the {kind} that are exchanged",
-                    where="onward/quality/vocabulary/swaps.yaml and quality.measure.lists",
-                    fix="a word has one partner, or there is no way back: leave one pair out",
+                    "a word has one partner, or there is no way back: leave one pair out",
+                )
+            if not _LETTERS.fullmatch(word):
+                raise _no_pair(
+                    f"{word!r:.60} among the {kind} that are exchanged is not one word of letters",
+                    "words are exchanged one by one: leave the pair out",
                 )
             found[word] = partner
     return found
+
+
+def _no_pair(what: str, fix: str) -> SettingsError:
+    where = "onward/quality/vocabulary/swaps.yaml and quality.measure.lists"
+    return SettingsError(what, where=where, fix=fix)
 
 
 def exchanged(row: Row, exchange: Exchange) -> Row | None:

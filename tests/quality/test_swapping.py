@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from onward.errors import SettingsError
-from onward.quality import lists, swapping
+from onward.quality import lists, swapping, unsafe
 from onward.quality.swapping import exchanged, restored
 
 EXCHANGES = swapping.exchanges(lists.load("swaps"), lists.load("language"))
@@ -25,6 +25,13 @@ def test_every_exchange_has_its_way_back(chosen: list[str]) -> None:
         made, edits = exchange.apply(text)
         assert restored(made, edits) == text
         assert exchange.neutral(made) == exchange.neutral(text)
+
+
+@pytest.mark.parametrize("text", ["John’s hat", "He’s here, John's away", "John2 and _John_"])
+def test_the_exchange_itself_is_left_aside(text: str) -> None:
+    """An answer that said the same with a curly apostrophe counted as another one."""
+    gender = EXCHANGES["gender"]
+    assert gender.neutral(gender.apply(text)[0]) == gender.neutral(text)
 
 
 def _row(**changed: Any) -> dict[str, Any]:
@@ -78,6 +85,9 @@ def test_a_word_with_two_partners_is_refused(tmp_path: Path) -> None:
     more.write_text("names: [[Ines, Thandi]]\n")
     found = swapping.exchanges(lists.load("swaps", [more]), lists.load("language"))
     assert found["names"].apply("Ines")[0] == "Thandi"
+    more.write_text("places: [[New York, Lyon]]\n")
+    with pytest.raises(SettingsError, match="'New York' among the places"):
+        swapping.exchanges(lists.load("swaps", [more]), lists.load("language"))
 
 
 @pytest.mark.parametrize(
@@ -87,6 +97,8 @@ def test_a_word_with_two_partners_is_refused(tmp_path: Path) -> None:
         ("names: {a: b}", "another form"),
         ("- a", "holds no lists"),
         ("names: !!python/name:os.system", "not plain YAML"),
+        ("names: [[Ann]]", "which is no pair of words"),
+        ("names: [Ann]", "which is no pair of words"),
     ],
 )
 def test_s06_a_list_of_another_form_is_refused(text: str, says: str, tmp_path: Path) -> None:
@@ -96,3 +108,36 @@ def test_s06_a_list_of_another_form_is_refused(text: str, says: str, tmp_path: P
         lists.load("swaps", [path])
     with pytest.raises(SettingsError, match="is not there"):
         lists.load("swaps", [tmp_path / "gone.yaml"])
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "says"),
+    [
+        ("unsafe", "rules: {threat: kill him}", "another form"),
+        ("unsafe", "rules: {threat: }", "another form"),
+        ("unsafe", "rules: {threat: [5]}", "no text"),
+        ("unsafe", "rules: {threat: ['kill (him']}", "no regular expression"),
+        ("unsafe", "allowed: ['(war']", "no regular expression"),
+        ("leaks", "prompts: ['(you are']", "no regular expression"),
+        ("unsafe", "unsafe: ['I know {nobody}']", "no slot fills"),
+        ("unsafe", "safe: ['I know {']", "no slot fills"),
+        ("unsafe", "slots: {empty: []}", "another form"),
+        ("language", "others: [1]", "no text"),
+    ],
+)
+def test_an_entry_of_another_form_is_refused(
+    name: str, text: str, says: str, tmp_path: Path
+) -> None:
+    """A text in a list's place was read letter by letter, each a rule; others were a crash."""
+    path = tmp_path / "own.yaml"
+    path.write_text(text + "\n")
+    with pytest.raises(SettingsError, match=says):
+        lists.load(name, [path])
+
+
+def test_a_template_may_use_a_slot_of_its_own_file(tmp_path: Path) -> None:
+    path = tmp_path / "own.yaml"
+    path.write_text("unsafe: ['Steal the {gem}']\nslots: {gem: [ruby]}\n")
+    assert "Steal the ruby" in [
+        text for text, _, _ in unsafe.generated(lists.load("unsafe", [path]))
+    ]
