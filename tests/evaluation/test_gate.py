@@ -535,7 +535,8 @@ class TestKey:
         assert judge(update, "accuracy").key == judge(update, "accuracy").key
 
     @pytest.mark.parametrize(
-        "change", ["candidate", "champion", "rows", "roles", "settings", "code", "scorer", "kind"]
+        "change",
+        "candidate champion rows roles settings quality code scorer kind".split(),
     )
     def test_each_part_of_it_changes_it(
         self, update: Project, change: str, monkeypatch: pytest.MonkeyPatch
@@ -553,6 +554,8 @@ class TestKey:
             self._scored_anew(update, monkeypatch)
         elif change == "settings":
             params(update, "margin: 10", "margin: 9")
+        elif change == "quality":
+            params(update, "gate: {", "quality: {gate: {unsafe: report}}\ngate: {")
         elif change == "code":
             monkeypatch.setattr(gate, "CODE", ("rule.py",))
         elif change == "scorer":
