@@ -250,6 +250,16 @@ def test_a_squad_paragraph_with_a_doubled_key_loses_its_questions(tmp_path: Path
     assert [r.reason for r in rows_of(tmp_path / "a.json")[1] if r.reason] == ["duplicate-keys"]
 
 
+def test_d10_a_squad_paragraph_is_held_up_to_a_limit_however_small_its_values(
+    tmp_path: Path,
+) -> None:
+    asked = [{"question": "Who?", "id": str(number)} for number in range(10_000)]
+    content = {"data": [{"paragraphs": [{"context": "Ana did.", "qas": asked}]}]}
+    (tmp_path / "a.json").write_text(json.dumps(content))
+    with pytest.raises(FormatError, match="one paragraph is longer than 160,000 characters"):
+        rows_of(tmp_path / "a.json")
+
+
 def test_d13_answers_of_squad_with_a_doubled_key_are_not_taken(tmp_path: Path) -> None:
     """As SQuAD comes from a table: the last of the two lists was the answer."""
     told = '[{"text": "Alba0", "answer_start": 31}]'
