@@ -105,18 +105,19 @@ def _root(job: Job) -> Path:
 
 
 def _lessons(job: Job, learned: set[str]) -> Iterator[Lesson]:
-    """The episodes without an adapter, known ones first; one without a row to train on is left."""
+    """The episodes without an adapter, known ones first; one without a row is left.
+
+    One whose every row was carved off to say when to stop is learned from these rows.
+    """
     lacking = [episode for episode in job.turn.known_episodes if episode not in learned]
     for part in own.known(job, lacking):
         yield Lesson(part.rows[0][0], part, part.data, None)
-    part, held = own.trained(job), own.stopping(job)
+    parts = list(own.prepared(job))
     for episode in job.turn.learning_episodes:
-        data = part.of(episode)
-        beside = held.of(episode) if held else None
-        if len(data):
-            yield Lesson(
-                episode, part, data, beside if beside is not None and len(beside) else None
-            )
+        found = [(part, data) for part in parts if len(data := part.of(episode))]
+        if found:
+            (part, data), beside = found[0], [data for _, data in found[1:]]
+            yield Lesson(episode, part, data, beside[0] if beside else None)
 
 
 def _learn(

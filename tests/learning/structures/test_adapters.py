@@ -164,6 +164,25 @@ def test_the_adapter_of_a_corrected_episode_is_trained_anew(
     assert before[0] != after[0] and before[1] == after[1]
 
 
+def test_an_episode_that_was_carved_off_whole_has_an_adapter(
+    toy_encoder: Path, tmp_path: Path
+) -> None:
+    """Its one title says when to stop; it would be learned by no adapter, and count as learned."""
+    episodes = {"one": EPISODES["one"], "two": toys.toy_texts(24, 3, titles=3)}
+    training = {**TRAINING, "first_epochs": 0.5}
+    blocks: dict[str, Any] = {
+        "strategy": STRATEGY,
+        "finetune": training,
+        "prepare": {"early_stopping_percent": 20, "seed": 7},
+    }
+    project = project_of(tmp_path, toy_encoder, "classification", episodes, **blocks)
+    made = learn(project, 1)
+    counts = files.read_json(project.made("prepare") / "counts.json")
+    assert NAMES[1] not in counts["train"]["episodes"]
+    assert counts["stopping"]["episodes"][NAMES[1]] == 8
+    assert [each.episode for each in routed.adapters_of(made)] == NAMES
+
+
 def test_extractive_rows_are_routed_window_by_window(toy_encoder: Path, tmp_path: Path) -> None:
     episodes = {"one": toys.toy_rows(40, 1), "two": toys.toy_rows(40, 2)}
     blocks = {"strategy": STRATEGY, "finetune": {**TRAINING, "first_epochs": 0.5, "epochs": 0.5}}
