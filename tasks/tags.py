@@ -133,7 +133,8 @@ def _register(project: Project, name: str, version: str, seq: int) -> str:
 def _assign(project: Project, name: str, version: str, seq: int, commit: str) -> None:
     """Mark the version's commit as prod, unless the last assignment does already."""
     listed = _git(project, "tag", "--list", f"{name}#*").split()
-    numbers = {int(tag.rpartition("#")[2]): tag for tag in listed if tag[-1].isdecimal()}
+    ends = [(tag.rpartition("#")[2], tag) for tag in listed]
+    numbers = {int(end): tag for end, tag in ends if re.fullmatch("[0-9]{1,9}", end)}
     stages = {number: tag for number, tag in numbers.items() if tag.startswith(f"{name}#prod#")}
     if stages:
         last = stages[max(stages)]

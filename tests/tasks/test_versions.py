@@ -634,6 +634,16 @@ def test_a_run_killed_between_commit_and_tags_is_completed(in_git: Project) -> N
     assert git(in_git, "tag").split() == ["toy_qa#prod#1", "toy_qa@v1.0.0"]
 
 
+def test_tags_of_other_people_are_no_assignments(in_git: Project) -> None:
+    """One whose end was no number stopped every promotion after it, the pointer moved already."""
+    promote(in_git, "v1", 1)
+    for tag in ("toy_qa#stage1", "toy_qa#prod", "toy_qa#x#²"):
+        git(in_git, "tag", tag)
+    promote(in_git, "v2", 2)
+    assert shown(in_git)["stage"]["prod"] == "v2.0.0"
+    assert "toy_qa#prod#2" in git(in_git, "tag").split()
+
+
 def test_only_our_files_are_committed(in_git: Project) -> None:
     (in_git.root / "notes.txt").write_text("mine")
     git(in_git, "add", "notes.txt")
