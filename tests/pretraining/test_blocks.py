@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import gzip
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pytest
 
+from onward import recipes
 from onward.episodes.values import Fault
 from onward.learning import encoder, features
 from onward.learning.features import Features
-from onward.pretraining import blocks, sources
+from onward.pretraining import blocks, overlap, sources
 from onward.pretraining.blocks import CAUSAL, MASKED, Told
 from onward.pretraining.overlap import Held
 from onward.recipes.shapes import NOTHING
@@ -69,6 +71,33 @@ def test_a_text_holds_a_held_out_one(held: str, text: str, found: bool) -> None:
     known = Held()
     known.add("0001-a", held)
     assert known.within(text) == ("0001-a" if found else "")
+
+
+SENTENCE = "in this town the smog of so many cars has caused more asthma than any war"
+
+
+@pytest.mark.parametrize(
+    ("recipe", "row"),
+    [
+        (
+            "relation",
+            {
+                "text": SENTENCE,
+                **{"head_start": 17, "head_end": 21, "tail_start": 53, "tail_end": 59},
+            },
+        ),
+        ("chat", {"question": "Why?", "context": None, "history": ["What is it?", SENTENCE]}),
+    ],
+)
+def test_what_a_row_of_any_recipe_asks_is_held_out(
+    recipe: str, row: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Marks of entities hid a sentence of relation, and turns before a question were not held."""
+    monkeypatch.setattr(overlap, "folders", lambda _: [SimpleNamespace(folder="0001-a")])
+    monkeypatch.setattr(overlap.parquet, "read", lambda _: [row])
+    project: Any = SimpleNamespace(episode=Path)
+    held = overlap.held_out(project, recipes.get(recipe))
+    assert held.within(f"they say that {SENTENCE} that was") == "0001-a"
 
 
 def test_blocks_hold_every_token_once(tokenizer: Any) -> None:
