@@ -42,6 +42,7 @@ class Spent:
 
     seqs: tuple[int, ...]
     what: str
+    """What made a version of it, else the last verdict."""
     episodes: str
     rows: Counts | None
     cost: Cost | None
@@ -66,13 +67,14 @@ def turns(project: Project, lines: Sequence[Line]) -> list[Spent]:
 
 def _spent(project: Project, tries: Sequence[Line], cost: Cost | None) -> Spent:
     last = tries[-1]
+    made = next((line for line in tries if line["what"] in journal.PROMOTING), last)
     episodes = tuple(last.get("episodes") or ())
     kept = [project.verdict(line["seq"]) for line in tries]
     kept += [project.version(line["version"]) for line in tries if line.get("version")]
     sizes = [size for size in map(_size, kept) if size is not None]
     return Spent(
         seqs=tuple(line["seq"] for line in tries),
-        what=last["what"],
+        what=made["what"],
         episodes=listed(episodes),
         rows=_rows(project, episodes),
         cost=cost,

@@ -87,6 +87,17 @@ def test_what_a_turn_took(tmp_path: Path) -> None:
     assert before.seqs == (9,) and before.cost is None and before.bytes
 
 
+def test_a_turn_that_made_a_version_is_told_by_that_whatever_came_later(tmp_path: Path) -> None:
+    """After a rollback its candidate is refused in the same turn: "forced" stood nowhere then."""
+    project = projects.empty(tmp_path)
+    lines = [
+        {"seq": seq, "what": what, "turn": "t", "version": version}
+        for seq, what, version in ((1, "refused", None), (2, "forced", "v1"), (4, "refused", None))
+    ]
+    (one,) = turns(project, lines)
+    assert (one.seqs, one.what) == ((1, 2, 4), "forced")
+
+
 @pytest.mark.parametrize("text", ["outs:\n- md5: a.dir\n  size: 2500000\n  path: v6\n"])
 def test_the_size_of_what_is_not_here_is_what_dvc_says(text: str, tmp_path: Path) -> None:
     project = projects.lively(tmp_path)
