@@ -99,7 +99,9 @@ def _declare(project: Project, name: str, version: str) -> None:
     text = project.pipeline.read_text(encoding="utf-8")
     path = f"models/registry/{version}/package"
     block = f"  {name}:\n    path: {path}\n    type: model\n"
-    own = re.compile(rf"(?m)(^artifacts:\n(?:[ #].*\n)*?  {re.escape(name)}:\n    path: ).*$")
+    own = re.compile(
+        rf"(?m)(^artifacts:\n(?:[ #].*\n)*?  {re.escape(name)}:\n(?:    .*\n)*?    path: ).*$"
+    )
     if own.search(text):
         changed = own.sub(lambda match: match[1] + path, text)
     elif re.search(r"(?m)^artifacts:\n", text):

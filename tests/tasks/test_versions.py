@@ -688,6 +688,17 @@ def test_another_artifact_that_was_there_first_stays(in_git: Project) -> None:
     assert tail in in_git.pipeline.read_text()
 
 
+def test_the_artifact_is_found_whatever_else_people_say_of_it(in_git: Project) -> None:
+    """Where its path did not stand first, it was declared twice, which no YAML reader takes."""
+    mine = (
+        "artifacts:\n  toy_qa:\n    type: model\n    desc: mine\n    path: old\n    labels: [a]\n"
+    )
+    files.write_text(in_git.pipeline, PIPELINE + mine)
+    promote(in_git, "v1", 1)
+    told = mine.replace("old", "models/registry/v1/package")
+    assert in_git.pipeline.read_text().endswith(told)
+
+
 def test_a_tag_of_another_line_of_history_is_a_conflict(in_git: Project) -> None:
     git(in_git, "checkout", "--quiet", "-b", "other")
     promote(in_git, "v1", 1)
