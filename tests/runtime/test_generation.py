@@ -138,6 +138,18 @@ def test_tokens_are_drawn_as_often_as_they_are_likely() -> None:
     assert np.bincount(drawn) / 4000 == pytest.approx([0.5, 0.3, 0.2], abs=0.03)
 
 
+def test_draws_depend_on_the_seed_and_on_the_rows_own_prompt_alone() -> None:
+    prompts = [ids(word) for word in "abc"]
+
+    def drawn(batch: list[dict[str, list[int]]], seed: int) -> list[list[int]]:
+        how = rules(temperature=1e6, seed=seed, end=frozenset(), max_new_tokens=12)
+        return [made["tokens"].tolist() for made in generate(Told(), batch, how)]
+
+    together = drawn(prompts, 1)
+    assert together == [drawn([prompt], 1)[0] for prompt in prompts]
+    assert len({tuple(tokens) for tokens in (*together, *drawn(prompts, 2))}) == 6
+
+
 @pytest.mark.parametrize(("top_p", "kept"), [(0.5, {0}), (0.51, {0, 1}), (0.81, {0, 1, 2})])
 def test_top_p_leaves_out_what_comes_after_its_share(top_p: float, kept: set[int]) -> None:
     logits = np.log(np.array([0.5, 0.3, 0.2], dtype=np.float64)).astype(np.float32)
