@@ -159,7 +159,9 @@ def choose(
         old = [each for each in old if parquet.row_hash(each[1]) not in barred]
 
     def selected() -> Iterator[Labelled]:
-        return rows.select(learning(), known(), old, strategy, settings.seed)
+        # Each turn replays others: the same few of a large memory would be all that is ever seen.
+        seed = settings.seed + len(turn.known)
+        return rows.select(learning(), known(), old, strategy, seed)
 
     keys, new_rows = Counter[str](), 0
     for episode, row in selected():

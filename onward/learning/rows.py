@@ -29,7 +29,10 @@ def select(
     settings: Strategy,
     seed: int,
 ) -> Iterator[Labelled]:
-    """The rows to train on, in a fixed order, by the strategy that `settings.rows` names."""
+    """The rows to train on, in a fixed order, by the strategy that `settings.rows` names.
+
+    `seed` is none that memory was drawn with: what is replayed would be that draw's beginning.
+    """
     return SELECTIONS[settings.rows](learning, known, memory, settings, seed)
 
 
@@ -72,7 +75,7 @@ def replay(
     for found in learning:
         count += 1
         yield found
-    yield from sample(memory, wanted(count, settings), seed + 1)
+    yield from sample(memory, wanted(count, settings), seed)
 
 
 SELECTIONS = {"naive": naive, "replay": replay, "joint": joint}

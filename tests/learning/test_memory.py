@@ -68,6 +68,23 @@ def test_a_candidate_carries_its_memory(toy_encoder: Path, tmp_path: Path) -> No
     assert about["rows"] == 20 and set(about["episodes"]) == {"0001-one", "0002-two"}
 
 
+def test_another_turn_replays_other_rows_of_the_same_memory(
+    toy_encoder: Path, tmp_path: Path
+) -> None:
+    """Else the same few would be replayed for ever, and most of memory never."""
+    strategy = {**REPLAY, "policy": "hardest", "replay_rows": 40, "replay_percent": 10}
+    project = start(tmp_path, toy_encoder, **strategy)
+    toys.toy_episode(project, 3, "more", toys.toy_rows(24, 3))
+    replayed = []
+    for known in (["0001-one"], ["0001-one", "0003-more"]):
+        toys.toy_turn(project, toy_encoder, learning=["0002-two"], known=known, version="v1")
+        prepare.run(project)
+        assert parquet.count(project.made("prepare") / "recalled.parquet") == 40
+        rows = parquet.read(project.made("prepare") / "train.parquet", ["id", "episode"])
+        replayed.append({row["id"] for row in rows if row["episode"] == "0001-one"})
+    assert len(replayed[0]) == len(replayed[1]) == 5 and replayed[0] != replayed[1]
+
+
 def test_the_base_is_read_and_not_the_past(
     toy_encoder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
