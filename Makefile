@@ -73,5 +73,5 @@ lock: ## renew constraints.txt from a fresh install of pyproject.toml
 	@rm -rf .onward/lock
 
 .PHONY: clean
-clean: stop ## what can be made again: caches, unfinished work, the environment
+clean: stop ## what can be made or fetched again, and the server's history
 	@rm -rf .onward turn report $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -18,7 +18,7 @@
     │   └── ParityError                       the ONNX graph does not answer as torch does
     ├── ProviderError                         the asked-for execution provider is not there
     ├── Conflict                              the champion changed since it was read
-    ├── Withdrawn                             a withdrawn candidate or episode was named
+    ├── Withdrawn                    exit 2   a withdrawn candidate or episode was named
     ├── Cancelled                    exit 4   somebody cancelled the run on the dashboard
     ├── ServerError                           the Prefect server does not answer
     └── InternalError                         a defect of ours; the traceback is kept
