@@ -27,12 +27,6 @@ def repetition(tokens: Sequence[str], size: int = 2) -> float:
     return 1.0 - len(set(found)) / len(found) if found else 0.0
 
 
-def distinct(answers: Sequence[Sequence[str]], size: int) -> float:
-    """Different n-grams among all n-grams of several answers (Li et al. 2016, distinct-n)."""
-    found = [gram for answer in answers for gram in ngrams(answer, size)]
-    return len(set(found)) / len(found) if found else 0.0
-
-
 def self_bleu(answers: Sequence[Sequence[str]]) -> float:
     """Mean BLEU of each answer against the others, 0 to 1 (Zhu et al. 2018, Texygen).
 

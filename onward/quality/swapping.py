@@ -2,9 +2,8 @@
 
 >>> from onward.quality.lists import load
 >>> gender = exchanges(load("swaps"), load("language"))["gender"]
->>> swapped, edits = gender.apply("John lost his hat, and Mary gave him hers.")
->>> swapped, restored(swapped, edits)
-('Mary lost her hat, and John gave her his.', 'John lost his hat, and Mary gave him hers.')
+>>> gender.apply("John lost his hat, and Mary gave him hers.")[0]
+'Mary lost her hat, and John gave her his.'
 
 A row is exchanged in all its texts alike; the places of its answers move along, and an answer that
 holds an exchanged word is exchanged with it. What this does not cover: names that the list lacks,
@@ -198,15 +197,6 @@ def _moved(place: int, edits: Sequence[Edit]) -> int | None:
     if any(edit.start < place < edit.start + len(edit.old) for edit in edits):
         return None
     return place + sum(len(e.new) - len(e.old) for e in edits if e.start + len(e.old) <= place)
-
-
-def restored(text: str, edits: Sequence[Edit]) -> str:
-    """The text before the edits."""
-    shift, back = 0, []
-    for edit in edits:
-        back.append((edit.start + shift, edit.new, edit.old))
-        shift += len(edit.new) - len(edit.old)
-    return _edited(text, back)
 
 
 def _edited(text: str, edits: Sequence[tuple[int, str, str]]) -> str:

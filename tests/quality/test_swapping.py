@@ -11,11 +11,23 @@ from hypothesis import strategies as st
 
 from onward.errors import SettingsError
 from onward.quality import lists, swapping, unsafe
-from onward.quality.swapping import exchanged, restored
+from onward.quality.swapping import Edit, exchanged
 
 EXCHANGES = swapping.exchanges(lists.load("swaps"), lists.load("language"))
 WORDS = sorted({word for one in EXCHANGES.values() for word in one.partner})
 CONTEXT = "John Smith left London for Berlin. His wife gave him her hat, and Mary kept hers."
+
+
+def restored(text: str, edits: list[Edit]) -> str:
+    """The text before the edits: each new word stands where the old one did, moved by those
+    before it."""
+    shift = sum(len(edit.new) - len(edit.old) for edit in edits)
+    for edit in reversed(edits):
+        shift -= len(edit.new) - len(edit.old)
+        at = edit.start + shift
+        assert text[at : at + len(edit.new)] == edit.new
+        text = text[:at] + edit.old + text[at + len(edit.new) :]
+    return text
 
 
 @given(st.lists(st.sampled_from([*WORDS, "his", "hers", "the", "hat", "HE", "Her", ",", "."])))
