@@ -39,7 +39,7 @@ from onward.errors import ParityError
 from onward.evaluation.runner import TorchRunner
 from onward.progress import Progress
 from onward.project import Project
-from onward.runtime import answering, inputs, memory, parity, pictures, providers, timing
+from onward.runtime import answering, inputs, memory, parity, pictures, timing
 from onward.runtime.answering import Answering
 from onward.runtime.choice import Measured, choose
 from onward.runtime.generation import First
@@ -79,7 +79,9 @@ def run(project: Project) -> None:
     limits = config.read(project.params, Gate)
     files.verify(project.made("export"))
     files.verify(project.made("finetune"))
-    device = providers.pick(settings.provider)
+    # What the runtime really starts on: of `auto` a driver alone promises nothing.
+    package = project.made("export") / "package"
+    device = Session(package, "fp32", settings.provider, settings.threads).device
     print(f"benchmark: on {device}, {settings.threads} threads", flush=True)  # noqa: T201
     contenders = _contenders(project, turn, settings, device)
     texts = files.read_json(project.made("export") / "texts.json")

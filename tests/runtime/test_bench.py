@@ -112,6 +112,18 @@ def test_cuda_asked_for_and_not_given_fails_the_stage(benched: Project) -> None:
     assert not benched.made("benchmark").exists()
 
 
+@pytest.mark.skipif(providers.devices() > 0, reason="this machine has a GPU")
+def test_auto_is_the_cpu_where_cuda_does_not_start(
+    benched: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A driver without cuDNN: the stage failed and advised to set what was set."""
+    files.write_text(benched.params, projects.PARAMS.replace("provider: cpu", "provider: auto"))
+    monkeypatch.setattr(providers, "_missing_for_cuda", lambda: "")
+    monkeypatch.setattr("onnxruntime.preload_dlls", lambda: None)
+    bench.run(benched)
+    assert files.read_json(benched.made("benchmark") / "report.json")["provider"] == "cpu"
+
+
 def test_a_graph_that_answers_differently_here_fails_the_stage(
     benched: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:
