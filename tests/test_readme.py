@@ -10,11 +10,15 @@ import shlex
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+import typer
 
-from onward import demo
+from cli import main
+from onward import config, demo
 from onward.project import Project
 from tests import toys
 from tests.flows import projects
@@ -46,6 +50,35 @@ def test_every_command_of_the_readme_exists(tmp_path: Path) -> None:
             projects.onward(project, *name, "--help")
         else:
             assert words[0] in ("dvc", "prefect"), words
+
+
+def commands(group: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], set[str]]]:
+    """(words, options) of every command line that there is."""
+    yield path, {name for each in group.params for name in each.opts}
+    for name, below in getattr(group, "commands", {}).items():
+        yield from commands(below, (*path, name))
+
+
+def test_every_command_and_option_that_a_page_names_exists() -> None:
+    known = dict(commands(typer.main.get_command(main.app)))
+    pages = [ROOT / "README.md", ROOT / "CHANGELOG.md", *(ROOT / "docs").rglob("*.md")]
+    for page in pages:
+        for line in re.findall(r"(?:^|`|&& )onward ([a-z][^`\n]*)", page.read_text(), flags=re.M):
+            words = line.split(" #")[0].split()
+            path = tuple(words[:2]) if tuple(words[:2]) in known else tuple(words[:1])
+            assert path in known, f"{page.name}: onward {line}"
+            asked = {word for word in words if re.fullmatch(r"--[a-z-]+", word)}
+            assert asked <= known[path] | {"--help"}, f"{page.name}: onward {line}"
+
+
+def test_every_setting_that_a_page_names_exists() -> None:
+    names = "|".join(re.escape(name) for name in config.BLOCKS)
+    for page in [ROOT / "README.md", *(ROOT / "docs").rglob("*.md")]:
+        for block, keys in re.findall(rf"`({names})\.([a-z0-9_.]+)", page.read_text()):
+            kind: Any = config.BLOCKS[block]
+            for key in keys.removesuffix(".").split("."):
+                assert key in kind.model_fields, f"{page.name}: {block}.{keys}"
+                kind = kind.model_fields[key].annotation
 
 
 def test_what_the_readme_says_to_do_next_works_on_a_toy_project(tmp_path: Path) -> None:
