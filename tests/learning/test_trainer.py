@@ -207,6 +207,20 @@ def of_tokens(name: str) -> list[dict[str, Any]]:
     ]
 
 
+def test_each_epoch_has_an_order_of_its_own(task: Task, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[int] = []
+    real = loop.Numbered.__getitem__
+
+    def noted(self: Any, index: int) -> dict[str, Any]:
+        seen.append(index)
+        return real(self, index)
+
+    monkeypatch.setattr(loop.Numbered, "__getitem__", noted)
+    fit(replace(task, epochs=2), QUICK)
+    first, second = seen[:40], seen[40:]
+    assert sorted(first) == sorted(second) == list(range(40)) and first != second
+
+
 def test_steps_are_counted_as_trainer_counts_them(
     task: Task, monkeypatch: pytest.MonkeyPatch
 ) -> None:
