@@ -79,7 +79,10 @@ def _one(key: str, value: Any, where: str) -> Range | tuple[Any, ...]:
     if not (ordered and finite):
         raise _wrong(f"{key} is neither a list of values nor a range with low below high", where)
     low, high = float(found.low), float(found.high)
-    whole = STAGES[block].model_fields[name].annotation is int
+    kind = STAGES[block].model_fields[name].annotation
+    if kind not in (int, float):
+        raise _wrong(f"{key} takes no numbers: give it a list of values", where)
+    whole = kind is int
     if whole and not (low.is_integer() and high.is_integer()):
         raise _wrong(f"{key} takes whole numbers, its range does not end at any", where)
     return Range(low, high, bool(found.log), whole)

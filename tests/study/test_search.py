@@ -172,6 +172,8 @@ def test_the_winner_is_written_and_all_else_stays(tmp_path: Path) -> None:
         ({"finetune.epochs": {"low": "a", "high": 1}}, "neither a list"),
         ({"finetune.epochs": {"low": 1, "high": math.inf}}, "neither a list"),
         ({"finetune.lora_rank": {"low": 1.5, "high": 4}}, "takes whole numbers"),
+        ({"finetune.schedule": {"low": 1, "high": 2}}, "takes no numbers"),
+        ({"evaluate.no_answer": {"low": 0, "high": 1}}, "takes no numbers"),
     ],
     ids=str,
 )
