@@ -68,6 +68,22 @@ def test_a_candidate_carries_its_memory(toy_encoder: Path, tmp_path: Path) -> No
     assert about["rows"] == 20 and set(about["episodes"]) == {"0001-one", "0002-two"}
 
 
+def test_rows_that_said_when_to_stop_are_remembered_too(toy_encoder: Path, tmp_path: Path) -> None:
+    strategy = {**REPLAY, "replay_rows": 200}
+    project = toys.toy_project(
+        tmp_path,
+        toy_encoder,
+        {"one": toys.toy_rows(64, 1)},
+        strategy=strategy,
+        prepare={"early_stopping_percent": 20},
+        finetune={"first_epochs": 0.2},
+    )
+    held = remembered(project)
+    counts = files.read_json(project.made("prepare") / "counts.json")
+    assert counts["stopping"]["rows"] > 0 and len(held) == 48
+    assert len({row["title"] for _, row in held}) == 6
+
+
 def test_another_turn_replays_other_rows_of_the_same_memory(
     toy_encoder: Path, tmp_path: Path
 ) -> None:
