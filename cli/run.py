@@ -147,6 +147,13 @@ def _why(state: Any, run_id: str) -> Exception:
         return error
     if isinstance(error, httpx.HTTPError | ConnectionError):
         return _gone(error)
+    if isinstance(error, TimeoutError):
+        return OnwardError(
+            f"A step of the run took longer than it may: {error}",
+            where=f"flow run {run_id}",
+            fix="`onward run` again: what was finished is kept; or, without a limit, `dvc repro`, "
+            "then `onward gate` and `onward promote`",
+        )
     if isinstance(error, BaseException):
         return RuntimeError(f"{type(error).__name__}: {error}")
     return RuntimeError(str(state.message))

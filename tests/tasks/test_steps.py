@@ -13,6 +13,7 @@ from prefect.cache_policies import NO_CACHE
 from prefect.states import Failed
 from ruamel.yaml import YAML
 
+from cli import run
 from flows import improve
 from onward import files
 from onward.errors import Busy, InternalError, OnwardError, ServerError, SettingsError
@@ -49,6 +50,15 @@ def test_only_named_transient_errors_are_tried_again(error: Exception, again: bo
     for name in ALL:
         step = getattr(steps, name)
         assert step.retry_condition_fn(step, None, Failed(data=error)) is again
+
+
+def test_I4_a_step_that_takes_too_long_is_no_defect() -> None:
+    from prefect.task_engine import TaskRunTimeoutError
+
+    state = Failed(data=TaskRunTimeoutError("Scope timed out after 3600.0 second(s)."))
+    error = run._why(state, "a-run")
+    assert isinstance(error, OnwardError) and not isinstance(error, InternalError)
+    assert "longer than it may" in error.what and "dvc repro" in error.fix
 
 
 def test_a_floor_that_shows_nothing_ends_a_run_before_it_trains(
