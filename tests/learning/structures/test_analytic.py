@@ -89,6 +89,12 @@ def test_the_sample_is_the_same_whatever_the_order(tmp_path: Path) -> None:
     assert torch.equal(here.ranks, there.ranks) and torch.equal(here.embedded, there.embedded)
 
 
+def test_a_row_that_came_twice_is_in_the_sample_once(tmp_path: Path) -> None:
+    rows, classes, ranks = blobs(100, 4)
+    found = grown([(rows, classes, ranks)] * 2, [5, 5], tmp_path)
+    assert len(found.ranks) == 100 == len(found.embedded) == len(found.classes)
+
+
 def test_leaving_a_row_out_in_closed_form_is_solving_without_it() -> None:
     rows, classes, _ = blobs(60, 3)
     h = closed_form.features(rows, closed_form.draw(8, 64, seed=3)).double()

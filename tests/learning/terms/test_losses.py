@@ -89,6 +89,27 @@ def test_distill_of_positions_leaves_padding_out() -> None:
     assert float(added) == pytest.approx(3 * (apart + 0.0) / 2, rel=1e-5)
 
 
+def test_distill_of_tags_is_the_mean_over_a_windows_tokens() -> None:
+    """Over the labels that the base has, and without the tokens of padding."""
+    old = tensor([[1.0, 0.0], [0.0, 3.0], [9.0, -9.0]])
+    new = tensor([[0.0, 1.0, 9.0], [0.0, 3.0, -5.0], [-9.0, 9.0, 0.0]])
+    past = pupil_and_teacher({"logits": old}, "tags")
+    one = batch(1, 3)
+    one["attention_mask"][0, 2] = 0
+    added = distill.loss(None, one, {"logits": new}, past)
+    apart = kl((old[0, 0] / 2).softmax(0), (new[0, 0, :2] / 2).softmax(0))
+    # weight * T^2 * the mean over two tokens; the second says the same as its teacher.
+    assert float(added) == pytest.approx(3 * 4 * (apart + 0.0) / 2, rel=1e-5)
+
+
+def test_the_loss_of_a_window_of_tags_is_the_mean_over_its_labelled_tokens() -> None:
+    logits = tensor([[1.0, 0.0], [0.0, 3.0], [5.0, 0.0]])
+    labels = torch.tensor([[0, 1, -100]])
+    (found,) = outputs.losses("tags", {"logits": logits}, {"labels": labels})
+    own = [-float(logits[0, at].log_softmax(0)[label]) for at, label in ((0, 0), (1, 1))]
+    assert float(found) == pytest.approx(sum(own) / 2, rel=1e-5)
+
+
 def test_distill_of_a_number_is_the_squared_difference() -> None:
     past = pupil_and_teacher({"logits": tensor([1.0], [2.0])}, "number")
     added = distill.loss(None, batch(2, 3), {"logits": tensor([4.0], [2.0])}, past)
