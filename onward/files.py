@@ -167,11 +167,24 @@ def read_json(path: Path) -> Any:
             fix="`dvc pull` fetches what Git names; `onward doctor` says what is missing",
         ) from None
     except ValueError as error:
-        raise IntegrityError(
+        raise _both_sides(path) or IntegrityError(
             f"{path.name} is not readable JSON: {error}",
             where=str(path),
             fix="`git checkout` the file, or `onward doctor`",
         ) from error
+
+
+def _both_sides(path: Path) -> IntegrityError | None:
+    """What to say of a file in which Git left both sides of a merge; None: it did not."""
+    if b"\n<<<<<<< " not in b"\n" + path.read_bytes():
+        return None
+    return IntegrityError(
+        f"{path.name} holds both sides of a merge",
+        where=str(path),
+        fix="two lines of versions are never mixed: `git checkout --ours -- models data.dvc "
+        "dvc.lock` (or `--theirs`), `git add` them, `dvc pull`; then open the other side's "
+        "episodes again",
+    )
 
 
 def append_line(path: Path, value: Any) -> None:
@@ -222,10 +235,10 @@ def read_lines(path: Path) -> list[Any]:
         try:
             values.append(json.loads(line))
         except ValueError as error:
-            raise IntegrityError(
+            raise _both_sides(path) or IntegrityError(
                 f"Line {number} of {path.name} is not readable: {error}",
                 where=f"{path}:{number}",
-                fix=f"`git checkout {path.name}` brings the committed one back",
+                fix=f"`git checkout {path}` brings the committed one back",
             ) from error
     return values
 

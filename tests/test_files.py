@@ -94,6 +94,19 @@ def test_reading_what_is_not_there_or_not_json(tmp_path: Path) -> None:
         files.read_json(tmp_path / "a.json")
 
 
+def test_both_sides_of_a_merge_are_told_from_damage(tmp_path: Path) -> None:
+    path = tmp_path / "a"
+    path.write_text('{"a": 1}\n<<<<<<< HEAD\n{"b": 1}\n=======\n{"b": 2}\n>>>>>>> other\n')
+    for read in (files.read_json, files.read_lines):
+        with pytest.raises(IntegrityError, match="a holds both sides of a merge") as caught:
+            read(path)
+        assert "git checkout --ours -- models data.dvc dvc.lock" in caught.value.fix
+    path.write_text('{"a"\n{"b": "\\n<<<<<<< "}\n')
+    with pytest.raises(IntegrityError, match="Line 1 of a is not readable") as caught:
+        files.read_lines(path)
+    assert str(path) in caught.value.fix
+
+
 def test_f02_a_write_that_fails_anywhere_leaves_old_or_new(
     tmp_path: Path, fail: Callable[..., Failing]
 ) -> None:
