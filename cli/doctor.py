@@ -159,7 +159,10 @@ def _integrity(project: Project) -> list[Finding]:
     ]
     found = []
     for what, look in looks:
-        problems = look(project) if what != "data" or project.turn.exists() else []
+        try:
+            problems = look(project) if what != "data" or project.turn.exists() else []
+        except OnwardError as error:  # what says how it should be cannot be read itself
+            problems = [error]
         found += [Finding(what, f"{p.what} ({p.where})", False, p.fix) for p in problems]
         if not problems:
             found.append(Finding(what, "all files are as recorded"))

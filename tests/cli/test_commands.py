@@ -117,6 +117,21 @@ def test_doctor_says_what_is_well_and_what_to_do(
     assert all(finding["well"] for finding in told["findings"])
 
 
+def test_doctor_looks_at_the_rest_where_the_turn_cannot_be_read(
+    here: Project,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    own = Project(projects.copy(here.root, tmp_path))
+    monkeypatch.chdir(own.root)
+    own.turn.write_text("{")
+    assert main.start(["doctor"]) == 1
+    told = capsys.readouterr().out
+    assert "✗ data       turn.json is not readable JSON" in told
+    assert "✓ registry   all files are as recorded" in told
+
+
 def test_what_is_damaged_is_named_by_doctor_and_verify_and_repaired(
     here: Project,
     tmp_path: Path,
