@@ -35,8 +35,14 @@ def words(text: str) -> list[str]:
 
 
 def content(text: str, function_words: frozenset[str]) -> list[str]:
-    """The words that carry content, without common English endings."""
-    return [stem(word) for word in words(text) if word not in function_words]
+    """The words that carry content, without common English endings: "it's" is as empty as "it"."""
+    found = words(text)
+    return [stem(word) for word in found if function_words.isdisjoint(_without_ends(word))]
+
+
+def _without_ends(word: str) -> tuple[str, ...]:
+    """A word, and what it is without a contraction: "it's" is "it", "don't" is "do"."""
+    return word, word.partition("'")[0], word.removesuffix("n't")
 
 
 def stem(word: str) -> str:

@@ -72,6 +72,12 @@ def test_support_counts_numbers_twice_and_knows_endings() -> None:
     assert support("no", [CONTEXT], every) == 1.0
 
 
+@pytest.mark.parametrize("answer", ["It's 1851.", "They don’t.", "She can't", "Victoria’s museum"])
+def test_a_contraction_needs_no_support(answer: str) -> None:
+    """ "They don't" said nothing and had no support, where "They do not" had all."""
+    assert support(answer, [CONTEXT], LANGUAGE.every) == 1.0
+
+
 def test_words_keep_their_vowel_signs_and_one_apostrophe() -> None:
     """Day and gift were one word in Hindi, and don’t another one than don't."""
     assert words("दिन दान") == ["दिन", "दान"]
