@@ -6,9 +6,9 @@
 ['One text\\nover two lines.', 'Another.']
 
 A file called .txt (or .txt.gz) holds texts between empty lines, or a text a line where it has no
-empty one; of a file with columns the one that is called text, or by another of COLUMNS, is read.
-What a text must be is what every text of a row must be: readable, without NUL or half a character,
-and not longer than episode.max_field_chars.
+empty one but at its ends; of a file with columns the one that is called text, or by another of
+COLUMNS, is read. What a text must be is what every text of a row must be: readable, without NUL or
+half a character, and not longer than episode.max_field_chars.
 
 What this does not cover: whether the texts are true, clean, or of one language.
 """
@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -69,9 +69,9 @@ def _paragraphs(path: Path, max_chars: int) -> Iterator[tuple[int, Any]]:
     held: list[str] = []
     first, broken = 0, ""
     most = formats.LINE_FACTOR * max_chars
-    alone = all(line.text.strip() for line in lines.lines(path, most))
+    alone = _alone(line.text for line in lines.lines(path, most))
     for line in lines.lines(path, most):
-        if alone:
+        if alone and line.text.strip():
             yield line.number, Fault(line.reason, "") if line.reason else line.text
         elif line.text.strip():
             first = first or line.number
@@ -82,6 +82,17 @@ def _paragraphs(path: Path, max_chars: int) -> Iterator[tuple[int, Any]]:
             held, first, broken = [], 0, ""
     if held:
         yield first, Fault(broken, "") if broken else "\n".join(held)
+
+
+def _alone(found: Iterable[str]) -> bool:
+    """Whether each line is a text: none is empty but those at the file's ends."""
+    texts = empty = False
+    for line in found:
+        if line.strip() and empty:
+            return False
+        texts = texts or bool(line.strip())
+        empty = texts and not line.strip()
+    return True
 
 
 class Texts:

@@ -37,6 +37,7 @@ def packed(texts: list[str], tokenizer: Any, objective: str, length: int) -> Fea
     [
         ("a.txt", "one\ntext\n\n\n two \n", ["one\ntext", " two "]),
         ("a.txt", "one\ntwo\n", ["one", "two"]),
+        ("a.txt", "\n \none\ntwo\n\n\n", ["one", "two"]),  # all of the file was one text
         ("a.txt.gz", "one\n\ntwo\n", ["one", "two"]),
         ("a.csv", "id,Content\n1,one\n2,two\n", ["one", "two"]),
     ],
