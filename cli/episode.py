@@ -11,6 +11,7 @@ import typer
 from cli.output import Json, answer, here, require_file
 from onward import files
 from onward.errors import UsageError
+from onward.project import Project
 
 app = typer.Typer(
     help="Deliveries of labelled data: numbered, named, immutable.", no_args_is_help=True
@@ -59,8 +60,10 @@ def open_(
 
     for path in filter(None, (source, target)):
         require_file(path)
+    project = here()
+    adopted = _adopted(project)
     opened = open_episode(
-        here(),
+        project,
         name,
         source,
         mapping=_mapping(pairs or []),
@@ -72,7 +75,7 @@ def open_(
         dry_run=dry_run,
         keep=versions.add_data,
     )
-    answer(as_json, asdict(opened), *_told(opened, dry_run))
+    answer(as_json, asdict(opened), *_let_go(project, adopted), *_told(opened, dry_run))
 
 
 @app.command("list")
@@ -114,14 +117,34 @@ def withdraw(
     from onward.registry.journal import user
     from tasks import versions
 
-    folder = _named(name)["folder"]
-    withdraw_episode(here(), folder, reason, user(), versions.add_data)
+    project, folder = here(), _named(name)["folder"]
+    adopted = _adopted(project)
+    withdraw_episode(project, folder, reason, user(), versions.add_data)
     answer(
         as_json,
         {"withdrawn": folder, "reason": reason},
+        *_let_go(project, adopted),
         f"Withdrew {folder}: {reason}",
         "Next  onward run   (or `onward run --fresh`, where the champion has learned it)",
     )
+
+
+def _adopted(project: Project) -> str:
+    """The adopted model that is the turn's candidate; empty where there is none."""
+    from onward.episodes.turn import Turn
+
+    base = Turn.read(project).base if project.turn.exists() else None
+    return base.name if base and base.kind == "adopted" else ""
+
+
+def _let_go(project: Project, adopted: str) -> list[str]:
+    """That the turn was written anew without the adopted model: a run would train instead."""
+    from onward.episodes.turn import Turn
+
+    if not adopted or Turn.read(project).base.kind != "pretrained":
+        return []
+    again = f"onward adopt models/adopted/{adopted}"
+    return [f"Adopted      {adopted} is no candidate of this turn; `{again}` takes it again"]
 
 
 def _mapping(pairs: list[str]) -> dict[str, str] | None:

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from cli import main
 from onward import files
 from onward.episodes.turn import Turn
 from onward.errors import IntegrityError, MissingFiles, SettingsError, UsageError
@@ -77,6 +78,18 @@ def test_another_model_is_another_turn(toy: Project, reader: Path, tmp_path: Pat
     first, second = adopt(toy, reader), adopt(toy, other)
     assert first.id != second.id and Turn.read(toy) == second
     assert [line["source"] for line in journal.lines(toy)] == ["reader", "other"]
+
+
+def test_an_episode_that_takes_the_candidate_away_says_so_and_how_it_returns(
+    toy: Project, reader: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    name = adopt(toy, reader).base.name
+    monkeypatch.chdir(toy.root)
+    source = toys.write_jsonl(toy.root / "second.jsonl", toys.toy_rows(60, seed=2))
+    assert main.start(["episode", "open", "second", str(source)]) == 0
+    assert f"`onward adopt models/adopted/{name}` takes it again" in capsys.readouterr().out
+    turn = adopt(toy, toy.root / "models" / "adopted" / name)
+    assert turn.base.name == name and len(turn.learning_episodes) == 2
 
 
 def test_the_stage_finetune_hands_it_on_as_it_is(toy: Project, reader: Path) -> None:
