@@ -264,10 +264,16 @@ def apply(params: Path, values: Mapping[str, Any]) -> None:
 
     yaml = YAML()
     yaml.preserve_quotes = True
-    held = yaml.load(params.read_text(encoding="utf-8"))
+    before = params.read_text(encoding="utf-8")
+    held = yaml.load(before)
+    out = io.StringIO()
+    if held is None:  # nothing but comments, which the library would not write again
+        held = {}
+        out.write(f"{before.rstrip()}\n" if before.strip() else "")
     for key, value in values.items():
         block, _, name = key.partition(".")
-        held.setdefault(block, {})[name] = value
-    out = io.StringIO()
+        if held.get(block) is None:
+            held[block] = {}
+        held[block][name] = value
     yaml.dump(held, out)
     files.write_text(params, out.getvalue())

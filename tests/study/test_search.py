@@ -160,6 +160,18 @@ def test_the_winner_is_written_and_all_else_stays(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    "held", ["", "# mine\n", "finetune:\n  # epochs: 2\nevaluate:\n  n_best: 3\n"]
+)
+def test_a_block_without_a_key_takes_values(held: str, tmp_path: Path) -> None:
+    """The search ended in a TypeError after its last try, and what it had found was not written."""
+    params = tmp_path / "params.yaml"
+    params.write_text(held)
+    searching.apply(params, {"finetune.epochs": 3.5})
+    assert config.read(params, Finetune).epochs == 3.5
+    assert all(line in params.read_text() for line in held.splitlines() if "#" in line)
+
+
+@pytest.mark.parametrize(
     ("values", "why"),
     [
         ({}, "names no keys"),
