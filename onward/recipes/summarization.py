@@ -44,7 +44,7 @@ _SOURCES = (
     "source",
     "content",
 )
-_SENTENCE = re.compile(r"\s*(.+?[.!?。！？])(?=\s|$)|\s*(.+)", re.DOTALL)
+_SENTENCE = re.compile(r"\s*(.+?(?:[.!?](?=\s|$)|[。！？]+))|\s*(.+)", re.DOTALL)
 
 
 def guess(columns: Sequence[str]) -> dict[str, str] | None:

@@ -99,7 +99,13 @@ def test_a_summary_is_as_good_as_its_nearest_reference() -> None:
 
 @pytest.mark.parametrize(
     ("text", "lead"),
-    [("It rained. Ana stayed.", "It rained."), ("no end", "no end"), ("", ""), ("A?\nB.", "A?")],
+    [
+        ("It rained. Ana stayed.", "It rained."),
+        ("no end", "no end"),
+        ("", ""),
+        ("A?\nB.", "A?"),
+        ("今天下雨。他走了。", "今天下雨。"),  # no space follows: it was the whole text
+    ],
 )
 def test_the_trivial_summary_is_the_first_sentence(text: str, lead: str) -> None:
     assert summarization.baseline({"text": text}, None)["text"] == lead
