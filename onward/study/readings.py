@@ -1,8 +1,8 @@
 """Test rows are read once for each published row of the table; reading them again is refused.
 
-Before a combination is first scored on the test rows, a marker is sealed in the study's folder. The
-same combination with other settings, threads, encoder or code would be a second try on the same
-test rows: it is refused, or, where a person wants it all the same, counted, and the table says so.
+As a trial begins, a marker of its configuration is sealed in the study's folder. The same
+combination with other settings, steps, encoder or code would be a second try on the same test
+rows: it is refused, or, where a person wants it all the same, counted, and the table says so.
 What this does not cover: a study in another folder.
 """
 
@@ -18,16 +18,14 @@ from onward.study.trial import Trial
 FOLDER = "test_read"
 
 
-def announce(folder: Path, trials: Iterable[Trial], *, again: bool) -> None:
-    """Seal the marker of every configuration that is about to be scored on test rows.
+def check(folder: Path, trials: Iterable[Trial], *, again: bool) -> None:
+    """Whether these trials may be scored on test rows.
 
     Raises:
         UsageError: they were read for another configuration of a combination, and `again` is false.
     """
-    found = {(trial.combination, _configuration(trial)): trial for trial in trials}
-    places = {pair: folder.joinpath(FOLDER, *pair) for pair in found}
-    new = [pair for pair, place in places.items() if not (place / files.MANIFEST).is_file()]
-    twice = sorted({name for name, _ in new if times(folder, name)})
+    new = {trial.combination for trial in trials if not _marked(folder, trial)}
+    twice = sorted(name for name in new if times(folder, name))
     if twice and not again:
         raise UsageError(
             f"The test rows were read for other settings, or other code, of {', '.join(twice)}",
@@ -35,9 +33,21 @@ def announce(folder: Path, trials: Iterable[Trial], *, again: bool) -> None:
             fix="choose settings on training rows (--select) in a study of another --name, or say "
             "--again: the table then tells how often they were read",
         )
-    for pair in new:
-        with files.building(places[pair], replace=True) as at:
-            files.write_json(at / "configuration.json", _described(found[pair]))
+
+
+def mark(folder: Path, trial: Trial) -> None:
+    """Seal the marker of a trial's configuration: its test rows are about to be read."""
+    if not _marked(folder, trial):
+        with files.building(_place(folder, trial), replace=True) as at:
+            files.write_json(at / "configuration.json", _described(trial))
+
+
+def _place(folder: Path, trial: Trial) -> Path:
+    return folder / FOLDER / trial.combination / files.digest(_described(trial))[:16]
+
+
+def _marked(folder: Path, trial: Trial) -> bool:
+    return (_place(folder, trial) / files.MANIFEST).is_file()
 
 
 def times(folder: Path, combination: str) -> int:
@@ -51,8 +61,9 @@ def _described(trial: Trial) -> dict[str, object]:
         name: {key: value for key, value in block.items() if key != "seed"}
         for name, block in trial.blocks.items()
     }
-    return {"combination": trial.combination, "settings": blocks, "code": trial.code}
-
-
-def _configuration(trial: Trial) -> str:
-    return files.digest(_described(trial))[:16]
+    return {
+        "combination": trial.combination,
+        "steps": trial.steps,
+        "settings": blocks,
+        "code": trial.code,
+    }

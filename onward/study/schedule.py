@@ -11,7 +11,7 @@ import os
 import threading
 import time
 from collections import deque
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import redirect_stderr, redirect_stdout
@@ -42,6 +42,7 @@ def run_all(
     jobs: int,
     label: str = "study",
     minutes: float = math.inf,
+    begins: Callable[[Trial], None] = lambda _: None,
 ) -> None:
     """Run what is unfinished, `jobs` trials at a time; logs lie in FOLDER/logs.
 
@@ -51,6 +52,7 @@ def run_all(
         jobs: trials at a time.
         label: of the progress.
         minutes: after these no further trial is begun; those that run go on to their end.
+        begins: hears of each trial before it begins.
 
     Raises:
         OnwardError: the first error of a trial, after all others were run.
@@ -69,7 +71,7 @@ def run_all(
         ) as pool,
     ):
         try:
-            done = _work(folder, left, jobs, minutes, pool, weights, progress)
+            done = _work(folder, left, jobs, minutes, begins, pool, weights, progress)
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
             raise
@@ -87,6 +89,7 @@ def _work(
     left: Sequence[Trial],
     jobs: int,
     minutes: float,
+    begins: Callable[[Trial], None],
     pool: ProcessPoolExecutor,
     weights: Mapping[str, int],
     progress: Progress,
@@ -99,6 +102,7 @@ def _work(
     while pending or (rest and time.monotonic() < ends):
         while rest and len(pending) < jobs and time.monotonic() < ends:
             trial = rest.popleft()
+            begins(trial)
             future = pool.submit(_logged, folder, trial)
             begun[future] = trial
             pending.add(future)

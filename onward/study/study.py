@@ -9,6 +9,7 @@ import math
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -48,7 +49,7 @@ def study(
 
     Raises:
         Busy: another process works in this study's folder.
-        UsageError: `only` names a trial that is not of the plan; as `readings.announce`.
+        UsageError: `only` names a trial that is not of the plan; as `readings.check`.
         OnwardError: the first error of a trial, after all others were run.
     """
     with locks.held(plan.folder / "study.lock", "a study"):
@@ -58,8 +59,9 @@ def study(
         if choices:
             plan = replace(plan, chosen={name: one.values for name, one in choices.items()})
         trials = _asked(plan, only)
-        readings.announce(plan.folder, trials, again=again)
-        schedule.run_all(plan.folder, trials, jobs, minutes=minutes)
+        readings.check(plan.folder, trials, again=again)
+        reads = partial(readings.mark, plan.folder)
+        schedule.run_all(plan.folder, trials, jobs, minutes=minutes, begins=reads)
         return report.make(plan, choices)
 
 

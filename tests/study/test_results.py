@@ -67,6 +67,12 @@ def sealed(
     return made
 
 
+def read(made: Any) -> None:
+    """As if every trial had begun."""
+    for one in made.trials().values():
+        readings.mark(made.folder, one)
+
+
 def statistics(hit: bool) -> tuple[float, ...]:
     from onward.recipes import extractive
 
@@ -168,7 +174,7 @@ def test_the_report_holds_table_and_figures_and_is_made_once(
     tmp_path: Path, monkeypatch: Any
 ) -> None:
     made = sealed(tmp_path, ("naive", "joint"), {"naive": 0.5, "joint": 0.9}, (0, 1))
-    readings.announce(tmp_path, made.trials().values(), again=False)
+    read(made)
     table = report.make(made, {})
     assert {path.name for path in (tmp_path / "report").iterdir()} == {
         "table.json",
@@ -200,13 +206,16 @@ def test_what_is_not_finished_is_named(tmp_path: Path) -> None:
 def test_test_rows_are_read_for_one_configuration_and_a_second_is_said_so(tmp_path: Path) -> None:
     made = sealed(tmp_path, ("naive",), {"naive": 0.5}, (0, 1))
     for _ in range(2):
-        readings.announce(tmp_path, made.trials().values(), again=False)
+        readings.check(tmp_path, made.trials().values(), again=False)
+        read(made)
     assert readings.times(tmp_path, "naive") == 1
     vars(made)["chosen"] = {"naive": {"finetune.learning_rate": 0.123}}
     with pytest.raises(UsageError, match="naive"):
-        readings.announce(tmp_path, made.trials().values(), again=False)
+        readings.check(tmp_path, made.trials().values(), again=False)
     assert readings.times(tmp_path, "naive") == 1
-    readings.announce(tmp_path, made.trials().values(), again=True)
+    readings.check(tmp_path, made.trials().values(), again=True)
+    assert readings.times(tmp_path, "naive") == 1, "nothing was read yet"
+    read(made)
     assert readings.times(tmp_path, "naive") == 2 and readings.times(tmp_path, "joint") == 0
     vars(made)["chosen"] = {}
     table = report.make(made, {})
@@ -217,7 +226,7 @@ def test_test_rows_are_read_for_one_configuration_and_a_second_is_said_so(tmp_pa
 def test_a_study_refuses_before_it_trains(tmp_path: Path, monkeypatch: Any) -> None:
     made = toy_study.plan(tmp_path, ENCODER, "naive")
     vars(made)["encoder"], vars(made)["code"] = "e", "c"
-    readings.announce(tmp_path, made.trials().values(), again=False)
+    read(made)
     vars(made)["code"] = "other"
     monkeypatch.setattr(schedule, "run_all", lambda *_, **__: pytest.fail("trained"))
     with pytest.raises(UsageError):
@@ -228,14 +237,16 @@ def test_parts_of_a_plan_are_run_and_the_table_is_of_all(tmp_path: Path, monkeyp
     made = sealed(tmp_path, ("naive", "joint"), {"naive": 0.5, "joint": 0.9}, (0, 1))
     ran: list[str] = []
 
-    def run_all(folder: Path, trials: Any, jobs: int, **_: Any) -> None:
+    def run_all(folder: Path, trials: Any, jobs: int, *, begins: Any, **_: Any) -> None:
         ran.extend(one.label for one in trials)
+        begins(trials[-1])
 
     monkeypatch.setattr(schedule, "run_all", run_all)
     table = study.study(made, jobs=1, only=["joint:1", "naive"])
     assert ran == ["naive seed 0", "naive seed 1", "joint seed 1"]
     assert [row["combination"] for row in table["rows"]] == ["naive", "joint"]
     assert readings.times(tmp_path, "joint") == 1
+    assert readings.times(tmp_path, "naive") == 0, "of these none was begun"
     with pytest.raises(UsageError, match="joint:7"):
         study.study(made, jobs=1, only=["joint:7"])
 

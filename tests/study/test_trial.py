@@ -11,7 +11,7 @@ import pytest
 from onward import files
 from onward.errors import IntegrityError, NotFinite, UsageError
 from onward.learning import finetune
-from onward.study import sequence, trial
+from onward.study import readings, sequence, trial
 from tests import toys
 from tests.study import toy_study
 
@@ -80,6 +80,10 @@ def test_held_to_joint_all_take_the_steps_of_joint(finished: Any, tmp_path: Path
             steps[name] = [turn["steps"] for turn in results(tmp_path, one)]
     wanted = [turn["steps"] for turn in results(folder, trials["joint"])]
     assert steps == {"naive": wanted, "replay-reservoir": wanted}
+    for one in found.values():
+        readings.mark(tmp_path, one)
+    with pytest.raises(UsageError, match="naive"):  # as long as naive: another configuration
+        readings.check(tmp_path, [made.trials()["naive", 0]], again=False)
     # joint itself is the same trial, whoever is held to it.
     assert found["joint", 0].keys() == trials["joint"].keys()
     assert (
