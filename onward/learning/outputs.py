@@ -26,7 +26,7 @@ NAMES = {
 """Kind of targets -> the outputs: [B, T] for positions, [B, T, C] for tags, else [B, C] ([B, 1]
 for a number, [B, most options] for a choice)."""
 
-_OUT = -1e4
+OUT = -1e4
 """A logit that no softmax sees, and whose difference to itself is still 0."""
 
 
@@ -118,7 +118,7 @@ def apart(kind: str, new: Mapping[str, Any], old: Mapping[str, Any], *, temperat
         found = new[name][:, : target.shape[1]].float() / temperature
         if kind == "position":
             away = old["attention_mask"] == 0
-            target, found = target.masked_fill(away, _OUT), found.masked_fill(away, _OUT)
+            target, found = target.masked_fill(away, OUT), found.masked_fill(away, OUT)
         target, found = F.log_softmax(target, dim=1), F.log_softmax(found, dim=1)
         parts.append((target.exp() * (target - found)).sum(dim=1))
     return temperature**2 * sum(parts) / len(parts)

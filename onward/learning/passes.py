@@ -26,10 +26,16 @@ BATCH = 32
 
 
 def losses(job: Job, model: Any, rows: Iterable[Row]) -> NDArray[np.float64]:
-    """The loss on each row, the mean over its windows, [n]; 0 of a row without a window."""
+    """The loss on each row, the mean over its windows, [n]; 0 of a row without a window.
+
+    No answer is looked for in padding: how much there is depends on the other windows of a batch.
+    """
     kind = outputs.kind(job.recipe)
 
     def look(found: Any, batch: Any) -> list[float]:
+        if kind == "position":
+            away = batch["attention_mask"] == 0
+            found = {n: found[n].masked_fill(away, outputs.OUT) for n in outputs.NAMES[kind]}
         return [float(each) for each in outputs.losses(kind, found, batch)]
 
     each = (np.mean(found) if found else 0.0 for found in over(job, model, rows, look))

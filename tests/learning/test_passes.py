@@ -3,14 +3,56 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import pytest
 
 from onward.config import Finetune, Strategy
 from onward.episodes.turn import Turn
 from onward.learning import encoder, finetune, passes, prepare
-from onward.recipes import tagging
+from onward.learning.job import Job
+from onward.recipes import extractive, tagging
 from tests import toys
+
+
+def prepared(root: Path, encoder: Path, rows: list[dict[str, Any]], recipe: str) -> Job:
+    """The job of a turn that learns these rows."""
+    project = toys.toy_project(root, encoder, {"one": rows}, recipe)
+    prepare.run(project)
+    turn = Turn.read(project)
+    made = finetune.read_prepared(project, turn)
+    return finetune._job(project, turn, made, Finetune(), Strategy(), encoder, root / "work")
+
+
+def test_a_row_of_several_windows_has_their_mean(toy_encoder: Path, tmp_path: Path) -> None:
+    """The mean of their losses, and the direction of the mean of their embeddings."""
+    import torch
+
+    rows = toys.toy_rows(24, 1)
+    for n, row in enumerate(rows):
+        row["context"] += " then a box" * (8 * (n % 5))
+    job = prepared(tmp_path, toy_encoder, rows, "extractive")
+    torch.manual_seed(1)
+    model = extractive.build(toy_encoder, {"dropout": 0.0}).eval()
+    losses, embedded = passes.losses(job, model, rows), passes.embeddings(job, model, rows)
+    (windows,) = passes.encoded(job, rows)
+    counts = set()
+    for at, numbers in enumerate(passes.by_row(windows)):
+        told, means = [], []
+        for number in numbers:
+            batch = job.collate()([windows[number]])
+            batch.pop("rows")
+            with torch.inference_mode():
+                made = model(**batch, output_hidden_states=True)
+            told.append(float(made.loss))
+            mean = made.hidden_states[-1][0].mean(dim=0).numpy()
+            means.append(mean / np.linalg.norm(mean))
+        expected = np.mean(means, axis=0)
+        assert np.allclose(embedded[at], expected / np.linalg.norm(expected), atol=1e-5)
+        assert losses[at] == pytest.approx(np.mean(told), abs=1e-4)
+        counts.add(len(numbers))
+    assert len(counts) > 1
 
 
 def test_a_row_whose_every_character_the_tokenizer_drops_keeps_its_place(
@@ -19,12 +61,7 @@ def test_a_row_whose_every_character_the_tokenizer_drops_keeps_its_place(
     """Of tagging such a row has no window to learn from; the others keep their own numbers."""
     import torch
 
-    project = toys.toy_project(tmp_path, toy_encoder, {"one": toys.toy_tagged(24, 1)}, "tagging")
-    prepare.run(project)
-    turn = Turn.read(project)
-    prepared = finetune.read_prepared(project, turn)
-    settings = Finetune(), Strategy()
-    job = finetune._job(project, turn, prepared, *settings, toy_encoder, tmp_path / "work")
+    job = prepared(tmp_path, toy_encoder, toys.toy_tagged(24, 1), "tagging")
     torch.manual_seed(1)
     model = tagging.build(toy_encoder, {"labels": job.labels}).eval()
     rows = toys.toy_tagged(4, 5)
