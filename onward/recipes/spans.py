@@ -83,14 +83,20 @@ def _spans(context: str, feature: Feature, output: Output, settings: Evaluate) -
     padded = np.concatenate([end, np.full(width - 1, -np.inf)])
     band = start[:, None] + np.lib.stride_tricks.sliding_window_view(padded, width)
     flat = band.ravel()
-    kept = min(settings.n_best, flat.size)
-    best = np.argpartition(-flat, kept - 1)[:kept]
+    best = _highest(flat, min(settings.n_best, flat.size))
     first, length = np.divmod(best, width)
     return [
         (float(flat[n]), int(places[i, 0]), int(places[i + j, 1]))
         for n, i, j in zip(best, first, length, strict=True)
         if np.isfinite(flat[n])
     ]
+
+
+def _highest(scores: NDArray[np.float64], count: int) -> NDArray[np.intp]:
+    """The places of so many of the highest scores, best first; of equal ones the first."""
+    least = np.partition(scores, -count)[-count]
+    places = np.flatnonzero(scores >= least)
+    return places[np.argsort(-scores[places], kind="stable")[:count]]
 
 
 def _trimmed(context: str, start: int, end: int) -> tuple[int, int]:

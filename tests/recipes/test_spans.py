@@ -86,6 +86,18 @@ def test_the_end_is_never_before_the_start_nor_outside_the_context() -> None:
     assert (found["text"], found["start"], found["end"]) == ("d e", 6, 9)
 
 
+@given(st.data())
+def test_of_equal_spans_the_first_is_told_however_many_are_kept(data: st.DataObject) -> None:
+    """Of equal scores, as bf16 makes them, n_best decided which span was the answer."""
+    row, feature, output = window()
+    for logits in output.values():
+        drawn = st.lists(st.integers(0, 2), min_size=len(logits), max_size=len(logits))
+        logits[:] = data.draw(drawn)
+    kept = [answer(row, feature, output, n_best=many)["n_best"] for many in (1, 3, 50)]
+    places = [[(one["start"], one["end"]) for one in n_best] for n_best in kept]
+    assert places[0] == places[2][:1] and places[1] == places[2][:3]
+
+
 def test_no_span_is_longer_than_max_answer_tokens() -> None:
     row, feature, output = window()
     output["start_logits"][3], output["end_logits"][10] = 5, 5
