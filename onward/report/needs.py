@@ -55,7 +55,12 @@ def _broken(problem: OnwardError | None) -> Iterator[Need]:
 
 
 def _failed(project: Project) -> Iterator[Need]:
-    """Stages whose last run failed: a stage removes its error when it starts anew."""
+    """Stages whose last run failed: a stage removes its error when it starts anew.
+
+    Where nothing is left to learn, none starts again, and what failed is of an earlier turn.
+    """
+    if project.turn.exists() and not Turn.read(project).learning:
+        return
     for stage in STAGES:
         path = project.error(stage)
         if path.exists():

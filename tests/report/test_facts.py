@@ -60,6 +60,7 @@ def test_the_refusal_of_a_turn_that_is_gone_needs_nobody(tmp_path: Path) -> None
     """As where the episode that was refused was withdrawn since, and nothing is left to learn."""
     project = projects.empty(tmp_path)
     projects.turn(project, ["0001-a"], [])
+    files.write_json(project.error("validate"), {"what": "too long", "fix": "withdraw it"})
     assert needs_you(project, {"seq": 3, "what": "refused", "turn": "another"}, None) == ()
 
 
