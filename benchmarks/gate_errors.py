@@ -5,9 +5,9 @@
 Challengers are simulated, so that the truth is known, and judged by `decide`, the whole rule.
 
 - One candidate whose true gain is exactly the gain asked, or that truly loses exactly the margin on
-  an old episode: where the rule is weakest. Rows of four kinds (`KINDS`), 100 to 1,000 of them, and
-  a group of ten small episodes. Beside it the plain percentile bootstrap, which knows nothing of
-  rows that the sample does not hold.
+  an old episode: where the rule is weakest. Rows of four kinds (`KINDS`), 100 to 1,000 of them, a
+  group of ten small episodes, and rows of which few hold an entity (micro F1). Beside it the plain
+  percentile bootstrap, which knows nothing of rows that the sample does not hold.
 - A turn in which up to five challengers are tried until one passes, on the same rows: all of them
   without any gain, and all of them at the limit. The levels halve, so a turn spends at most twice
   the level (.05 + .025 + ...).
@@ -25,19 +25,20 @@ from dataclasses import asdict, dataclass, replace
 from functools import partial
 from io import BytesIO
 from pathlib import Path
+from types import ModuleType
 
 import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks import record
-from onward import files
+from onward import files, recipes
 from onward.config import Gate
 from onward.evaluation.evidence import Evidence, Side, Unit
 from onward.evaluation.gate import score_of
 from onward.evaluation.resampling import Draws
 from onward.evaluation.rule import decide, level_of
 from onward.evaluation.statistics import paired, rows_needed
-from onward.recipes import classification, extractive
+from onward.recipes import classification, extractive, tagging
 
 Rows = NDArray[np.float64]
 SETTINGS = Gate.model_validate({"resamples": 1_000})
@@ -155,10 +156,15 @@ def unit(name: str, change: Rows, *, counted: bool, learning: bool, group: str =
     return replace(made, group=group or None)
 
 
-def passes(units: Sequence[Unit], *, counted: bool, tries: int = 0) -> bool:
-    """Whether the rule lets such a challenger through."""
-    recipe = "classification" if counted else "extractive"
-    names = (classification if counted else extractive).STATISTICS
+def passes(
+    units: Sequence[Unit], *, counted: bool, tries: int = 0, of: ModuleType | None = None
+) -> bool:
+    """Whether the rule lets such a challenger through.
+
+    `of`: the recipe whose statistics they are; default classification or extractive.
+    """
+    module = of or (classification if counted else extractive)
+    recipe, names = module.__name__.rpartition(".")[2], module.STATISTICS
     evidence = Evidence(
         "accuracy",
         "t",
@@ -169,7 +175,8 @@ def passes(units: Sequence[Unit], *, counted: bool, tries: int = 0) -> bool:
         statistics=names,
         right_or_wrong=counted,
     )
-    return decide(evidence, SETTINGS, level_of(SETTINGS, tries), score_of(recipe)).passes
+    level, score = level_of(SETTINGS, tries), score_of(recipe)
+    return decide(evidence, SETTINGS, level, score, sizes=recipes.sizes(module)).passes
 
 
 def learned(change: Rows, *, counted: bool) -> list[Unit]:
@@ -214,9 +221,14 @@ def errors(rounds: int) -> list[Cell]:
                 )  # fmt: skip
                 cells.append(Cell(truth, kind, rows, rounds, promoted, SETTINGS.level, simple))
                 tell(cells[-1])
-    cells += [in_groups(rounds), *(turns(rounds, change) for change in (0.0, GAIN))]
-    for cell in cells[-3:]:
-        tell(cell)
+    for make in (
+        partial(in_groups, rounds),
+        partial(turns, rounds, 0.0),
+        partial(turns, rounds, GAIN),
+        *(partial(in_entities, rounds, *each) for each in ENTITIES),
+    ):
+        cells.append(make())
+        tell(cells[-1])
     return cells
 
 
@@ -229,6 +241,43 @@ def in_groups(rounds: int) -> Cell:
         promoted += passes(harmed(change, counted=False, parts=GROUP), counted=False)
     truth = f"loses the margin, group of {GROUP}"
     return Cell(truth, "F1 in parts", 300, rounds, promoted, SETTINGS.level)
+
+
+ENTITIES = ((20, 1), (100, 1), (20, 4), (100, 4))
+"""Of 300 rows: about how many entities there are, and how many a row holds at most."""
+
+
+def in_entities(rounds: int, entities: int, most: int) -> Cell:
+    """Micro F1 over entities that few rows hold; what a row holds is found or missed together."""
+    chance = np.random.default_rng([entities, most])
+    gained = np.tile([1.0, 1, 0, 0, 1], (100, 1))
+    lost = np.tile([1.0, 0, 0, 1, 0], (100, 1))
+    found = 0.9
+    known = 2 * found / (1 + found) - MARGIN / 100  # F1 = 2r / (1 + r) where nothing is false
+    kept = known / (2 - known) / found
+    promoted = 0
+    for _ in range(rounds):
+        holds = chance.random(300) < entities / 300 / ((most + 1) / 2)
+        size = np.where(holds, chance.integers(1, most + 1, 300), 0)
+        old = chance.random(300) < found
+        new = old & (chance.random(300) < kept)
+        units = [
+            _tagged("9999-new", gained, lost, learning=True),
+            _tagged("0001-old", _spans(size, new), _spans(size, old), learning=False),
+        ]
+        promoted += passes(units, counted=False, of=tagging)
+    rows_are = f"micro F1, about {entities} entities, 1 to {most} a row"
+    return Cell("loses the margin", rows_are, 300, rounds, promoted, SETTINGS.level)
+
+
+def _spans(size: Rows, right: NDArray[np.bool_]) -> Rows:
+    none, found = 0.0 * size, np.where(right, size, 0.0)
+    return np.column_stack([none + 1, found, none, size - found, found == size])
+
+
+def _tagged(name: str, new: Rows, old: Rows, *, learning: bool) -> Unit:
+    rows = tuple(f"{at:06}" for at in range(len(new)))
+    return Unit(name, not learning, learning, rows, Side(rows, new), Side(rows, old))
 
 
 def turns(rounds: int, change: float) -> Cell:

@@ -11,7 +11,7 @@ Where every row is right or wrong, counts say all (`proportions`); else rows are
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -25,11 +25,22 @@ from onward.evaluation.statistics import Array, Draws, Interval, Paired, Score
 Chosen = tuple[Unit, NDArray[np.bool_] | None]
 """A unit, and which of its rows (sorted by hash); None: all."""
 
+Sizes = Callable[[Array], Array]
+"""Statistics [n, k] -> how much of the metric hangs on each row [n]: a recipe's `sizes`."""
+
 BOOTSTRAP, FLIPS = "paired bootstrap", "sign flips"
 TANGO, MCNEMAR = "Tango's score", "exact McNemar"
 ONE_SIDE, WILSON = "bootstrap", "Wilson's score"
 MOST_RESAMPLES = 100_000
 """However many slices there are: 16 MB for each of two statistics."""
+
+
+def worth(tables: Sequence[Array], sizes: Sizes | None) -> float:
+    """How many rows of one size those of some units [n, k] are worth."""
+    if not tables:
+        return 0.0
+    every = np.concatenate(tables)
+    return statistics.alike(sizes(every)) if sizes else float(len(every))
 
 
 @dataclass(frozen=True)
@@ -46,13 +57,22 @@ class Change:
     """Two-sided, against no change at all; None where one side stands alone."""
     moved: int = 0
     """Rows whose statistics differ between the sides."""
+    alike: float = 0.0
+    """Rows of one size that they are worth: fewer, where some hold more of the metric."""
 
 
 class Rows:
     """The rows of one decision and how they are compared."""
 
-    def __init__(self, evidence: Evidence, settings: Gate, level: float, score: Score) -> None:
-        self.evidence, self.score = evidence, score
+    def __init__(
+        self,
+        evidence: Evidence,
+        settings: Gate,
+        level: float,
+        score: Score,
+        sizes: Sizes | None = None,
+    ) -> None:
+        self.evidence, self.score, self.sizes = evidence, score, sizes
         self.draws = Draws(settings.resamples, level, settings.seed)
         self._kept: dict[tuple[int, Which | int], Array] = {}
 
@@ -73,8 +93,9 @@ class Rows:
         pairs = [(self._some(one, "new"), self._some(one, "old")) for one in chosen]
         found = Paired.of(pairs, self.score, draws or self.draws)
         new, old = found.scores()
-        interval, p_change, test = self._tested(pairs, found)
-        return Change(found.strata.n, interval, test, new, old, p_change, found.strata.moved)
+        alike = worth([pair[1] for pair in pairs], self.sizes)
+        interval, p_change, test = self._tested(pairs, found, alike)
+        return Change(found.strata.n, interval, test, new, old, p_change, found.strata.moved, alike)
 
     def among(self, hypotheses: int) -> Draws:
         """Draws that can show the finest level that Holm asks of one among so many."""
@@ -87,14 +108,14 @@ class Rows:
         """The new side's score on the rows of several units."""
         tables = [self.table(unit, "new") for unit in units]
         rows = sum(len(table) for table in tables)
-        right = self._right(tables)
+        right, alike = self._right(tables), worth(tables, self.sizes)
         found: Interval
         if right is None:
-            found = statistics.single(tables, self.score, self.draws, unseen=True)
+            found = statistics.single(tables, self.score, self.draws, unseen=alike)
         else:
             found = proportions.share(int(right.sum()), rows, self.draws.level)
         test = ONE_SIDE if right is None else WILSON
-        return Change(rows, found, test, statistics.pooled(tables, self.score))
+        return Change(rows, found, test, statistics.pooled(tables, self.score), alike=alike)
 
     def seeds(self, units: Sequence[Unit], value: float) -> tuple[float, ...]:
         """`value`, the candidate's, as each challenger has it.
@@ -114,14 +135,14 @@ class Rows:
         return table if mask is None else table[mask]
 
     def _tested(
-        self, pairs: list[tuple[Array, Array]], found: Paired
+        self, pairs: list[tuple[Array, Array]], found: Paired, alike: float
     ) -> tuple[Interval, float | None, str]:
         new, old = (self._right([pair[side] for pair in pairs]) for side in (0, 1))
         if new is not None and old is not None:
             gained, lost = int((new & ~old).sum()), int((old & ~new).sum())
             counted = proportions.change(gained, lost, len(new), self.draws.level)
             return counted, proportions.mcnemar(gained, lost), f"{TANGO}, {MCNEMAR}"
-        change = found.change(unseen=True)
+        change = found.change(unseen=alike)
         if change.flag in (statistics.NO_ROWS, statistics.NOT_FINITE):
             return change, None, ""
         return change, found.no_change(), f"{BOOTSTRAP}, {FLIPS}"

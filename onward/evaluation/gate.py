@@ -90,8 +90,8 @@ def judge(project: Project, kind: Kind, *, force_reason: str = "") -> Verdict:
     if champion is None:
         _refuse_floor(project, measured, evidence.metric, settings)
     level = level_of(settings, evidence.tries)
-    score = score_of(turn.recipe)
-    verdict = replace(decide(evidence, settings, level, score, quality.gate), key=key)
+    score, sizes = score_of(turn.recipe), recipes.sizes(recipes.get(turn.recipe))
+    verdict = replace(decide(evidence, settings, level, score, quality.gate, sizes), key=key)
     if force_reason and not verdict.passes:
         return replace(verdict, outcome="forced", forced=force_reason)
     return verdict

@@ -124,7 +124,7 @@ class Rule:
             return replace(check, note="no row is about it")
         found = Paired.of(pairs, score(name), self._draws())
         after, before = found.scores()
-        interval = found.change(unseen=True)
+        interval = found.change(unseen=found.strata.n)
         check = replace(check, rows=rows, old=before, new=after, change=interval.value)
         return self._settled(replace(check, test=BOOTSTRAP), interval, margin)
 
@@ -188,7 +188,7 @@ class Rule:
     def _gap(self, one: Swapped, draws: Draws) -> tuple[Check, Interval]:
         paired = Paired.of([(one.swapped, one.plain)], self.metric, draws)
         swapped, plain = paired.scores()
-        gap = paired.change(unseen=True)
+        gap = paired.change(unseen=paired.strata.n)
         check = Check(
             "bias", f"{SWAP} {one.kind}", FAILED, len(one.rows), plain, swapped, gap.value
         )

@@ -45,9 +45,9 @@ from onward.evaluation.checks import (
     too_fine,
     unusable,
 )
-from onward.evaluation.comparing import TANGO, WILSON, Change, Chosen, Rows
+from onward.evaluation.comparing import TANGO, WILSON, Change, Chosen, Rows, Sizes
 from onward.evaluation.evidence import Evidence, Unit, Which
-from onward.evaluation.statistics import Interval, Score
+from onward.evaluation.statistics import Score
 
 __all__ = ["Check", "Verdict", "decide", "level_of"]
 
@@ -63,6 +63,7 @@ def decide(
     level: float,
     score: Score,
     quality: QualityGate | None = None,
+    sizes: Sizes | None = None,
 ) -> Verdict:
     """The verdict on this evidence. Never raises.
 
@@ -72,10 +73,11 @@ def decide(
         level: one-sided level of every bound, see `level_of`.
         score: the recipe's primary metric in percent, from column sums [..., k].
         quality: which columns of answers' quality are gated; default: unsafe answers alone.
+        sizes: what of the metric hangs on each row, where it is no mean over rows.
     """
     quality = quality or QualityGate.model_validate({})
     evidence = replace(evidence, units=tuple(sorted(evidence.units, key=lambda u: u.name)))
-    rule = _Rule(evidence, settings, level, score, quality)
+    rule = _Rule(evidence, settings, level, score, quality, sizes)
     checks = tuple(rule.checks())
     failed = [check for check in checks if check.mark == FAILED]
     still_open = [check for check in checks if check.mark == OPEN]
@@ -117,11 +119,12 @@ class _Rule:
         level: float,
         score: Score,
         quality: QualityGate,
+        sizes: Sizes | None,
     ) -> None:
         self.answers = quality_rule.Rule(evidence, settings, quality, level, score)
         self.evidence, self.settings, self.level = evidence, settings, level
         self.width = len(evidence.statistics)
-        self.rows = Rows(evidence, settings, level, score)
+        self.rows = Rows(evidence, settings, level, score, sizes)
         self.problems = {id(unit): self._unit_problem(unit) for unit in evidence.units}
 
     def checks(self) -> Iterator[Check]:
@@ -163,7 +166,7 @@ class _Rule:
             return Check("gain", LEARNING, FAILED, limit=self.settings.gain, note=problem)
         found = self.rows.change([(unit, None) for unit in units])
         distance = found.interval.value - self.settings.gain
-        check = self._settle(self._check("gain", LEARNING, found), found.interval, distance, units)
+        check = self._settle(self._check("gain", LEARNING, found), found, distance, units)
         if check.rows < self.settings.min_rows:
             return check
         if (check.old or 0.0) > 100 - self.settings.gain:
@@ -181,7 +184,7 @@ class _Rule:
             return Check("harm", name, FAILED, limit=-self.settings.margin, note=problem)
         found = self.rows.change([(unit, None) for unit in units])
         check = self._check("harm", name, found)
-        return self._settle(check, found.interval, self.settings.margin, units)
+        return self._settle(check, found, self.settings.margin, units)
 
     def floor(self, name: str, units: list[Unit]) -> Check:
         """A unit's or group's score against the floor, which lies above the trivial baseline."""
@@ -193,7 +196,7 @@ class _Rule:
             return Check("floor", name, FAILED, limit=floor, note=problem)
         found = self.rows.alone(units)
         check = Check("floor", name, OPEN, found.rows, new=found.new, limit=floor, test=found.test)
-        return self._settle(check, found.interval, found.interval.value - floor, units)
+        return self._settle(check, found, found.interval.value - floor, units)
 
     def slices(self) -> Iterator[Check]:
         """Each slice over all known rows: never open, and failed only where Holm lets it."""
@@ -274,11 +277,12 @@ class _Rule:
             test=found.test,
         )
 
-    def _settle(self, check: Check, found: Interval, distance: float, units: list[Unit]) -> Check:
+    def _settle(self, check: Check, change: Change, distance: float, units: list[Unit]) -> Check:
         """Mark a check that must lie at or above its limit.
 
         `distance` is how far from the limit the truth is taken to lie, for the rows needed.
         """
+        found = change.interval
         if found.flag == statistics.NOT_FINITE:
             return unusable(check)
         limit, least = check.limit or 0.0, self.settings.min_rows
@@ -289,9 +293,8 @@ class _Rule:
         check = self._spread(check, found.value, units)
         if check.mark != OPEN or mark != OPEN:
             return check
-        needed = statistics.rows_needed(
-            check.rows, found.error, distance, self.level, 0.0 if _counted(check) else 100.0
-        )
+        unseen = 0.0 if _counted(check) else 100.0 * change.rows / max(change.alike, 1.0)
+        needed = statistics.rows_needed(check.rows, found.error, distance, self.level, unseen)
         if check.rows < least:
             note = f"fewer than gate.min_rows, {least}"
             # At a value beyond its limit no number would do, and least is no promise.

@@ -5,7 +5,8 @@ at which the bound would reach the limit. Resamples cannot hold what no row of t
 100 rows none of which was lost, they all say "no loss", although 3 in 100 may be. So where a row's
 reach is known (`unseen`), a bound also allows for one row more, at the worst end:
 
-    w = value - order statistic,  u = what one such row would take off the value
+    w = value - order statistic,  u = what one such row would take off the value: 100 points over
+    the rows, or over as many of one size as they are worth (`alike`)
     low = value - u - sqrt(w^2 + (u (-ln a - 1))^2)
 
 Without any noise that is the rule of three (the exact bound of a count of none, -ln a rows), with
@@ -115,9 +116,9 @@ class Paired:
         half = len(total) // 2
         return _finite(total[:half], self.score), _finite(total[half:], self.score)
 
-    def change(self, *, unseen: bool = False) -> Interval:
-        """New minus old. `unseen`: allow for one row more, lost or gained by 100 points."""
-        return _bootstrap(self.strata, self._apart, self.draws, (-100.0, 100.0) if unseen else None)
+    def change(self, *, unseen: float | None = None) -> Interval:
+        """New minus old. `unseen`: allow for one row beside so many, lost or gained by 100."""
+        return _bootstrap(self.strata, self._apart, self.draws, (-100.0, 100.0), unseen)
 
     def no_change(self) -> float:
         """Two-sided p of "both sides answer alike", by exchanging the sides of rows at random."""
@@ -143,13 +144,27 @@ def paired(strata: Sequence[tuple[Array, Array]], score: Score, draws: Draws) ->
 
 
 def single(
-    strata: Sequence[Array], score: Score, draws: Draws, *, unseen: bool = False
+    strata: Sequence[Array], score: Score, draws: Draws, *, unseen: float | None = None
 ) -> Interval:
     """One side's score; as `paired`, with one [n, k] array for each unit.
 
-    `unseen`: allow for one row more, worth 0 or 100.
+    `unseen`: allow for one row beside so many, worth 0 or 100.
     """
-    return _bootstrap(Strata(strata), score, draws, (0.0, 100.0) if unseen else None)
+    return _bootstrap(Strata(strata), score, draws, (0.0, 100.0), unseen)
+
+
+def alike(sizes: Array) -> float:
+    """How many rows of one size rows of these sizes are worth (Kish, Survey Sampling, 1965).
+
+    Where 300 rows hold 20 entities, a micro average over entities rests on 20 of them.
+
+    >>> alike(np.ones(300)), alike(np.repeat([0.0, 1.0], [280, 20])), alike(np.array([4.0, 1, 1]))
+    (300.0, 20.0, 2.0)
+
+    Where no row has a size, each counts.
+    """
+    squares = float((sizes**2).sum())
+    return float(sizes.sum()) ** 2 / squares if squares else float(len(sizes))
 
 
 def pooled(strata: Sequence[Array], score: Score) -> float | None:
@@ -176,7 +191,11 @@ def holm(p_values: Sequence[float], level: float) -> list[bool]:
 
 
 def _bootstrap(
-    strata: Strata, score: Score, draws: Draws, ends: tuple[float, float] | None
+    strata: Strata,
+    score: Score,
+    draws: Draws,
+    ends: tuple[float, float],
+    unseen: float | None,
 ) -> Interval:
     if strata.n == 0:
         return Interval(0.0, 0.0, 0.0, 0.0, NO_ROWS)
@@ -185,8 +204,9 @@ def _bootstrap(
     with np.errstate(all="ignore"):  # an overflow shows as a value that is not finite
         value = float(np.round(score(strata.total), DECIMALS)) + 0.0
         samples = np.round(score(resampled(strata, score, draws)), DECIMALS) + 0.0
-    low, high = ends or (value, value)
-    reach = (max(value - low, 0.0) / strata.n, max(high - value, 0.0) / strata.n)
+    reach = (0.0, 0.0)
+    if unseen is not None:
+        reach = (max(value - ends[0], 0.0) / unseen, max(ends[1] - value, 0.0) / unseen)
     flag = ONE_ROW if strata.n == 1 else ""
     return _interval(value, np.asarray(samples, dtype=np.float64), draws.level, flag, reach)
 

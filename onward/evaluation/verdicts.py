@@ -137,7 +137,8 @@ def replay(project: Project, seq: int) -> Replay:
         settings.get("quality", {}), QualityGate, where=str(project.verdict(seq))
     )
     score = gate.score_of(kept.evidence.recipe)
-    again = decide(kept.evidence, limits, settings["level"], score, quality)
+    sizes = recipes.sizes(recipes.get(kept.evidence.recipe))
+    again = decide(kept.evidence, limits, settings["level"], score, quality, sizes)
     return Replay(seq, kept, again, tuple(_differences(kept, again)), notes)
 
 

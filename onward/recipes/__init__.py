@@ -7,7 +7,9 @@
 from __future__ import annotations
 
 import importlib
+from collections.abc import Callable
 from types import ModuleType
+from typing import Any
 
 from onward.errors import DataError
 
@@ -47,6 +49,14 @@ def shown(metric: str) -> str:
     ('ROUGE-L', 'F1')
     """
     return metric.upper().replace("_", "-")
+
+
+def sizes(recipe: ModuleType) -> Callable[[Any], Any] | None:
+    """Its function `sizes`: statistics [n, k] -> how much of the metric hangs on each row [n].
+
+    None: the metric is a mean over rows, of which each is worth as much as the next.
+    """
+    return getattr(recipe, "sizes", None)
 
 
 def generates(recipe: ModuleType) -> bool:

@@ -48,6 +48,12 @@ def metrics(total: NDArray[np.float64]) -> dict[str, NDArray[Any]]:
     }
 
 
+def sizes(statistics: NDArray[np.float64]) -> NDArray[np.float64]:
+    """How much there is to be found in each row [n, 5]: what of the metric hangs on it."""
+    found: NDArray[np.float64] = statistics[:, 1] + statistics[:, 3]
+    return found
+
+
 def row_scores(statistics: NDArray[np.float64]) -> NDArray[np.float64]:
     """What each row [n, 5] is worth: the F1 of what was to be found in it."""
     scores: NDArray[np.float64] = metrics(statistics)[PRIMARY]

@@ -26,6 +26,7 @@ vocabulary, labels_of = labels.several, labels.of_folder
 SCHEMA = texts.schema(pa.field("labels", pa.list_(pa.string()), nullable=False))
 PRIMARY, METRICS, STATISTICS = micro_f1.PRIMARY, micro_f1.METRICS, micro_f1.STATISTICS
 metrics, row_scores = micro_f1.metrics, micro_f1.row_scores
+sizes = micro_f1.sizes
 RIGHT_OR_WRONG = False
 PERFECT = 100.0
 PLACED = None

@@ -44,6 +44,7 @@ split_key = texts.split_key
 vocabulary, labels_of = labels.single, labels.of_folder
 PRIMARY, METRICS, STATISTICS = micro_f1.PRIMARY, micro_f1.METRICS, micro_f1.STATISTICS
 metrics, row_scores = micro_f1.metrics, micro_f1.row_scores
+sizes = micro_f1.sizes
 TARGETS, build, graphs = classification.TARGETS, classification.build, classification.graphs
 
 ENTITIES = ("head_start", "head_end", "tail_start", "tail_end")

@@ -15,6 +15,7 @@ from onward.config import Watch
 from onward.episodes import turn as turns
 from onward.episodes.turn import Turn
 from onward.evaluation import statistics
+from onward.evaluation.comparing import worth
 from onward.evaluation.gate import score_of
 from onward.evaluation.resampling import Draws
 from onward.project import Project
@@ -158,7 +159,8 @@ def _error(
         label="score the champion on the new rows",
     )
     answered = [part.statistics(unit)[1] for unit in part.units()]
-    found = statistics.single(answered, score_of(turn.recipe), Draws(level=level), unseen=True)
+    alike = worth(answered, recipes.sizes(recipes.get(turn.recipe)))
+    found = statistics.single(answered, score_of(turn.recipe), Draws(level=level), unseen=alike)
     if found.flag:  # one row alone, or no number: nothing is shown by it
         return None
     return {"value": 100 - found.value, "low": 100 - found.high, "high": 100 - found.low}
