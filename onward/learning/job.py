@@ -21,6 +21,14 @@ from onward.learning.rows import Labelled
 from onward.project import Project
 
 
+def afresh(base: str, structure: str) -> bool:
+    """Whether what is trained on a base of this kind begins with pretrained weights.
+
+    So does every adapter, in later turns too: `first_learning_rate` and `first_epochs` are its own.
+    """
+    return base == "pretrained" or structure == "adapters"
+
+
 @dataclass(frozen=True)
 class Prepared:
     """turn/prepare, verified."""
@@ -78,14 +86,18 @@ class Job:
 
     @property
     def rate(self) -> float:
-        """The learning rate: a first training has one of its own."""
+        """The learning rate: a training from pretrained weights has one of its own."""
         chosen = self.settings
-        return chosen.first_learning_rate if self.first else chosen.learning_rate
+        return chosen.first_learning_rate if self._afresh else chosen.learning_rate
 
     @property
     def epochs(self) -> float:
-        """Passes over the windows: a first training has a number of its own."""
-        return self.settings.first_epochs if self.first else self.settings.epochs
+        """Passes over the windows: a training from pretrained weights has a number of its own."""
+        return self.settings.first_epochs if self._afresh else self.settings.epochs
+
+    @property
+    def _afresh(self) -> bool:
+        return afresh(self.turn.base.kind, self.strategy.structure)
 
     def build(self) -> Any:
         """A new model from the base, in fp32; what it lacks is drawn from torch's generator."""

@@ -25,6 +25,7 @@ from onward import config, files, locks
 from onward.config import Evaluate, Finetune, Identity, Prepare, Strategy
 from onward.errors import SettingsError, UsageError
 from onward.learning import table as allowed
+from onward.learning.job import afresh
 from onward.project import safe_name
 from onward.study import schedule, trial
 from onward.study.combinations import FROZEN, Blocks
@@ -88,9 +89,14 @@ class Comparison:
         return str(Identity.model_validate(self.settings.get("project") or {}).recipe)
 
     @property
+    def structure(self) -> str:
+        """Of the weights, as params.yaml has it."""
+        return Strategy.model_validate(self.settings.get("strategy") or {}).structure
+
+    @property
     def rate(self) -> str:
         """The key of the learning rate that this turn uses."""
-        first = self.start.base.kind == "pretrained"
+        first = afresh(self.start.base.kind, self.structure)
         return "finetune.first_learning_rate" if first else "finetune.learning_rate"
 
     def trial(self, entry: Entry, seed: int, values: Mapping[str, Any], on: Episodes) -> Trial:

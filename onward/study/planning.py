@@ -11,6 +11,7 @@ from typing import Any
 
 from onward import config
 from onward.errors import UsageError
+from onward.learning.job import afresh
 from onward.project import Project
 from onward.study import compare, plan, sequence, space
 from onward.study import study as studies
@@ -137,7 +138,7 @@ def searched(
     made = compared(project, folder, None, "", str(seed), 1, threads)
     made = replace(made, entries=[Entry("present", {})])
     blocks = made.blocks(made.entries[0], seed, {})
-    first = made.start.base.kind == "pretrained"
+    first = afresh(made.start.base.kind, made.structure)
     own = space.of_file(listing) if listing else space.default(stage, blocks.get(stage, {}), first)
     return Search(made, own)
 

@@ -28,6 +28,7 @@ from onward.episodes import rows as parquet
 from onward.episodes.turn import Base, Data, Named, Turn
 from onward.errors import IntegrityError, MissingFiles
 from onward.evaluation import ledger
+from onward.learning.job import afresh
 from onward.project import Project
 from onward.study.combinations import Blocks
 from onward.study.sequence import Episodes
@@ -243,7 +244,8 @@ def _timed(stage: str, project: Project, trial: Trial, turn: Turn) -> tuple[floa
 def _hold_steps(folder: Path, project: Project, trial: Trial, turn: Turn) -> int:
     """Set the epochs so that this turn takes the steps it is held to. Returns its new windows."""
     settings = Finetune.model_validate(trial.blocks["finetune"])
-    key = "first_epochs" if turn.base.kind == "pretrained" else "epochs"
+    structure = str(trial.blocks["strategy"]["structure"])
+    key = "first_epochs" if afresh(turn.base.kind, structure) else "epochs"
     epochs, new = getattr(settings, key), 0
     if trial.steps != "own":
         windows = _windows(project.made("prepare"))

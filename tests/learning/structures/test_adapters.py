@@ -23,10 +23,11 @@ TRAINING = {
     "tuning": "lora",
     "lora_rank": 4,
     "first_epochs": 6,
-    "epochs": 6,
+    "epochs": 1,
     "first_learning_rate": 0.02,
-    "learning_rate": 0.02,
+    "learning_rate": 1e-6,
 }
+"""Every adapter begins with the pretrained encoder: later ones are trained like the first."""
 EPISODES = {
     "one": toys.toy_texts(96, 1, kinds=("colour", "animal")),
     "two": toys.toy_texts(96, 2, kinds=("city", "animal")),
@@ -48,6 +49,15 @@ def turned(
     first = learn(project, 1)
     ready(project, toy_encoder, learning=NAMES[1:], known=NAMES[:1], version="v1")
     return project, first, learn(project, 2)
+
+
+def test_a_later_adapter_takes_the_epochs_of_a_first_training(
+    turned: tuple[Project, Path, Path],
+) -> None:
+    project, _, _ = turned
+    counts = files.read_json(project.made("prepare") / "counts.json")["train"]
+    spec = files.read_json(project.made("finetune") / "spec.json")
+    assert spec["steps"] == 6 * -(-counts["windows"] // 8) > 0
 
 
 def test_the_second_turn_leaves_the_first_adapter_as_it_is(
