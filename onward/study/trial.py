@@ -248,13 +248,14 @@ def _hold_steps(folder: Path, project: Project, trial: Trial, turn: Turn) -> int
     key = "first_epochs" if afresh(turn.base.kind, structure) else "epochs"
     epochs, new = getattr(settings, key), 0
     if trial.steps != "own":
+        theirs = settings.first_epochs if turn.base.kind == "pretrained" else settings.epochs
         windows = _windows(project.made("prepare"))
         new = sum(windows[named.episode] for named in turn.learning)
         held_to = new
         if trial.steps == "joint":
             before = trial.keys()[: len(turn.known)]
             held_to += sum(int(read(folder, one)["windows"]) for one in before)
-        epochs = held_epochs(epochs, held_to, windows.total(), settings.batch_size)
+        epochs = held_epochs(theirs, held_to, windows.total(), settings.batch_size)
     block = {**trial.blocks["finetune"], key: epochs}
     files.write_json(project.params, {**trial.blocks, "finetune": block})
     return new

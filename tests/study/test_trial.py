@@ -145,12 +145,16 @@ def test_a_finished_trial_is_not_run_again(finished: Any, monkeypatch: Any) -> N
     trial.run(folder, trials["naive"])
 
 
-def test_adapters_stand_beside_each_other(tmp_path: Path, encoder: Path) -> None:
-    """The second turn has two, and the toy encoder has layers of the same numbers."""
+def test_adapters_stand_beside_each_other(finished: Any, tmp_path: Path, encoder: Path) -> None:
+    """The second turn has two, and takes naive's steps, not those of a first training."""
     one = toy_study.plan(tmp_path, encoder, "adapters").trials()["adapters", 0]
     trial.run(tmp_path, one)
     first, second = results(tmp_path, one)
-    assert second["model_bytes"] > first["model_bytes"] and second["steps"] > 0
+    assert second["model_bytes"] > first["model_bytes"]
+    folder, trials = finished
+    naive = results(folder, trials["naive"])
+    assert [turn["steps"] for turn in (first, second)] == [turn["steps"] for turn in naive]
+    assert first["steps"] != second["steps"]
 
 
 def plain(result: dict[str, Any]) -> dict[str, Any]:
