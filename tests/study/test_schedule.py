@@ -72,7 +72,9 @@ def test_a_trial_at_work_is_told_with_how_far_it_is(
             pool.future.set_result(None)
 
     shown: Any = Told()
-    schedule._work(tmp_path, list(plan.trials().values()), 1, 1.0, pool, {}, shown)
+    trials, begun = list(plan.trials().values()), []
+    schedule._work(tmp_path, trials, 1, 1.0, begun.append, pool, {}, shown)
+    assert begun == trials
     assert told == [(0, "(naive seed 0: fine-tune 34% 30/88 00:20 left)")]
 
 
@@ -82,5 +84,8 @@ def test_after_its_minutes_no_trial_is_begun(tmp_path: Path) -> None:
     trials = list(plan.trials().values())
     for minutes, begun in ((0.0, []), (1.0, ["naive seed 0", "joint seed 0"])):
         pool: Any = Begun()
-        schedule._work(tmp_path, trials, 1, minutes, pool, {}, None)  # type: ignore[arg-type]
+        shown: Any = None
+        heard: list[Trial] = []
+        schedule._work(tmp_path, trials, 1, minutes, heard.append, pool, {}, shown)
+        assert [one.label for one in heard] == begun
         assert pool == begun
