@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from onward import config, files
+from onward.episodes.turn import Turn
 from onward.errors import UsageError
 from onward.evaluation import gate, verdicts
 from onward.evaluation.checks import Verdict
@@ -73,7 +74,9 @@ def whole(project: Project, *, forced: str = "") -> Settled:
         raise UsageError(
             f"There is nothing to judge yet: {', '.join(behind)} to be made",
             where=str(project.root / "turn"),
-            fix="`dvc repro` makes them (or `onward run`, which does everything)",
+            fix="`dvc repro` makes them (or `onward run`, which does everything)"
+            if Turn.read(project).learning
+            else "open an episode: every open one is learned already",
         )
     if forced and behind:
         raise UsageError(
