@@ -150,10 +150,14 @@ def sides(change: Rows, *, counted: bool) -> tuple[Rows, Rows]:
 
 def unit(name: str, change: Rows, *, counted: bool, learning: bool, group: str = "") -> Unit:
     """An episode whose rows changed so."""
-    new, old = sides(change, counted=counted)
-    rows = tuple(f"{at:06}" for at in range(len(change)))
-    made = Unit(name, not learning, learning, rows, Side(rows, new), Side(rows, old))
+    made = of_sides(name, *sides(change, counted=counted), learning=learning)
     return replace(made, group=group or None)
+
+
+def of_sides(name: str, new: Rows, old: Rows, *, learning: bool) -> Unit:
+    """An episode with these statistics [n, k] on both sides."""
+    rows = tuple(f"{at:06}" for at in range(len(new)))
+    return Unit(name, not learning, learning, rows, Side(rows, new), Side(rows, old))
 
 
 def passes(
@@ -262,8 +266,8 @@ def in_entities(rounds: int, entities: int, most: int) -> Cell:
         old = chance.random(300) < found
         new = old & (chance.random(300) < kept)
         units = [
-            _tagged("9999-new", gained, lost, learning=True),
-            _tagged("0001-old", _spans(size, new), _spans(size, old), learning=False),
+            of_sides("9999-new", gained, lost, learning=True),
+            of_sides("0001-old", _spans(size, new), _spans(size, old), learning=False),
         ]
         promoted += passes(units, counted=False, of=tagging)
     rows_are = f"micro F1, about {entities} entities, 1 to {most} a row"
@@ -273,11 +277,6 @@ def in_entities(rounds: int, entities: int, most: int) -> Cell:
 def _spans(size: Rows, right: NDArray[np.bool_]) -> Rows:
     none, found = 0.0 * size, np.where(right, size, 0.0)
     return np.column_stack([none + 1, found, none, size - found, found == size])
-
-
-def _tagged(name: str, new: Rows, old: Rows, *, learning: bool) -> Unit:
-    rows = tuple(f"{at:06}" for at in range(len(new)))
-    return Unit(name, not learning, learning, rows, Side(rows, new), Side(rows, old))
 
 
 def turns(rounds: int, change: float) -> Cell:

@@ -40,7 +40,7 @@ def finish(project: Project, *, judging: int | None = None, rebase: bool = True)
         done = _complete(project)
         done += _undo(project, judging)
         done += [f"swept {path.name}" for path in _sweep(project)]
-        return done + (_rebase(project) if rebase else [])
+        return done + (compose_anew(project) if rebase else [])
 
 
 def _complete(project: Project) -> list[str]:
@@ -77,8 +77,14 @@ def discard(folder: Path) -> None:
     files.remove(folder)
 
 
-def _rebase(project: Project) -> list[str]:
-    """Compose the turn anew where its base was withdrawn, once its episodes are on this machine."""
+def compose_anew(project: Project) -> list[str]:
+    """Write the turn anew where its base was withdrawn, once its episodes are on this machine.
+
+    Whoever calls holds the run lock. Returns what was done, in words.
+
+    Raises:
+        IntegrityError, MissingFiles: an episode of the turn is damaged or not here.
+    """
     if not project.turn.exists() or not project.data.is_dir():
         return []
     from onward.episodes.turn import Turn, compose

@@ -22,7 +22,7 @@ from onward.errors import (
 )
 from onward.project import Project
 from onward.registry import journal, versions
-from onward.registry.finish import finish
+from onward.registry.finish import compose_anew, finish
 from onward.registry.promote import Probe, in_a_fresh_process, move
 from onward.registry.versions import Champion, Pointer
 
@@ -102,7 +102,7 @@ def _compose(project: Project) -> None:
     next start says so before it begins anything on a base that was withdrawn.
     """
     with suppress(MissingFiles, IntegrityError, SettingsError, UsageError):
-        finish(project)
+        compose_anew(project)
 
 
 def reinstate(project: Project, name: str, reason: str, *, by: str = "") -> str:

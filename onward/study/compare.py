@@ -89,15 +89,15 @@ class Comparison:
         return str(Identity.model_validate(self.settings.get("project") or {}).recipe)
 
     @property
-    def structure(self) -> str:
-        """Of the weights, as params.yaml has it."""
-        return Strategy.model_validate(self.settings.get("strategy") or {}).structure
+    def afresh(self) -> bool:
+        """Whether what is trained begins with pretrained weights."""
+        strategy = Strategy.model_validate(self.settings.get("strategy") or {})
+        return afresh(self.start.base.kind, strategy.structure)
 
     @property
     def rate(self) -> str:
         """The key of the learning rate that this turn uses."""
-        first = afresh(self.start.base.kind, self.structure)
-        return "finetune.first_learning_rate" if first else "finetune.learning_rate"
+        return "finetune.first_learning_rate" if self.afresh else "finetune.learning_rate"
 
     def trial(self, entry: Entry, seed: int, values: Mapping[str, Any], on: Episodes) -> Trial:
         """One entry with one seed. Raises SettingsError: a value, or the table refuses it."""

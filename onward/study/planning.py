@@ -11,7 +11,6 @@ from typing import Any
 
 from onward import config
 from onward.errors import UsageError
-from onward.learning.job import afresh
 from onward.project import Project
 from onward.study import compare, plan, sequence, space
 from onward.study import study as studies
@@ -138,9 +137,9 @@ def searched(
     made = compared(project, folder, None, "", str(seed), 1, threads)
     made = replace(made, entries=[Entry("present", {})])
     blocks = made.blocks(made.entries[0], seed, {})
-    first = afresh(made.start.base.kind, made.structure)
-    own = space.of_file(listing) if listing else space.default(stage, blocks.get(stage, {}), first)
-    return Search(made, own)
+    if listing is not None:
+        return Search(made, space.of_file(listing))
+    return Search(made, space.default(stage, blocks.get(stage, {}), made.afresh))
 
 
 def _settings(project: Project) -> dict[str, Any]:

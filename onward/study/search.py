@@ -27,7 +27,6 @@ from typing import Any
 
 from onward import files, locks
 from onward.errors import OnwardError, UsageError
-from onward.learning.job import afresh
 from onward.progress import Progress
 from onward.study import trial as turns
 from onward.study.compare import Comparison, Entry
@@ -65,8 +64,7 @@ class Search:
     @property
     def epochs(self) -> str:
         """The key of the epochs that this turn uses."""
-        first = afresh(self.made.start.base.kind, self.made.structure)
-        return "finetune.first_epochs" if first else "finetune.epochs"
+        return "finetune.first_epochs" if self.made.afresh else "finetune.epochs"
 
     @property
     def present(self) -> dict[str, Any]:

@@ -22,11 +22,15 @@ ASKED = {"question": "which city is named?", "context": CONTEXT}
 @pytest.fixture
 def served(package: Path, tmp_path: Path) -> Project:
     """A project whose champion v1 serves the exported package in int8."""
+    return _serving(package, tmp_path, "int8", "cpu")
+
+
+def _serving(package: Path, tmp_path: Path, variant: str, provider: str) -> Project:
     project = Project(tmp_path / "served")
     files.write_text(project.params, "project: {name: toy}\n")
     with files.building(project.version("v1")) as folder:
         shutil.copytree(package, folder / "package")
-        packages.choose(folder / "package", "int8", "cpu")
+        packages.choose(folder / "package", variant, provider)
         files.write_json(folder / "card.json", {"version": "v1", "candidate": "c"})
     _point(project)
     return project
@@ -52,13 +56,7 @@ def test_a_version_of_a_gpu_says_on_a_machine_without_one_where_it_answers(
     package: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(providers, "_missing_for_cuda", lambda: "there is no NVIDIA device")
-    project = Project(tmp_path / "served")
-    files.write_text(project.params, "project: {name: toy}\n")
-    with files.building(project.version("v1")) as folder:
-        shutil.copytree(package, folder / "package")
-        packages.choose(folder / "package", "fp32", "cuda")
-        files.write_json(folder / "card.json", {"version": "v1", "candidate": "c"})
-    _point(project)
+    project = _serving(package, tmp_path, "fp32", "cuda")
     with pytest.raises(ProviderError, match="no NVIDIA device") as caught:
         ask(project, ASKED)
     assert caught.value.where == "v1 was timed and promoted on cuda"
