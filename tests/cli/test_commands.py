@@ -117,14 +117,17 @@ def test_doctor_says_what_is_well_and_what_to_do(
     assert all(finding["well"] for finding in told["findings"])
 
 
+@pytest.fixture
+def own(here: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Project:
+    """A copy of the project that a test may damage, and the folder that commands run in."""
+    found = Project(projects.copy(here.root, tmp_path))
+    monkeypatch.chdir(found.root)
+    return found
+
+
 def test_doctor_looks_at_the_rest_where_the_turn_cannot_be_read(
-    here: Project,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
+    own: Project, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    own = Project(projects.copy(here.root, tmp_path))
-    monkeypatch.chdir(own.root)
     own.turn.write_text("{")
     assert main.start(["doctor"]) == 1
     told = capsys.readouterr().out
@@ -133,13 +136,8 @@ def test_doctor_looks_at_the_rest_where_the_turn_cannot_be_read(
 
 
 def test_what_is_damaged_is_named_by_doctor_and_verify_and_repaired(
-    here: Project,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
+    own: Project, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    own = Project(projects.copy(here.root, tmp_path))
-    monkeypatch.chdir(own.root)
     weights = own.version("v1") / "checkpoint" / "model.safetensors"
     weights.chmod(0o644)
     weights.write_bytes(weights.read_bytes()[:-1] + b"?")
