@@ -67,8 +67,10 @@ def adopt(
             keep(copied)
         composed = compose(project, Turn.read(project).data.model_dump(), fresh=True)
         turn = composed.model_copy(update={"base": base})
-        turn.write(project)
+        # The line first: a death in between leaves a line of a turn that is not, which harms
+        # nothing. A turn without it would be judged, and its version count as trained on episodes.
         _journal(project, turn, source, reason, by)
+        turn.write(project)
         return turn
 
 

@@ -255,6 +255,8 @@ def test_f02_adoption_stopped_at_each_durable_operation(
             run()
         except OSError:
             assert toy.turn.read_bytes() in (before, after[0])
+            # Without the line the matrix takes the model for one that was trained on the episodes.
+            assert toy.turn.read_bytes() == before or len(journal.lines(toy)) == 1
         else:
             assert struck() < nth
             break
