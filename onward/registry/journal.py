@@ -149,6 +149,17 @@ def verdict_for(project: Project, key: str) -> dict[str, Any] | None:
     return matching[-1] if matching else None
 
 
+def returned(project: Project, verdict: dict[str, Any]) -> bool:
+    """Whether the candidate of a verdict's line was reinstated after it, and may pass.
+
+    One that was forced may not: what stopped it before stands, and a run would find nothing to do.
+    """
+    named = [one for one in lines(project) if one.get("candidate") == verdict.get("candidate", "")]
+    if any(line["what"] == "forced" for line in named):
+        return False
+    return any(line["what"] == "reinstated" and line["seq"] > verdict["seq"] for line in named)
+
+
 def promotions(project: Project) -> list[dict[str, Any]]:
     """The lines that made a version, in order."""
     return [line for line in lines(project) if line["what"] in PROMOTING]

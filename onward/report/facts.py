@@ -193,7 +193,8 @@ def _watch(project: Project, verdict: Line | None) -> str:
     if line is None or line["outcome"] == "nothing":
         return ""
     if verdict is not None and verdict.get("turn") == line["turn"]:
-        return ""
+        if not journal.returned(project, verdict):
+            return ""
     return f"{line['outcome']}: {'; '.join(line['reasons'])}"
 
 

@@ -15,6 +15,7 @@ from onward import files
 from onward.episodes.turn import Turn
 from onward.errors import MissingFiles, OnwardError
 from onward.project import Project
+from onward.registry import journal
 from onward.report.words import because
 
 MOST = 3
@@ -77,6 +78,8 @@ def _turn(project: Project, last: dict[str, Any] | None) -> Iterator[Need]:
     if last is None or (last.get("turn") != turn.id and turn.learning):
         names = ", ".join(turn.learning_episodes)
         yield Need(f"{names} can be learned" if names else "A turn is waiting", RUN)
+    elif last.get("turn") == turn.id and journal.returned(project, last):
+        yield Need(f"The candidate of turn {last['seq']} was reinstated", RUN)
     elif last.get("turn") == turn.id and last["what"] in ("refused", "undecided"):
         why = f"Turn {last['seq']} was {last['what']}{because(last)}"
         yield Need(why, f"onward gate --show {last['seq']}")

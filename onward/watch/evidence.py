@@ -52,24 +52,33 @@ def gather(project: Project, settings: Watch) -> Evidence:
         **_measured(_Asked(project, turn, champion, new, known, settings.level)),
         minutes=minutes,
         memory_mb=memory,
-        asked=_asked(turn, champion),
+        asked=_asked(project, turn, champion),
     )
 
 
 def _settled(project: Project, turn: Turn) -> str:
     """Why nothing is left of this turn; empty where something is."""
-    judged = [
-        line
-        for line in journal.lines(project)
-        if line["what"] in journal.VERDICTS and line.get("turn") == turn.id
-    ]
-    if judged:
-        return f"turn {judged[-1]['seq']} was {judged[-1]['what']}, and no episode came since"
+    judged = _judged(project, turn)
+    if judged and not journal.returned(project, judged):
+        promoted = judged["what"] in journal.PROMOTING
+        left = promoted and judged.get("candidate") in journal.withdrawn_candidates(project)
+        became = f"{judged['what']}{' and rolled back' if left else ''}"
+        return f"turn {judged['seq']} was {became}, and no episode came since"
     return "" if turn.learning else "every open episode is learned already"
 
 
-def _asked(turn: Turn, champion: Champion | None) -> str:
+def _judged(project: Project, turn: Turn) -> dict[str, Any] | None:
+    """The line of the turn's last verdict, where it has one."""
+    lines = reversed(journal.lines(project))
+    judged = (line for line in lines if line["what"] in journal.VERDICTS)
+    return next((line for line in judged if line.get("turn") == turn.id), None)
+
+
+def _asked(project: Project, turn: Turn, champion: Champion | None) -> str:
     """What a person did that makes a turn worth it without new rows."""
+    judged = _judged(project, turn)
+    if judged and journal.returned(project, judged):
+        return f"the candidate of turn {judged['seq']} was reinstated and is to be judged again"
     if turn.base.kind == "adopted":
         return f"{turn.base.name} was adopted and is to be judged"
     if champion is not None and turn.base.kind == "pretrained":

@@ -151,3 +151,18 @@ def test_the_last_verdict_of_a_key(project: Project) -> None:
     found = journal.verdict_for(project, "k1")
     assert found is not None and (found["seq"], found["what"]) == (3, "forced")
     assert journal.verdict_for(project, "k9") is None
+
+
+def test_a_candidate_returns_by_a_reinstatement_after_its_verdict(project: Project) -> None:
+    for what in ("promoted", "rollback", "reinstated"):
+        journal.append(project, what, candidate="a")
+    journal.append(project, "refused", candidate="a")
+    first, _, _, last = journal.lines(project)
+    assert journal.returned(project, first) and not journal.returned(project, last)
+    assert not journal.returned(project, {**first, "candidate": "b"})
+
+
+def test_a_candidate_that_was_forced_is_not_judged_again(project: Project) -> None:
+    for what in ("forced", "rollback", "reinstated"):
+        journal.append(project, what, candidate="a")
+    assert not journal.returned(project, journal.lines(project)[0])

@@ -64,6 +64,20 @@ def test_the_refusal_of_a_turn_that_is_gone_needs_nobody(tmp_path: Path) -> None
     assert needs_you(project, {"seq": 3, "what": "refused", "turn": "another"}, None) == ()
 
 
+def test_a_reinstated_candidate_is_to_be_judged_again(tmp_path: Path) -> None:
+    project = projects.empty(tmp_path)
+    made = projects.turn(project, ["0001-a"], ["0002-b"])
+    said = {"schema": 1, "at": "", "outcome": "learn", "reasons": ["it was reinstated"]}
+    files.append_line(project.private / "watch.jsonl", {**said, "turn": made.id})
+    projects.append(project, "refused", turn=made.id, candidate="c", because="withdrawn")
+    shown = Need("Turn 1 was refused (withdrawn)", "onward gate --show 1")
+    assert collect(project).needs == (shown,) and collect(project).watch == ""
+    projects.append(project, "reinstated", candidate="c")
+    again = Need("The candidate of turn 1 was reinstated", "onward run")
+    assert collect(project).needs == (again,)
+    assert collect(project).watch == "learn: it was reinstated"
+
+
 def test_a_failed_turn_is_not_also_one_to_learn(tmp_path: Path) -> None:
     project = projects.empty(tmp_path)
     projects.turn(project, [], ["0001-a"])

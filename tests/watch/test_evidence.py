@@ -15,6 +15,8 @@ from onward.episodes import turn as turns
 from onward.episodes.turn import Turn
 from onward.evaluation import scorer
 from onward.project import Project
+from onward.registry import journal
+from onward.registry.rollback import reinstate
 from onward.serving import ask
 from onward.watch import evidence
 from tests.evaluation import toy_turn
@@ -48,3 +50,23 @@ def test_what_the_present_turn_took_is_no_cost_of_the_last(
     earlier, present = (Cost(seconds, 10.0, ("finetune",)) for seconds in (120.0, 600.0))
     monkeypatch.setattr(costs, "by_turn", lambda _project: {"other": earlier, turn.id: present})
     assert evidence._last_cost(served, turn) == (earlier.minutes, earlier.peak_mb)
+
+
+def test_what_was_rolled_back_is_no_promotion_any_more_and_a_reinstatement_asks_for_the_turn(
+    served: Project,
+) -> None:
+    turn, candidate = Turn.read(served), "a" * 64
+    made = {"turn": turn.id, "candidate": candidate, "version": "v2"}
+    journal.append(served, "promoted", **made)
+    assert evidence._settled(served, turn) == "turn 1 was promoted, and no episode came since"
+    journal.append(served, "rollback", version="v1", withdraws=[candidate])
+    told = "turn 1 was promoted and rolled back, and no episode came since"
+    assert evidence._settled(served, turn) == told
+    assert evidence._asked(served, turn, None) == ""
+
+    reinstate(served, "v2", "it was not to blame")
+    assert evidence._settled(served, turn) == ""
+    asked = "the candidate of turn 1 was reinstated and is to be judged again"
+    assert evidence._asked(served, turn, None) == asked
+    journal.append(served, "refused", **made)
+    assert evidence._settled(served, turn) == "turn 4 was refused, and no episode came since"
