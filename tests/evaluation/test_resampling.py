@@ -68,6 +68,19 @@ def test_the_limit_is_not_asked_where_a_few_rows_weigh_most() -> None:
     assert found.change().low == pytest.approx(drawn[199], abs=0.03)
 
 
+@pytest.mark.parametrize(("rows", "moving"), [(2_000, 1_500), (2_000, 120)])
+def test_whether_the_limit_is_asked_hangs_on_no_unit_of_the_metric(rows: int, moving: int) -> None:
+    new, old = pairs(rows, moving)
+    strata = Strata.of_pairs([(new, old)])
+    asked = {
+        near_normal(
+            strata, lambda t, by=by: by * (score(t[..., :2]) - score(t[..., 2:])), Draws(1_000)
+        )
+        for by in (1e-6, 1.0, 1e6)
+    }
+    assert len(asked) == 1
+
+
 def test_the_limit_keeps_columns_that_depend_on_each_other() -> None:
     """Counts of one side repeat those of the other, and a column of zeros is there, too."""
     chance = np.random.default_rng(3)

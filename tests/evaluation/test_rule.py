@@ -125,6 +125,20 @@ class TestHarm:
         again = unit("0001-a", shares((90, 1), (10, 0)), HALF, learning=True)
         assert [c.kind for c in judged(evidence(again)).checks] == ["gain", "harm"]
 
+    def test_a_bound_that_lies_at_the_limit_passes_and_does_not_fail(self) -> None:
+        chance = np.random.default_rng(6)
+        old = 0.5 + 0.2 * chance.random(100)
+        new = old - 0.2 + 0.3 * chance.standard_normal(100)
+        found = harm(new, old)
+        assert found.low is not None and found.high is not None and found.high < 0
+        for margin, mark in (
+            (-found.low, PASSED),
+            (-found.low - 1e-6, OPEN),
+            (-found.high, OPEN),
+            (-found.high - 1e-6, FAILED),
+        ):
+            assert harm(new, old, margin=margin).mark == mark
+
 
 class TestGain:
     def test_a_clear_gain_passes(self) -> None:
@@ -292,6 +306,10 @@ class TestRows:
         assert (found.mark, verdict.outcome) == (OPEN, "undecided")
         assert found.rows_needed is not None and found.rows_needed >= 50
         assert "gate.min_rows, 50" in verdict.reasons[0]
+
+    def test_as_many_as_min_rows_are_judged(self) -> None:
+        assert harm(np.zeros(50), np.ones(50)).mark == FAILED
+        assert harm(np.ones(50), np.ones(50), margin=10).mark == PASSED
 
     def test_too_few_rows_below_the_floor_promise_nothing_of_more_rows(self) -> None:
         few = unit("0001-a", shares((3, 1), (46, 0)))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
+from statistics import NormalDist
 from typing import Any
 
 import numpy as np
@@ -22,6 +23,7 @@ from onward.evaluation.checks import (
 from onward.evaluation.comparing import MOST_RESAMPLES
 from onward.evaluation.evidence import Evidence, Side, Unit
 from onward.evaluation.rule import decide
+from onward.evaluation.statistics import rows_needed
 from tests.evaluation.cases import (
     GAINED,
     check,
@@ -63,6 +65,9 @@ class TestRightOrWrong:
         assert found.low == pytest.approx(-14.370, abs=0.001)
         assert found.high == pytest.approx(-2.602, abs=0.001)
         assert found.mark == OPEN
+        error = (14.370 - 2.602) / (2 * NormalDist().inv_cdf(0.95))
+        needed = rows_needed(100, error, distance=5.0, level=0.05)
+        assert found.rows_needed == needed, "counts need no row more than there are"
 
     def test_a_recipe_with_shares_of_a_point_is_resampled(self) -> None:
         half_right = unit("0001-old", np.full(100, 0.5), np.full(100, 0.5))
@@ -192,6 +197,9 @@ class TestSlices:
         few = ("given",) * 951 + ("none",) * 49
         names = [c.unit for c in self.sliced(new, old, few).checks if c.kind == "slice"]
         assert names == ["answer: given"]
+        enough = ("given",) * 950 + ("none",) * 50
+        names = [c.unit for c in self.sliced(new, old, enough).checks if c.kind == "slice"]
+        assert names == ["answer: given", "answer: none"]
         assert [
             c for c in self.sliced(new, old, ("all",) * 1_000).checks if c.kind == "slice"
         ] == []
@@ -229,6 +237,11 @@ class TestChallengers:
         assert found.low is not None and found.low >= 1.0  # alone it passes
         assert (found.mark, verdict.outcome, verdict.because) == (OPEN, "undecided", "seeds differ")
         assert "the mean of 3 seeds, −1.7, does not reach the limit" in verdict.reasons[0]
+
+    def test_a_mean_that_lies_at_the_limit_reaches_it(self) -> None:
+        verdict = judged(self.trained(0.55, 0.49, 0.49))
+        assert check(verdict, LEARNING).spread == (-1.0, 5.0)
+        assert verdict.outcome == "passed"
 
     def test_a_lucky_escape_from_harm_is_undecided_too(self) -> None:
         given = self.trained(0.62, 0.58, 0.60)

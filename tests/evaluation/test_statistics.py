@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
 from onward.evaluation import resampling, statistics
-from onward.evaluation.statistics import Draws, Interval, paired, rows_needed, single
+from onward.evaluation.statistics import Draws, Interval, Paired, paired, rows_needed, single
 from tests.evaluation.cases import STATISTICS, score, shares, side
 
 DRAWS = Draws(4_000)
@@ -63,6 +63,18 @@ def test_chunks_change_no_bit(monkeypatch: pytest.MonkeyPatch, rows: int) -> Non
     monkeypatch.setattr(resampling, "CHUNK", 1_000)
     again = paired([(points(values), points(old))], score, DRAWS)
     assert (again.samples == whole.samples).all()
+
+
+def test_one_row_more_reaches_as_far_as_each_side_has_room() -> None:
+    """Every row gained 20 points: one more may have lost 100, or gained them. So of a score."""
+    reach = -math.log(0.05) / 100
+    changed = Paired.of([(points(np.full(100, 0.7)), points(np.full(100, 0.5)))], score, DRAWS)
+    found = changed.change(unseen=100)
+    assert found.low == pytest.approx(20 - 120 * reach, rel=1e-3)
+    assert found.high == pytest.approx(20 + 80 * reach, rel=1e-3)
+    alone = single([points(np.full(100, 0.7))], score, DRAWS, unseen=100)
+    assert alone.low == pytest.approx(70 - 70 * reach, rel=1e-3)
+    assert alone.high == pytest.approx(70 + 30 * reach, rel=1e-3)
 
 
 def test_other_seeds_give_other_resamples_and_the_same_value() -> None:
@@ -189,6 +201,7 @@ class TestLatency:
         timings = [float(ms) for ms in range(1, 101)]
         assert statistics.p95(timings, DRAWS).value == 95.0
         assert statistics.p95(timings[:20], DRAWS).value == 19.0
+        assert statistics.p95(timings[:30], DRAWS).value == 29.0, "28 of 30 are less than 95%"
 
     def test_resamples_have_the_law_of_sorting_each_one(self) -> None:
         timings = np.random.default_rng(2).gamma(4, 10, 60).round(6)
