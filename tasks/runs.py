@@ -23,7 +23,7 @@ from prefect.runtime import flow_run
 from prefect.states import Crashed
 
 from onward import files
-from onward.errors import Cancelled
+from onward.errors import Cancelled, MissingFiles
 from onward.project import Project
 
 
@@ -82,7 +82,10 @@ def mark_crashed(project: Project) -> list[str]:
     """Mark the recorded runs of dead processes on this host Crashed; returns their ids."""
     swept = []
     for record in sorted(folder(project).glob("*.json")):
-        value = files.read_json(record)
+        try:
+            value = files.read_json(record)
+        except MissingFiles:  # its run has just ended, or another start swept it
+            continue
         if value["host"] != socket.gethostname() or _alive(value):
             continue
         if _mark(UUID(record.stem), f"process {value['pid']} on {value['host']} is gone"):

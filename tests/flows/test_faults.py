@@ -174,3 +174,24 @@ def test_F12_a_run_that_another_server_knew_is_let_go(tmp_path: Path, connected:
     files.write_json(runs.folder(project) / f"{name}.json", record)
     assert runs.mark_crashed(project) == []
     assert list(runs.folder(project).iterdir()) == []
+
+
+def test_F12_two_starts_at_once_sweep_the_same_dead_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As after a reboot, when a worker takes what was scheduled in the meantime."""
+    from tasks import runs
+
+    project = Project(tmp_path)
+    record = {"schema": 1, "pid": 2**22 + 1, "host": socket.gethostname(), "started": 0.0}
+    names = [f"00000000-0000-4000-8000-00000000000{at}" for at in range(3)]
+    for name in names:
+        files.write_json(runs.folder(project) / f"{name}.json", record)
+
+    def mark(run: Any, _why: str) -> bool:
+        (runs.folder(project) / f"{names[1]}.json").unlink(missing_ok=True)  # by the other one
+        return True
+
+    monkeypatch.setattr(runs, "_mark", mark)
+    assert runs.mark_crashed(project) == [names[0], names[2]]
+    assert list(runs.folder(project).iterdir()) == []
