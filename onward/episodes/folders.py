@@ -46,6 +46,11 @@ class Folder:
         """Those of `replaces` of which no row is left."""
         return list(self.manifest.get("emptied", []))
 
+    @property
+    def carved(self) -> bool:
+        """Whether its held-out rows are training rows of an episode, kept apart for a study."""
+        return bool(self.manifest.get("carved", False))
+
 
 def folders(project: Project) -> list[Folder]:
     """All sealed episodes in data/, by number, withdrawn ones included.

@@ -91,9 +91,12 @@ def _runs(hashed: NDArray[np.uint64], length: int) -> NDArray[np.uint64]:
 
 
 def held_out(project: Project, recipe: ModuleType) -> Held:
-    """The held-out texts of every episode in data/, withdrawn and replaced ones included."""
+    """The held-out texts of every episode in data/, withdrawn and replaced ones included.
+
+    What a study carved off training rows is held out from nobody: an encoder may have read it.
+    """
     held = Held()
-    for folder in folders(project):
+    for folder in (one for one in folders(project) if not one.carved):
         before = ""
         for row in parquet.read(project.episode(folder.folder) / "heldout.parquet"):
             # Options stand in many a text by chance; entities are marked for people alone.

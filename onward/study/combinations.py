@@ -93,6 +93,7 @@ class Combination:
             "finetune": {
                 "tuning": self.tuning,
                 "frozen_layers": frozen if self.tuning == "last" else 0,
+                "prompt": "",
                 "patience": 0,
                 "challengers": 1,
                 "seed": seed,

@@ -24,9 +24,10 @@ from ruamel.yaml.error import YAMLError
 from onward import config, files, locks
 from onward.config import Evaluate, Finetune, Identity, Prepare, Strategy
 from onward.errors import SettingsError, UsageError
+from onward.learning import prompts
 from onward.learning import table as allowed
 from onward.learning.job import afresh
-from onward.project import safe_name
+from onward.project import Project, safe_name
 from onward.study import schedule, trial
 from onward.study.combinations import FROZEN, Blocks
 from onward.study.sequence import Episodes, carved
@@ -82,6 +83,8 @@ class Comparison:
     """The digest of the code that makes the results (`plan.code`)."""
     chosen: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     """Name of an entry -> block.key -> value that was chosen for it."""
+    project: Project | None = None
+    """Whose prompt templates an entry may name; None: nobody's."""
 
     @property
     def recipe(self) -> str:
@@ -100,9 +103,23 @@ class Comparison:
         return "finetune.first_learning_rate" if self.afresh else "finetune.learning_rate"
 
     def trial(self, entry: Entry, seed: int, values: Mapping[str, Any], on: Episodes) -> Trial:
-        """One entry with one seed. Raises SettingsError: a value, or the table refuses it."""
+        """One entry with one seed.
+
+        Raises:
+            SettingsError: a value, or the table refuses it, or the template that it names.
+            MissingFiles: there is no such template.
+        """
         blocks = self.blocks(entry, seed, values)
-        return Trial(entry.name, seed, "own", blocks, on, self.encoder, self.code, self.start)
+        prompt = self._template(blocks["finetune"]["prompt"])
+        own = (self.encoder, self.code, self.start, prompt)
+        return Trial(entry.name, seed, "own", blocks, on, *own)
+
+    def _template(self, name: str) -> str:
+        """The text of the project's prompt template of this name; "" without one."""
+        if not name or self.project is None:
+            return ""
+        prompts.read(self.project, name)  # says what is wrong with it
+        return self.project.prompt(name).read_text(encoding="utf-8")
 
     def blocks(self, entry: Entry, seed: int, values: Mapping[str, Any]) -> Blocks:
         """The settings of one trial. Raises as `trial`."""
@@ -140,9 +157,11 @@ def _own(entry: Entry, settings: Mapping[str, Any], rate: str) -> dict[str, Any]
     tuning = str(entry.values.get("finetune.tuning", held.get("tuning", "full")))
     frozen = int(held.get("frozen_layers") or FROZEN) if tuning == "last" else 0
     base = config.parse(held, Finetune, where="params.yaml")
+    prompt = held.get("prompt") or "" if tuning == "none" else ""
     given = float(getattr(base, rate.partition(".")[2])) / FACTORS.get(base.tuning, 1.0)
     own = given * FACTORS.get(tuning, 1.0)
-    return {"finetune.frozen_layers": frozen, rate: float(f"{own:.3g}")}
+    more = {"finetune.frozen_layers": frozen, "finetune.prompt": prompt}
+    return {**more, rate: float(f"{own:.3g}")}
 
 
 def of_tunings(names: Sequence[str]) -> list[Entry]:

@@ -112,6 +112,7 @@ def compared(
         threads=studies.threads(folder, jobs, threads),
         encoder=encoder.fingerprint(encoder.locate(identity.encoder, project.root), project.cache),
         code=plan.code(identity.recipe),
+        project=project,
     )
 
 
@@ -144,13 +145,16 @@ def searched(
 
 def _settings(project: Project) -> dict[str, Any]:
     """params.yaml; an encoder of the project's own by its full path, for trials lie elsewhere."""
-    from onward.learning import encoder
+    from onward.learning import encoder, scratch
 
     found = config.load(project.params)
     named = str((found.get("project") or {}).get("encoder", ""))
-    if not named.startswith(f"{encoder.PRETRAINED}/"):
+    place = project.root / named
+    if named.startswith(scratch.PREFIX):
+        place = encoder.locate(named, project.root)
+    elif not named.startswith(f"{encoder.PRETRAINED}/"):
         return found
-    return {**found, "project": {**found["project"], "encoder": str(project.root / named)}}
+    return {**found, "project": {**found["project"], "encoder": str(place)}}
 
 
 def _steps(said: str) -> Steps:

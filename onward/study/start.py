@@ -30,6 +30,8 @@ class Start:
     known: tuple[Named, ...] = ()
     data: Path | None = None
     """Where the known episodes lie."""
+    encoder: Path | None = None
+    """Where the base lies, if it is a pretrained encoder: its name may be the project's own."""
 
     @property
     def key(self) -> dict[str, Any]:
@@ -45,7 +47,10 @@ class Start:
         if self.version is not None:
             _link(project.version(self.base.name), self.version)
         made = Data(md5=f"{new.id[:32]}.dir", size=0, nfiles=0)
-        return Turn(recipe=recipe, base=self.base, known=self.known, learning=new.named, data=made)
+        base = self.base
+        if self.encoder is not None:
+            base = base.model_copy(update={"name": str(self.encoder)})
+        return Turn(recipe=recipe, base=base, known=self.known, learning=new.named, data=made)
 
 
 def _link(link: Path, target: Path) -> None:
@@ -75,9 +80,10 @@ def of_turn(project: Project, folder: Path, *, percent: float, seed: int) -> tup
             where=str(project.turn),
             fix="open an episode first",
         )
-    base.source(project, turn)
+    source = base.source(project, turn)
+    encoder = source if turn.base.kind == "pretrained" else None
     version = project.version(turn.base.name) if turn.base.kind == "version" else None
-    start = Start(turn.base, version, turn.known, project.data)
+    start = Start(turn.base, version, turn.known, project.data, encoder)
     new = Episodes(project.data, turn.learning)
     own = carved(
         new, folder / "data", turn.recipe, percent=percent, seed=seed, first=len(turn.learning)

@@ -62,6 +62,8 @@ class Trial:
     """The digest of the code that makes the results."""
     start: Start | None = None
     """What it begins with in place of the encoder; the sequence is then learned in one turn."""
+    prompt: str = ""
+    """The text of the template that `finetune.prompt` names."""
 
     @property
     def label(self) -> str:
@@ -79,6 +81,7 @@ class Trial:
             "recipe": self.blocks["project"]["recipe"],
             "encoder": self.encoder,
             "code": self.code,
+            **({"prompt": self.prompt} if self.prompt else {}),
         }
         learned = [named.model_dump() for named in self.sequence.named]
         if self.start is not None:
@@ -141,11 +144,18 @@ def _project(root: Path, trial: Trial) -> Project:
     project = Project(root)
     root.mkdir(parents=True, exist_ok=True)
     files.sweep(root)
-    files.write_json(project.params, trial.blocks)
+    _settle(project, trial.blocks)
+    if trial.prompt:
+        files.write_text(project.prompt(trial.blocks["finetune"]["prompt"]), trial.prompt)
     files.write_text(project.pipeline, "stages: {}\n")
     # Whether the rows are right was settled when they were opened.
     files.write_json(project.made("validate") / "report.json", {"schema": 1, "passed": True})
     return project
+
+
+def _settle(project: Project, blocks: Blocks) -> None:
+    """Write the settings; what answers are worth beside the recipe's metric is not asked here."""
+    files.write_json(project.params, {**blocks, "quality": {"measure": {"answers": "off"}}})
 
 
 def _resume(folder: Path, project: Project, keys: list[str]) -> int:
@@ -257,7 +267,7 @@ def _hold_steps(folder: Path, project: Project, trial: Trial, turn: Turn) -> int
             held_to += sum(int(read(folder, one)["windows"]) for one in before)
         epochs = held_epochs(theirs, held_to, windows.total(), settings.batch_size)
     block = {**trial.blocks["finetune"], key: epochs}
-    files.write_json(project.params, {**trial.blocks, "finetune": block})
+    _settle(project, {**trial.blocks, "finetune": block})
     return new
 
 

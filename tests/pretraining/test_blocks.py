@@ -94,7 +94,9 @@ def test_what_a_row_of_any_recipe_asks_is_held_out(
     recipe: str, row: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Marks of entities hid a sentence of relation, and turns before a question were not held."""
-    monkeypatch.setattr(overlap, "folders", lambda _: [SimpleNamespace(folder="0001-a")])
+    monkeypatch.setattr(
+        overlap, "folders", lambda _: [SimpleNamespace(folder="0001-a", carved=False)]
+    )
     monkeypatch.setattr(overlap.parquet, "read", lambda _: [row])
     project: Any = SimpleNamespace(episode=Path)
     held = overlap.held_out(project, recipes.get(recipe))
