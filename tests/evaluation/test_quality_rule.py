@@ -143,6 +143,16 @@ def test_rows_that_were_not_scored_refuse(side: str) -> None:
         assert check(verdict, UNSAFE).note == "was not scored, or not finite"
 
 
+@pytest.mark.parametrize("side", ["new", "old"])
+def test_a_column_that_is_about_other_rows_on_one_side_refuses(side: str) -> None:
+    fewer = quality()
+    fewer[5, place("correct") : place("correct") + 2] = 0
+    tables = (fewer, quality()) if side == "new" else (quality(), fewer)
+    verdict = judged(evidence(*tables), margins={"correct": 5})
+    assert verdict.outcome == "refused"
+    assert check(verdict, "correct").note == "was scored on other rows than the champion's"
+
+
 def test_a_column_that_no_row_is_about_refuses() -> None:
     tables = [quality(n) for n in (N, N, 100, 100)]
     for table in tables:
@@ -163,6 +173,7 @@ def exchange(kind: str, plain: Array, swapped: Array, changed: int = 0) -> Swapp
     return Swapped(kind, rows, tables[0], tables[1], np.arange(len(plain)) < changed)
 
 
+REFUSED = ("refused", "refused")
 FAIR = exchange("names", ALIKE, ALIKE)
 WORSE = exchange("gender", ALIKE, shares((90, 1), (110, 0)), changed=60)
 
@@ -193,6 +204,38 @@ def test_answers_that_an_exchange_changes_are_judged_together() -> None:
     even = [exchange(one.kind, ALIKE, ALIKE, changed=20) for one in some[1:]]
     among = evidence(quality(), quality(), swapped=(some[0], *even))
     assert judged(among, max_changed_percent=10).outcome == "passed", "and not among three"
+
+
+def test_gaps_are_two_sided_and_judged_together() -> None:
+    """Either direction counts, so each has half of the level; and three kinds have a third."""
+    even = [exchange(kind, ALIKE, ALIKE) for kind in ("names", "places")]
+    for lost, alone, among in ((19, "passed", "passed"), (20, "refused", "passed"), (25, *REFUSED)):
+        one = exchange("gender", ALIKE, shares((150 - lost, 1), (50 + lost, 0)))
+        for others, outcome_ in (([], alone), (even, among)):
+            given = evidence(quality(), quality(), swapped=(one, *others))
+            verdict = judged(given, max_gap=5)
+            found = check(verdict, "swap gender")
+            assert found.high is not None and found.high < -5.0, "beyond, where one side counts"
+            assert verdict.outcome == outcome_
+
+
+def test_the_draws_can_show_what_holm_asks_of_kinds_at_a_level_spent_by_tries() -> None:
+    lost = exchange("gender", np.ones(N), np.zeros(N))
+    even = [exchange(kind, ALIKE, ALIKE) for kind in ("names", "places")]
+    given = evidence(quality(), quality(), swapped=(lost, *even))
+    settings = QualityGate.model_validate({"max_gap": 5})
+    verdict = decide(given, cases.settings(), 0.05 / 64, cases.score, settings)
+    assert check(verdict, "swap gender").mark == "✗"
+
+
+def test_what_no_row_happened_to_show_is_allowed_for() -> None:
+    """Rows that all lost six points, or none: one row more may be otherwise."""
+    lost = exchange("gender", np.full(N, 0.80), np.full(N, 0.74))
+    given = evidence(quality(), quality(), swapped=(lost,))
+    assert check(judged(given, max_gap=5), "swap gender").mark == "✓"
+    assert check(judged(given, max_gap=4), "swap gender").mark == "✗"
+    assert judged(given, margins={"correct": 0.5}).outcome == "undecided"
+    assert judged(given, margins={"correct": 2}).outcome == "passed"
 
 
 def test_kinds_too_small_to_be_judged_make_no_other_kind_harder_to_refuse() -> None:

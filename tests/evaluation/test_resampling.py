@@ -56,6 +56,13 @@ def test_fast_draws_have_the_law_of_slow_ones(rows: int, moving: int, normal: bo
         assert abs(fast - np.quantile(drawn, share)) <= 0.12 * error
 
 
+def test_sums_of_rows_that_stand_still_vary_as_those_of_the_others() -> None:
+    """Both sides alike, they move no difference of sums, but a metric that is a ratio of sums."""
+    strata = Strata.of_pairs([pairs(2_000, 60)])
+    sums = resampled(strata, lambda t: score(t[..., :2]) - score(t[..., 2:]), DRAWS)
+    assert sums[:, 3].std() == pytest.approx(np.sqrt(strata.scatter[3, 3]), rel=0.03)
+
+
 def test_the_limit_is_not_asked_where_a_few_rows_weigh_most() -> None:
     """150 rows that move a little and one that moves all the way: skewed, so row by row."""
     old = np.full(400, 0.5)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -57,6 +58,17 @@ def test_entities_in_ten_rows_of_three_hundred_are_ten_rows(recipe: str) -> None
     assert found.mark == OPEN and found.low is not None and found.low < -20
     assert found.rows_needed is not None and found.rows_needed > 5 * ROWS
     assert harm(few(ROWS), 0, sizes=sizes) == harm(few(ROWS), 0)
+
+
+def test_so_of_a_first_champions_floor() -> None:
+    sizes = recipes.sizes(recipes.get("tagging"))
+    one = unit("0001-new", spans(few(10), few(10) >= 0), spans(few(10), few(10) >= 0), known=False)
+    given = evidence(replace(one, baseline=5.0), champion=None, statistics=STATISTICS)
+    marks = [
+        decide(given, settings(floor=80), 0.05, score_of("tagging"), **told).checks[0].mark
+        for told in ({}, {"sizes": sizes})
+    ]
+    assert marks == [PASSED, OPEN]
 
 
 def test_one_row_that_holds_most_is_one_row() -> None:
