@@ -230,6 +230,7 @@ def describe(asked: Search, study: Any) -> dict[str, Any]:
     spent = sum(one["seconds"] for one in tries)
     present = {key: _shown(value) for key, value in asked.present.items()}
     tried = done[0]["number"] == 0 and done[0]["values"] == present
+    follow = _followed(asked, best["values"])
     return {
         "schema": SCHEMA,
         "metric": recipes.get(asked.made.recipe).PRIMARY,
@@ -237,9 +238,13 @@ def describe(asked: Search, study: Any) -> dict[str, Any]:
             key: vars(one) if isinstance(one, Range) else list(one)
             for key, one in asked.space.items()
         },
-        "present": {"values": asked.present, "score": done[0]["score"] if tried else None},
+        "present": {
+            "values": asked.present | {key: before for key, (before, _) in follow.items()},
+            "score": done[0]["score"] if tried else None,
+        },
         "best": best,
-        "changed": {k: v for k, v in best["values"].items() if v != present[k]},
+        "changed": {k: v for k, v in best["values"].items() if v != present[k]}
+        | {key: after for key, (_, after) in follow.items()},
         "tries": tries,
         "cost": {
             "seconds": round(spent, 1),
@@ -248,6 +253,21 @@ def describe(asked: Search, study: Any) -> dict[str, Any]:
             "refused": sum(one["state"] == "fail" for one in tries),
             "trainings": round(spent / max(done[0]["seconds"], 1e-9), 1),
         },
+    }
+
+
+def _followed(asked: Search, values: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:
+    """What a try was trained with and nobody searched, before and after: a tuning's own rate."""
+    made = asked.made
+    before = made.blocks(made.entries[0], asked.seed, {})
+    after = made.blocks(Entry("try", dict(values)), asked.seed, {})
+    pairs = {
+        f"{block}.{name}": (before[block][name], value)
+        for block, held in after.items()
+        for name, value in held.items()
+    }
+    return {
+        key: pair for key, pair in pairs.items() if key not in asked.space and pair[0] != pair[1]
     }
 
 

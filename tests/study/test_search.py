@@ -123,6 +123,36 @@ def test_settings_that_contradict_are_a_failed_try(
     assert found["changed"] == {}
 
 
+def test_what_a_tuning_was_tried_with_is_part_of_the_change(
+    asked: Search, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Its rate, and the layers that `last` keeps still, follow from it where nobody names them."""
+    ran: dict[str, dict[str, Any]] = {}
+    monkeypatch.setattr(trial, "run", lambda _, one: ran.update({one.keys()[-1]: one.blocks}))
+
+    def read(folder: Path, key: str) -> dict[str, Any]:
+        score = 80.0 if ran[key]["finetune"]["tuning"] == "last" else 50.0
+        return {"scores": {"a": score}, "seconds": {"all": 1.0}}
+
+    monkeypatch.setattr(trial, "read", read)
+    found = search(replace(asked, space={"finetune.tuning": ("full", "last")}), trials=4)
+    assert found["best"]["values"] == {"finetune.tuning": "last"}
+    assert found["changed"] == {
+        "finetune.tuning": "last",
+        "finetune.frozen_layers": 3,
+        RATE: 0.02,
+    }
+    assert f"  {RATE}: 0.01 → 0.02" in lines(found, applied=False)
+    params = tmp_path / "params.yaml"
+    files.write_json(params, dict(asked.made.settings))
+    searching.apply(params, found["changed"])
+    tried = next(b for b in ran.values() if b["finetune"]["tuning"] == "last")["finetune"]
+    now = config.read(params, Finetune)
+    assert {
+        key: getattr(now, key) for key in ("tuning", "frozen_layers", "first_learning_rate")
+    } == {key: tried[key] for key in ("tuning", "frozen_layers", "first_learning_rate")}
+
+
 def test_a_range_of_a_key_that_counts_is_drawn_in_whole_numbers(
     asked: Search, trained: list[dict[str, Any]]
 ) -> None:
