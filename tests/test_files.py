@@ -5,6 +5,8 @@ from __future__ import annotations
 import errno
 import json
 import math
+import os
+import re
 import resource
 import shutil
 from collections.abc import Callable, Iterator
@@ -158,6 +160,52 @@ def test_f04_what_cannot_fit_is_refused_before_it_starts(tmp_path: Path) -> None
     with pytest.raises(DiskFull, match="bytes needed") as caught:
         files.ensure_space(tmp_path / "not" / "yet", 1 << 60)
     assert caught.value.details["needed"] == 1 << 60
+
+
+def test_f02_bytes_are_on_the_disk_before_their_name_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What `operation` announces is done: machines lose power, too."""
+    seen: list[str] = []
+    flush, rename = os.fsync, Path.rename
+
+    def named(path: Path) -> str:
+        return re.sub(r"^\.(.*)\.[^.]+\.tmp$", r"\1 to be", path.name)
+
+    def flushed(descriptor: int) -> None:
+        flush(descriptor)
+        path = Path(f"/proc/self/fd/{descriptor}").readlink()
+        held = f", {path.stat().st_size} bytes" if path.is_file() else ""
+        seen.append(f"{named(path)}{held}")
+
+    def renamed(self: Path, target: Path) -> Path:
+        seen.append(f"{named(self)} is {target.name}")
+        return rename(self, target)
+
+    def taken() -> list[str]:
+        told = seen.copy()
+        seen.clear()
+        return told
+
+    monkeypatch.setattr(os, "fsync", flushed)
+    monkeypatch.setattr(Path, "rename", renamed)
+    here = tmp_path / "here"
+    files.write_bytes(here / "a", b"1234567890")
+    assert taken() == ["a to be, 10 bytes", "a to be is a", "here"]
+    files.append_line(here / "journal", {"n": 1})
+    assert taken() == ["journal, 8 bytes", "here"]
+    build(here / "v1")
+    sealed = (here / "v1" / files.MANIFEST).stat().st_size
+    assert taken() == [
+        "b, 1 bytes",
+        "a, 7 bytes",
+        "inner",
+        f"manifest.json to be, {sealed} bytes",
+        "manifest.json to be is manifest.json",
+        "v1 to be",
+        "v1 to be is v1",
+        "here",
+    ]
 
 
 # ---- lines --------------------------------------------------------------------------------------

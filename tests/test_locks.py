@@ -60,6 +60,28 @@ def test_f10_a_second_process_is_told_who_holds_it(path: Path) -> None:
     assert not locks.is_held(path)
 
 
+def test_f10_who_is_refused_is_told_within_two_seconds(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = [0.0]
+
+    def pass_by(seconds: float) -> None:
+        now[0] += seconds
+
+    process = other(path)
+    try:
+        monkeypatch.setattr("onward.locks.time.monotonic", lambda: now[0])
+        monkeypatch.setattr("onward.locks.time.sleep", pass_by)
+        for wait, most in ((0.0, 2.0), (30.0, 31.0)):
+            now[0] = 0.0
+            with pytest.raises(Busy), locks.held(path, "a rollback", wait=wait):
+                pass
+            assert wait <= now[0] <= most
+    finally:
+        monkeypatch.undo()
+        process.communicate()
+
+
 def test_f03_a_killed_holder_blocks_nobody(path: Path) -> None:
     process = other(path)
     process.send_signal(signal.SIGKILL)

@@ -18,6 +18,7 @@ from onward.evaluation.checks import FAILED, OPEN, PASSED
 from onward.evaluation.gate import judge, nothing_to_do
 from onward.evaluation.ledger import LedgerPart, write_parts
 from onward.project import Project
+from onward.recipes import extractive
 from onward.registry import journal, versions
 from tests.evaluation import toy_turn
 
@@ -59,6 +60,13 @@ class TestAccuracy:
         assert marks(verdict) == {"0001-new": PASSED}
         assert verdict.checks[0].rows == 60
         assert verdict.evidence is not None and verdict.evidence.units[0].baseline is not None
+
+    def test_a_recipe_whose_rows_are_right_or_wrong_is_judged_by_counts(
+        self, first: Project, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        assert judge(first, "accuracy").checks[0].test == "bootstrap"
+        monkeypatch.setattr(extractive, "RIGHT_OR_WRONG", True)
+        assert judge(first, "accuracy").checks[0].test == "Wilson's score"
 
     def test_a_challenger_is_judged_on_old_and_new(self, update: Project) -> None:
         verdict = judge(update, "accuracy")

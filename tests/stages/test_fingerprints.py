@@ -9,6 +9,7 @@ from ruamel.yaml import YAML
 
 from onward import config, fingerprints
 from onward.errors import SettingsError
+from onward.evaluation import gate
 from tests.stages.imports import ROOT, everything, reachable
 
 STAGES = sorted(fingerprints.STAGES)
@@ -72,6 +73,15 @@ def test_plumbing_names_modules_and_is_never_declared() -> None:
     assert set(everything()) >= fingerprints.PLUMBING
     for stage in STAGES:
         assert _declared(stage).isdisjoint(fingerprints.PLUMBING)
+
+
+def test_the_gates_code_is_all_that_the_rule_rests_on() -> None:
+    """A verdict's key holds it: under other code the same candidate is judged again."""
+    tells = {"onward.config", "onward.settings", "onward.errors", "onward.evaluation.checks"}
+    files = {everything()[name] for name in reachable("onward.evaluation.rule") - tells}
+    found = {path for path in files if path.name != "__init__.py"}
+    here = everything()["onward.evaluation.gate"].parent
+    assert {(here / name).resolve() for name in gate.CODE} == {path.resolve() for path in found}
 
 
 def test_every_recipe_is_declared() -> None:
