@@ -89,6 +89,9 @@ class TestAccuracy:
             judge(first, "accuracy")
         assert raised.value.details["unit"] == "0001-new"
         assert "gate.floor" in raised.value.where
+        params(first, "floor: 1", f"floor: {raised.value.details['baseline']!r}")
+        with pytest.raises(SettingsError, match="but the trivial baseline reaches"):
+            judge(first, "accuracy")
 
     def test_such_a_floor_is_told_before_anything_is_trained(self, first: Project) -> None:
         files.remove(first.made("finetune"))
@@ -364,6 +367,28 @@ class TestChampionRows:
         params(update, "evaluate: {threads: 1}", "evaluate: {threads: 1, n_best: 2}")
         assert judge(update, "accuracy").outcome == "passed"
         assert asked == [("checkpoint", "v1", {"0001-old": 60, "0002-new": 60})]
+
+    @pytest.mark.parametrize("how", ["one row less", "another provider"])
+    def test_rows_that_lack_one_or_come_from_elsewhere_are_scored_again(
+        self, update: Project, monkeypatch: pytest.MonkeyPatch, how: str
+    ) -> None:
+        from onward.evaluation import evaluate
+        from onward.evaluation.runner import fingerprint
+
+        right = {"old": 0.9, "new": 0.3}
+        self.bare(update)
+        artifact = fingerprint(update.version("v1") / "checkpoint")
+        rows = toy_turn.answers(update, right, seed=1)
+        if how == "one row less":
+            rows["0001-old"].popitem()
+        provider = "torch" if how == "one row less" else "torch-cuda"
+        base = toy_turn.part(artifact, provider, toy_turn.SCORER, rows)
+        toy_turn.evaluated(update, {"old": 0.95, "new": 0.9}, base)
+        again = toy_turn.ledger(update, "again", "torch", right, 1)
+        monkeypatch.setattr(evaluate, "score_model", lambda *_: again)
+        verdict = judge(update, "accuracy")
+        assert verdict.outcome == "passed" and verdict.evidence is not None
+        assert {one.old.artifact for one in verdict.evidence.units if one.old} == {"again"}
 
     def test_f07_a_champion_that_answers_nan_refuses(
         self, update: Project, monkeypatch: pytest.MonkeyPatch
