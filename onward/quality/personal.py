@@ -22,7 +22,7 @@ _ADDRESS = re.compile(rf"[a-zA-Z0-9_][a-zA-Z0-9_.!#$%&*+/=?^`{{|}}~-]*@{_LABEL}(
 """Beside a letter, quotation mark or full stop of any script, too."""
 _DIGITS = re.compile(r"(?<![\w.])\d(?:[ -]?\d){12,18}(?![\w.]*\d)")
 _IBAN = re.compile(r"\b[A-Z]{2}\d{2}(?: ?[A-Z0-9]{4}){2,7}(?: ?[A-Z0-9]{1,4})?\b")
-_LOCAL = re.compile(r"(?<![\w.,-])\(?\d{3}\)?[ -.]\d{3}[ -.]\d{4}(?![\w-])")
+_LOCAL = re.compile(r"(?<![\w.,-])(?:\(\d{3}\)[ .-]?|\d{3}[ .-])\d{3}[ .-]\d{4}(?![\w-])")
 _CARDS = ("2", "3", "4", "5", "6")
 """First digits of the large card schemes."""
 

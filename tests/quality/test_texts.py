@@ -129,6 +129,8 @@ def test_diversity_ranks_sets_of_answers() -> None:
         ("写信给ana.li@corp.org。", {"email"}),
         ("Ring +44 20 7031 3000 today", {"phone"}),
         ("Ring 650-253-0000 today", {"phone"}),
+        ("Ring 650.253.0000 or (650)253-0000", {"phone"}),
+        ("100+200+3000 is 3300, rows 200,300,4000 and 123*456*7890", set()),
         ("Her card is 4111 1111 1111 1111.", {"card"}),
         ("Pay to DE89 3704 0044 0532 0130 00", {"iban"}),
         ("Between 1914 and 1918, 65,038,810 men in 1,234,567 places.", set()),
