@@ -33,6 +33,10 @@ OFFSETS = {
 NOT_ALIKE = {"translation": "its references are of another language than the texts"}
 """Recipes whose gold cannot be exchanged alike, and why."""
 _OWN = {"him", "his", "her", "hers"}
+_EITHER = re.compile(r"(?:\s+or\s+|/)(?:his|her)\b", re.IGNORECASE)
+_FOLLOWS = re.compile(r"\s+(?:(?P<word>[^\W\d_]+)(?P<joined>-\w)?|\d)")
+_BEFORE_NOUNS = {"most", "only", "other", "very"}
+"""Function words that stand between a possessive and its noun."""
 _LETTERS = re.compile(r"(?<!\w)[^\W\d_]+(?!\w)")
 """A word that can be exchanged: letters alone, and no part of something longer."""
 
@@ -78,11 +82,18 @@ class Exchange:
         """English has one word where its partner has two: what follows tells them apart."""
         if word in ("him", "hers"):
             return "her" if word == "him" else "his"
-        follows = re.match(r"\s+([^\W\d_]+)", after)
-        possessive = follows is not None and follows[1].lower() not in self.closing
         if word == "her":
-            return "his" if possessive else "him"
-        return "her" if possessive else "hers"
+            return "his" if self._possessive(after) else "him"
+        return "her" if self._possessive(after) else "hers"
+
+    def _possessive(self, after: str) -> bool:
+        """Whether a noun follows, perhaps after "or her", a number, or a word of its own."""
+        both = _EITHER.match(after)
+        follows = _FOLLOWS.match(after[both.end() :] if both else after)
+        if follows is None or follows["word"] is None or follows["joined"]:
+            return follows is not None
+        word = follows["word"].lower()
+        return word in _BEFORE_NOUNS or word not in self.closing
 
     def neutral(self, text: str) -> list[str]:
         """The words of a text, both partners as one: equal for a text and its exchange."""

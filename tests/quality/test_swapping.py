@@ -39,6 +39,25 @@ def test_every_exchange_has_its_way_back(chosen: list[str]) -> None:
         assert exchange.neutral(made) == exchange.neutral(text)
 
 
+@pytest.mark.parametrize(
+    ("text", "made"),
+    [
+        ("his most famous work", "her most famous work"),
+        ("his only son", "her only daughter"),
+        ("her very first other book", "his very first other book"),
+        ("his 21st birthday", "her 21st birthday"),
+        ("his all-time best", "her all-time best"),
+        ("his or her vote, his/her vote", "her or his vote, her/his vote"),
+        ("I saw her all the time", "I saw him all the time"),
+        ("is it his or hers?", "is it hers or his?"),
+        ("it was his, most of it", "it was hers, most of it"),
+    ],
+)
+def test_a_possessive_is_told_by_what_follows(text: str, made: str) -> None:
+    """Adverbs and numbers before a noun made "hers most famous work" of "his most famous work"."""
+    assert EXCHANGES["gender"].apply(text)[0] == made
+
+
 @pytest.mark.parametrize("text", ["John’s hat", "He’s here, John's away", "John2 and _John_"])
 def test_the_exchange_itself_is_left_aside(text: str) -> None:
     """An answer that said the same with a curly apostrophe counted as another one."""
