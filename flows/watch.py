@@ -14,6 +14,7 @@ from prefect.runtime import flow_run
 from prefect.states import Cancelled, Completed, State
 
 from flows.improve import improve
+from onward.errors import Busy
 from onward.project import Project
 from tasks.runs import recorded
 from tasks.steps import tell
@@ -43,10 +44,15 @@ def watch(project: str = ".", wait: float = 0.0) -> State[None]:
             tell(f"Marked the flow run {run} Crashed: its process is gone")
         if busy := running(place):
             return Completed(name="Wait", message=busy)
-        decision = look(place).decision
+        try:
+            decision = look(place).decision
+        except Busy as busy:  # another watch looks, and starts what is worth it
+            return Completed(name="Wait", message=busy.what)
         why = "; ".join(decision.reasons)
         if decision.outcome != "learn":
             return Completed(name=NAMES[decision.outcome], message=why)
+        if busy := running(place):  # it began during the look
+            return Completed(name="Wait", message=busy)
         turn = improve(str(place.root), wait=wait, return_state=True)
         if turn.is_cancelled():
             return Cancelled(message=turn.message)

@@ -20,6 +20,8 @@ from onward.watch.decision import Decision, Evidence, decide
 from onward.watch.evidence import gather
 
 SCHEMA = 1
+PATIENCE = 60.0
+"""Seconds to wait for another look, which then has kept what this one asks for."""
 
 
 @dataclass(frozen=True)
@@ -40,10 +42,10 @@ def look(project: Project) -> Seen:
 
     Raises:
         MissingFiles, IntegrityError, NotFinite: as `gather`; nothing is recorded then.
-        Busy: another process looks for longer than a minute.
+        Busy: another process looks for longer than PATIENCE.
     """
     settings = config.read(project.params, Watch)
-    with locks.held(project.private / "watch.lock", "a look", wait=60):
+    with locks.held(project.private / "watch.lock", "a look", wait=PATIENCE):
         evidence = gather(project, settings)
         decision = decide(evidence, settings)
         line = {

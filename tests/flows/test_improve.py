@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -138,11 +139,11 @@ def test_F10_a_second_run_is_told_who_runs(promoted: Project, connected: str) ->
         done = projects.onward(promoted.root, "run", "--json", code=1, PREFECT_API_URL=connected)
         assert json.loads(done.stdout)["error"] == "Busy"
         assert "a test" in json.loads(done.stdout)["what"]
-    with pytest.raises(Busy), _held_by_another(promoted):
+    with pytest.raises(Busy), _held_by_another(promoted.run_lock):
         improve(promoted).result()
 
 
-def _held_by_another(project: Project) -> Any:
+def _held_by_another(lock: Path) -> Any:
     """The lock, taken so that this process's own context does not count as its holder."""
     import contextlib
     import fcntl
@@ -150,7 +151,7 @@ def _held_by_another(project: Project) -> Any:
 
     @contextlib.contextmanager
     def held() -> Any:
-        descriptor = os.open(project.run_lock, os.O_RDWR | os.O_CREAT)
+        descriptor = os.open(lock, os.O_RDWR | os.O_CREAT)
         fcntl.flock(descriptor, fcntl.LOCK_EX)
         try:
             yield

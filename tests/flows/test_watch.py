@@ -48,9 +48,32 @@ def test_not_worth_it_is_recorded_and_starts_nothing(made: Project, connected: s
 
 
 def test_while_a_turn_goes_on_it_waits(made: Project, connected: str) -> None:
-    with _held_by_another(made):
+    with _held_by_another(made.run_lock):
         state = watch(made)
     assert state.name == "Wait" and "is going on" in state.message
+    assert versions.pointer(made) is None
+
+
+def test_F10_while_another_looks_it_waits(
+    made: Project, connected: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A look may score for minutes; a second one that came meanwhile was Failed."""
+    monkeypatch.setattr(record, "PATIENCE", 0.0, raising=False)
+    with _held_by_another(made.private / "watch.lock"):
+        state = watch(made)
+    assert (state.name, state.type.value) == ("Wait", "COMPLETED")
+    assert "is going on" in state.message and versions.pointer(made) is None
+
+
+def test_F10_a_turn_that_began_during_the_look_is_waited_for(
+    made: Project, connected: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from flows import watch as flow
+
+    told = iter(["", "a run is going on"])
+    monkeypatch.setattr(flow, "running", lambda _project: next(told))
+    state = watch(made)
+    assert (state.name, state.message) == ("Wait", "a run is going on")
     assert versions.pointer(made) is None
 
 
