@@ -40,7 +40,9 @@ from cli import (
     versions,
     watch,
 )
-from onward.errors import InternalError, NotPermitted, OnwardError
+from onward.errors import DiskFull, InternalError, NotPermitted, OnwardError
+
+INTERRUPTED = 128 + signal.SIGINT
 
 app = typer.Typer(
     name="onward",
@@ -103,17 +105,23 @@ def start(arguments: list[str]) -> int:
     try:
         with output.only_json(as_json):
             return _run(arguments, as_json=as_json, debug=debug)
-    except BrokenPipeError:
-        # The reader (head, less) has seen enough: no error of ours, and nothing more to flush.
+    except OSError as error:
+        # Nothing more can be printed. That a reader (head, less) has seen enough is no error of
+        # ours; a full disk was told on stderr.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
+        return 0 if isinstance(error, BrokenPipeError) else DiskFull.exit_code
 
 
 def _run(arguments: list[str], *, as_json: bool, debug: bool) -> int:
     try:
         app(arguments, prog_name="onward")
     except SystemExit as ended:
-        # Only Typer raises it: 2 is its own word for wrong usage, which is 3 here.
+        # Only Typer raises it, for these two as well: a reader that is gone, and Ctrl-C.
+        if isinstance(ended.__context__, BrokenPipeError):
+            raise ended.__context__ from None
+        if ended.code == INTERRUPTED:
+            return _interrupted()
+        # 2 is its own word for wrong usage, which is 3 here.
         return 3 if ended.code == 2 else int(ended.code or 0)
     except output.Ended as ended:
         return ended.code
@@ -123,28 +131,43 @@ def _run(arguments: list[str], *, as_json: bool, debug: bool) -> int:
         output.failure(error, as_json=as_json)
         return error.exit_code
     except KeyboardInterrupt:
-        sys.stderr.write("Interrupted; the same command goes on from what was kept\n")
-        return 128 + signal.SIGINT
+        return _interrupted()
     except BrokenPipeError:
         raise
     except OSError as error:
-        if error.errno not in (errno.EACCES, errno.EPERM, errno.EROFS):
+        known = _of_the_system(error)
+        if known is None:
             return _defect(error, as_json=as_json, debug=debug)
         if debug:
             traceback.print_exc()
-        output.failure(_not_permitted(error), as_json=as_json)
-        return NotPermitted.exit_code
+        output.failure(known, as_json=as_json)
+        return known.exit_code
     except Exception as error:  # noqa: BLE001 - the border: every defect gets a type here
         return _defect(error, as_json=as_json, debug=debug)
     return 0
 
 
-def _not_permitted(error: OSError) -> NotPermitted:
-    return NotPermitted(
-        f"This command may not use a file: {error.strerror}",
-        where=str(error.filename or ""),
-        fix="give this user the right to it (a project's folder must be writable), or use a copy",
-    )
+def _interrupted() -> int:
+    sys.stderr.write("Interrupted; the same command goes on from what was kept\n")
+    return INTERRUPTED
+
+
+def _of_the_system(error: OSError) -> OnwardError | None:
+    """What the system refuses wherever it is asked; None: not one of these."""
+    if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+        return NotPermitted(
+            f"This command may not use a file: {error.strerror}",
+            where=str(error.filename or ""),
+            fix="give this user the right to it (a project's folder must be writable), "
+            "or use a copy",
+        )
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return DiskFull(
+            f"The disk is full: {error.strerror}",
+            where=str(error.filename or "what this command prints, or a file that it writes"),
+            fix="free some space, then run the same command again",
+        )
+    return None
 
 
 def _defect(error: Exception, *, as_json: bool, debug: bool) -> int:

@@ -74,11 +74,11 @@ def counted(number: int, one: str, many: str = "") -> str:
 
 def failure(error: OnwardError, *, as_json: bool) -> None:
     """An error in three lines on stderr: what, where, what to do."""
-    if as_json:
-        answer(True, error.to_json())
     console = Console(stderr=True, highlight=False)
     for line in error.lines():
         console.print(line, markup=False, soft_wrap=True)
+    if as_json:
+        answer(True, error.to_json())
 
 
 def here() -> Project:

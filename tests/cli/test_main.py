@@ -8,6 +8,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -145,11 +146,12 @@ def test_light_commands_import_nothing_heavy(arguments: list[str]) -> None:
 def test_an_interrupted_command_says_so(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    def interrupted(*_: object, **__: object) -> None:
+    def interrupted() -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(main, "app", interrupted)
-    assert main.start(["run"]) == 130
+    # Within the command, where Typer catches it first.
+    monkeypatch.setattr(main.status, "status", interrupted)
+    assert main.start([]) == 130
     told = capsys.readouterr()
     assert told.err == "Interrupted; the same command goes on from what was kept\n"
     assert told.out == ""
@@ -180,3 +182,33 @@ def test_a_file_that_may_not_be_written_is_no_defect(
     what, where, fix = capsys.readouterr().err.splitlines()
     assert os.strerror(number) in what and where == "/project/.onward/run.lock"
     assert "defect" not in what + fix and "writable" in fix
+
+
+def _printing_to(out: Any, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """`onward combinations`, a command that needs no project, in a process of its own."""
+    begin = "import sys; from cli.main import start; sys.exit(start(sys.argv[1:]))"
+    return subprocess.run(
+        [sys.executable, "-c", begin, "combinations", "--recipe", "chat", *arguments],
+        stdout=out,
+        stderr=subprocess.PIPE,
+        text=True,
+        cwd=Path(main.__file__).parent.parent,
+    )
+
+
+def test_a_reader_that_has_seen_enough_is_no_failure() -> None:
+    """`onward history | head` ended with 1 where head was the faster."""
+    read, write = os.pipe()
+    os.close(read)
+    with os.fdopen(write, "wb") as out:
+        done = _printing_to(out)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+@pytest.mark.parametrize("more", [[], ["--json"]])
+def test_output_that_finds_the_disk_full_is_no_defect(more: list[str]) -> None:
+    with Path("/dev/full").open("w") as out:
+        done = _printing_to(out, *more)
+    assert done.returncode == 1
+    assert done.stderr.startswith("The disk is full")
+    assert "Traceback" not in done.stderr and "Exception ignored" not in done.stderr
