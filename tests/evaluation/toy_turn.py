@@ -113,14 +113,16 @@ def benchmarked(
     at: Project, ms: float = 40.0, champion: str | None = None, variant: str = "fp32"
 ) -> None:
     timing = {"batch": 1, "length": 64, "samples_ms": [ms + n / 100 for n in range(40)]}
-    other = {**timing, "length": 32, "samples_ms": [9_999.0] * 40}
+    shorter, longer = ({**timing, "length": n, "samples_ms": [9_999.0] * 40} for n in (32, 128))
     timed = (variant, "champion") if champion else (variant,)
     report = {
         "variant": variant,
         "provider": "cpu",
         "serving_shape": [1, 64],
         "champion": champion,
-        "timings": [{**line, "variant": name} for name in timed for line in (other, timing)],
+        "timings": [
+            {**line, "variant": name} for name in timed for line in (shorter, timing, longer)
+        ],
         "memory": {variant: {"mb": 300.0}},
     }
     files.write_json(at.made("benchmark") / "report.json", report)

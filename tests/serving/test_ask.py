@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import contextvars
 import shutil
 from pathlib import Path
 
 import pytest
 
-from onward import files
+from onward import files, locks
 from onward.errors import IntegrityError, OnwardError, ProviderError, UsageError
 from onward.project import Project
 from onward.registry import versions
@@ -75,6 +76,19 @@ def test_an_answer_names_the_version_that_gave_it_whatever_is_promoted_meanwhile
 
     monkeypatch.setattr(versions, "champion", after_a_promotion)
     assert ask(served, ASKED, threads=1).version == "v2"
+
+
+def test_i2_it_answers_through_every_fault_of_the_pipeline(served: Project) -> None:
+    """A run holds the lock or died anywhere, and what it worked on is damaged or gone."""
+    before = ask(served, ASKED, threads=1)
+    for path in (served.journal, served.turn, served.made("finetune") / "spec.json"):
+        files.write_text(path, '{"torn\n')
+    files.write_text(served.version("v2") / "package" / "package.json", "{}")
+    files.write_text(served.champion.with_name(".champion.json.abc.tmp"), '{"schema": 1, "ver')
+    files.write_text(served.data / "0001-faq" / "train.parquet", "not parquet")
+    with locks.held(served.run_lock, "a run"):
+        found = contextvars.Context().run(ask, served, ASKED, threads=1)
+    assert found == before and found.version == "v1"
 
 
 def test_s11_an_instruction_in_the_context_is_a_context(served: Project) -> None:
