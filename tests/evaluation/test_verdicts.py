@@ -162,6 +162,12 @@ def test_any_verdict_replays(tmp_path: Path, changed: dict[str, Any]) -> None:
     assert replay(at, 4).differences == ()
 
 
+def test_a_later_candidates_verdict_replays_at_its_own_level(tmp_path: Path) -> None:
+    at = Project(tmp_path)
+    keep(at, 1, decide(evidence(), settings(), 0.05 / 4, gate.score_of("extractive")))
+    assert replay(at, 1).differences == ()
+
+
 def test_a_forced_verdict_replays_by_the_rule(tmp_path: Path) -> None:
     at, verdict = Project(tmp_path), decided(evidence(units=()))
     assert verdict.outcome == "refused"
