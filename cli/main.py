@@ -116,13 +116,7 @@ def _run(arguments: list[str], *, as_json: bool, debug: bool) -> int:
     try:
         app(arguments, prog_name="onward")
     except SystemExit as ended:
-        # Only Typer raises it, for these two as well: a reader that is gone, and Ctrl-C.
-        if isinstance(ended.__context__, BrokenPipeError):
-            raise ended.__context__ from None
-        if ended.code == INTERRUPTED:
-            return _interrupted()
-        # 2 is its own word for wrong usage, which is 3 here.
-        return 3 if ended.code == 2 else int(ended.code or 0)
+        return _of_typer(ended)
     except output.Ended as ended:
         return ended.code
     except OnwardError as error:
@@ -145,6 +139,15 @@ def _run(arguments: list[str], *, as_json: bool, debug: bool) -> int:
     except Exception as error:  # noqa: BLE001 - the border: every defect gets a type here
         return _defect(error, as_json=as_json, debug=debug)
     return 0
+
+
+def _of_typer(ended: SystemExit) -> int:
+    """Only Typer raises it: for wrong usage, which is 2, a reader that is gone, and Ctrl-C."""
+    if isinstance(ended.__context__, BrokenPipeError):
+        raise ended.__context__
+    if ended.code == INTERRUPTED:
+        return _interrupted()
+    return 3 if ended.code == 2 else int(ended.code or 0)
 
 
 def _interrupted() -> int:
