@@ -131,6 +131,20 @@ def test_the_holder_may_take_it_again(path: Path) -> None:
     assert not locks.is_held(path)
 
 
+def test_also_by_another_path_and_beside_another_lock(path: Path) -> None:
+    other_way = path.parent / ".." / path.parent.name / path.name
+    with locks.held(path, "outer"), locks.held(path.with_name("train.lock"), "beside"):
+        for way in (other_way, path):
+            with locks.held(way, "inner"):
+                assert locks.holder(path)["purpose"] == "outer"
+
+
+def test_a_short_note_leaves_nothing_of_a_long_one(path: Path) -> None:
+    for purpose in ("a purpose of many words " * 9, "a run"):
+        with locks.held(path, purpose):
+            assert locks.holder(path)["purpose"] == purpose
+
+
 def test_f10_another_thread_may_not(path: Path) -> None:
     refused: list[Busy] = []
 
