@@ -76,7 +76,11 @@ def _prefer_exact(fastest: Measured, fitting: Sequence[Measured]) -> tuple[Measu
     told = ", ".join(f"{one.variant} {one.p95_ms:.1f} ms" for one in fitting)
     if fp32 is None or fastest is fp32 or fastest.high_ms < fp32.low_ms:
         return fastest, f"{fastest.variant} has the lowest p95: {told}"
-    return fp32, f"{fastest.variant} is not shown to be faster than fp32: {told}"
+    overlap = ", ".join(
+        f"{one.variant} {one.p95_ms:.1f} [{one.low_ms:.1f}, {one.high_ms:.1f}] ms"
+        for one in (fp32, fastest)
+    )
+    return fp32, f"{fastest.variant} is not shown to be faster than fp32, by p95: {overlap}"
 
 
 def _finite(value: float) -> float:

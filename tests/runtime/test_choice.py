@@ -37,6 +37,12 @@ def test_case(fp32: Measured, int8: Measured, chosen: str, within: bool, why: st
         assert why in found.why
 
 
+def test_what_is_not_shown_is_told_with_its_bounds() -> None:
+    """`int8 is not shown to be faster than fp32: fp32 0.4 ms, int8 0.2 ms` told half of it."""
+    why = choose([_one("fp32", 40), _one("int8", 39)], p95_ms=100, memory_mb=500).why
+    assert why.endswith("by p95: fp32 40.0 [39.0, 41.0] ms, int8 39.0 [38.0, 40.0] ms")
+
+
 def test_fp32_alone_serves_where_int8_was_not_kept() -> None:
     assert choose([_one("fp32", 40)], p95_ms=100, memory_mb=500).variant == "fp32"
 
