@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 pytest_plugins = ["tests.runtime.fixtures"]  # an exported toy package, made once for all
 
@@ -22,6 +23,15 @@ OFFLINE = {
     "OMP_NUM_THREADS": "1",
 }
 os.environ.update(OFFLINE)
+
+
+# No test may depend on how busy the machine is.
+settings.register_profile(
+    "unhurried",
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
+)
+settings.load_profile("unhurried")
 
 
 LONG = ("flows", "faults", "cli", "tasks", "runtime", "learning")

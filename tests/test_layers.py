@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from tests.stages.imports import PACKAGES, ROOT, everything, imported, modules
 
@@ -194,3 +195,8 @@ def test_the_walk_finds_lazy_imports_and_skips_type_checking() -> None:
 def test_names_say_what_a_file_holds() -> None:
     vague = {"utils", "util", "helpers", "helper", "common", "misc", "manager"}
     assert {n for n in everything() if set(n.split(".")) & vague} == set()
+
+
+def test_no_property_hangs_on_how_busy_the_machine_is() -> None:
+    """Whichever tests are run: a slow example would fail by Hypothesis's 200 ms."""
+    assert settings.default is not None and settings.default.deadline is None

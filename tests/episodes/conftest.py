@@ -7,20 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, settings
 
 from onward.episodes.open import Opened, open_episode
 from onward.learning import encoder
 from onward.project import Project
 from tests.episodes import deliveries
-
-# No test may depend on how busy the machine is.
-settings.register_profile(
-    "unhurried",
-    deadline=None,
-    suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
-)
-settings.load_profile("unhurried")
 
 
 @pytest.fixture
