@@ -141,6 +141,7 @@ def load_tokenizer(model_dir: Path) -> Any:
     found = AutoTokenizer.from_pretrained(
         model_dir, use_fast=True, local_files_only=True, trust_remote_code=False
     )
+    found.model_max_length = int(1e9)  # the recipe cuts; a warning of long texts would mislead
     return prompts.attach(found, prompts.of_folder(model_dir), where=str(model_dir))
 
 

@@ -76,7 +76,7 @@ class Session:
         self._recipe = recipes.get(package.spec["recipe"])
         self.generates = "generation" in package.spec
         self.labels = tuple(package.spec.get("labels", ()))
-        self.tokenizer = tokenizer(package, self.prepare.max_length)
+        self.tokenizer = tokenizer(package)
         # Something of each token where the second size is left open, else of the whole text.
         self._outputs = {
             o.name: not isinstance(o.shape[1], int) for o in self._runtime.get_outputs()
@@ -181,7 +181,7 @@ def pad(batch: list[dict[str, Any]], names: list[str], pad_id: int) -> dict[str,
     return arrays
 
 
-def tokenizer(package: Package, max_length: int) -> Any:
+def tokenizer(package: Package) -> Any:
     """A fast tokenizer from the checked bytes; `transformers` picks no class and runs no code."""
     from tokenizers import Tokenizer
     from transformers import PreTrainedTokenizerFast
@@ -202,7 +202,7 @@ def tokenizer(package: Package, max_length: int) -> Any:
         model_input_names=package.spec["inputs"],
         padding_side="right",
         truncation_side="right",
-        model_max_length=max_length,
+        model_max_length=int(1e9),  # the recipe cuts; a warning of long texts would mislead
         chat_template=config.get("chat_template"),
         clean_up_tokenization_spaces=config.get("clean_up_tokenization_spaces"),
         **{key: value for key, value in named.items() if value is not None},

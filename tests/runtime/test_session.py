@@ -55,6 +55,15 @@ def test_it_answers_as_the_ledger_says(session: Session, exported: Project) -> N
         assert row["context"][got["start"] : got["end"]] == got["text"]
 
 
+def test_a_long_text_brings_no_warning_of_the_library(session: Session, exported: Project) -> None:
+    """Recipes cut what they read; it said that running a long history would end in errors."""
+    from onward.evaluation.runner import load_tokenizer
+
+    for one in (session.tokenizer, load_tokenizer(exported.made("finetune") / "model")):
+        one("it was red . " * 400)
+        assert not one.deprecation_warnings
+
+
 def test_no_features_give_no_outputs(session: Session) -> None:
     assert session.predict([]) == []
 
