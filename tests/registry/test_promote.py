@@ -255,6 +255,19 @@ def test_f10_the_pointer_moving_under_a_promotion_is_a_conflict(project: Project
         turns.promoted(project, "second", probe=intrudes)
 
 
+def test_f10_the_journal_going_on_under_a_promotion_is_a_conflict(project: Project) -> None:
+    """Seen before the pointer moves: moved, it would carry a line that is not the next."""
+    turns.promoted(project, "first")
+    before = project.champion.read_bytes()
+
+    def intrudes(package: Path) -> None:
+        journal.append(project, "withdrawn", episode="0009-x", reason="x")
+
+    with pytest.raises(Conflict, match="went on to SEQ 3 since 2 was announced"):
+        turns.promoted(project, "second", probe=intrudes)
+    assert project.champion.read_bytes() == before
+
+
 def test_f10_a_held_lock_is_told_at_once(project: Project) -> None:
     import threading
 
