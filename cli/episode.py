@@ -91,7 +91,7 @@ def list_(
     found = [asdict(item) for item in episodes(here())]
     if quarantined:
         found = [item for item in found if item["counts"]["quarantined"]]
-    answer(as_json, {"episodes": found}, _table(found, quarantined))
+    answer(as_json, {"episodes": found}, _table(found, quarantined), *_places(found, quarantined))
 
 
 @app.command()
@@ -117,14 +117,16 @@ def withdraw(
     from onward.registry.journal import user
     from tasks import versions
 
-    project, folder = here(), _named(name)["folder"]
-    adopted = _adopted(project)
-    withdraw_episode(project, folder, reason, user(), versions.add_data)
+    project, item = here(), _named(name)
+    folder, adopted = item["folder"], _adopted(project)
+    kept = withdraw_episode(project, folder, reason, user(), versions.add_data).withdrawn
     answer(
         as_json,
-        {"withdrawn": folder, "reason": reason},
+        {"withdrawn": folder, "reason": kept},
         *_let_go(project, adopted),
-        f"Withdrew {folder}: {reason}",
+        f"{folder} was withdrawn already: {kept}"
+        if item["withdrawn"]
+        else f"Withdrew {folder}: {kept}",
         "Next  onward run   (or `onward run --fresh`, where the champion has learned it)",
     )
 
@@ -262,7 +264,7 @@ def _table(found: list[dict[str, Any]], quarantined: bool) -> Any:
     named = ("EPISODE", "STATE", "GROUP") if groups else ("EPISODE", "STATE")
     for heading in (*named, "TRAIN", "HELD OUT", "QUARANTINED", "WHY"):
         right = heading in ("TRAIN", "HELD OUT", "QUARANTINED")
-        table.add_column(heading, justify="right" if right else "left")
+        table.add_column(heading, justify="right" if right else "left", overflow="fold")
     for item in found:
         counts = item["counts"]
         numbers = [f"{counts[key]:,}" for key in ("train", "heldout", "quarantined")]
@@ -270,6 +272,14 @@ def _table(found: list[dict[str, Any]], quarantined: bool) -> Any:
         grouped = [item["group"] or ""] if groups else []
         table.add_row(item["folder"], item["state"], *grouped, *numbers, Text(why))
     return table
+
+
+def _places(found: list[dict[str, Any]], quarantined: bool) -> list[str]:
+    """Where the rows of a list of quarantined ones lie, with their reasons."""
+    if not (quarantined and found):
+        return []
+    files = [here().episode(item["folder"]) / "quarantined.jsonl" for item in found]
+    return ["Rows and reasons", *(f"  {path}" for path in files)]
 
 
 def _shown(data: dict[str, Any]) -> list[str]:

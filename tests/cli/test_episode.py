@@ -1,0 +1,54 @@
+"""`onward episode`: what it says of episodes that are open, quarantined in part, or withdrawn."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from cli import main
+from onward.project import Project
+from tests import toys
+
+NAME = "support-mails-of-the-first-quarter-of-the-year-2026"
+
+
+@pytest.fixture
+def two(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Project:
+    """A project with two open episodes; one row of the first is quarantined."""
+    folder = tmp_path / "p"
+    assert main.start(["new", str(folder), "--recipe", "classification"]) == 0
+    monkeypatch.chdir(folder)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    for seed, (name, last) in enumerate({NAME: b"caf\xe9,a\n", "faq": b""}.items(), start=1):
+        rows = toys.toy_texts(80, seed, "classification")
+        lines = [f"{seed} {row['text']},{row['label']}" for row in rows]
+        source = tmp_path / f"{name}.csv"
+        source.write_bytes("\n".join(["text,label", *lines, ""]).encode() + last)
+        assert main.start(["episode", "open", name, str(source)]) == 0
+    return Project.find(folder)
+
+
+def test_a_list_cuts_no_name_and_says_where_quarantined_rows_are(
+    two: Project, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    capsys.readouterr()
+    assert main.start(["episode", "list"]) == 0
+    listed = capsys.readouterr().out
+    assert "…" not in listed and "quarantined.jsonl" not in listed
+    assert main.start(["episode", "list", "--quarantined"]) == 0
+    listed = capsys.readouterr().out
+    assert "0002-faq" not in listed
+    assert f"  {two.data}/0001-{NAME}/quarantined.jsonl\n" in listed
+
+
+def test_withdrawing_again_says_the_reason_that_is_kept(
+    two: Project, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for reason in ("wrong labels", "another word"):
+        assert main.start(["episode", "withdraw", "faq", "--reason", reason]) == 0
+    said = capsys.readouterr().out
+    assert "Withdrew 0002-faq: wrong labels\n" in said
+    assert "0002-faq was withdrawn already: wrong labels\n" in said
+    assert "another word" not in said
