@@ -116,9 +116,29 @@ def test_what_all_names_exists() -> None:
         tree = ast.parse(path.read_text(encoding="utf-8"))
         for node in tree.body:
             if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "__all__":
-                names = ast.literal_eval(node.value)
-                defined = {n for n in re.findall(r"\w+", ast.unparse(tree).replace("__all__", ""))}
-                assert set(names) <= defined, path
+                assert set(ast.literal_eval(node.value)) <= _bound(tree), path
+
+
+def _bound(tree: ast.Module) -> set[str]:
+    """What a module binds outside its functions: by def, class, import and assignment."""
+    found: set[str] = set()
+    for node in tree.body:
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+            found.add(node.name)
+        elif isinstance(node, ast.Import | ast.ImportFrom):
+            found |= {alias.asname or alias.name for alias in node.names}
+        else:
+            found |= {
+                each.id
+                for each in ast.walk(node)
+                if isinstance(each, ast.Name) and isinstance(each.ctx, ast.Store)
+            }
+    return found
+
+
+def test_a_name_in_all_alone_is_not_bound() -> None:
+    tree = ast.parse('from a import b as c\nd: int = 1\n__all__ = ["b", "c", "d", "e"]')
+    assert _bound(tree) == {"c", "d", "__all__"}
 
 
 def _writes(source: str) -> list[int]:
