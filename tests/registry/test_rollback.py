@@ -103,6 +103,17 @@ def test_i1_a_damaged_target_is_refused(three: Project) -> None:
     assert three.champion.read_bytes() == before and journal.next_seq(three) == 4
 
 
+def test_s12_a_target_with_a_manifest_of_its_own_is_refused_untried(three: Project) -> None:
+    """Only the journal still knows what was promoted."""
+    folder = three.version("v1")
+    (folder / "package" / "model.onnx").write_text("edited")
+    files.seal(folder, version="v1")
+    problem = {target.version: target.problem for target in targets(three)}["v1"]
+    assert isinstance(problem, IntegrityError) and "recorded" in problem.what
+    with pytest.raises(IntegrityError, match="not the one that was recorded"):
+        rollback(three, "v1", "slow", probe=lambda _: pytest.fail("tried"))
+
+
 def test_a_target_that_is_not_here_is_missing(three: Project) -> None:
     files.remove(three.version("v1"))
     with pytest.raises(MissingFiles):
