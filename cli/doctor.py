@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import platform
 import shutil
 from collections.abc import Callable
@@ -34,12 +35,12 @@ class Finding:
 def doctor(as_json: Json = False) -> None:
     """What is installed, what runs, what is damaged, what to do.
 
-    Looks at versions, settings, encoder, providers, disk, server, locks and every hash. Exit
-    code 1 where something is not well.
+    Looks at versions, settings, encoder, providers, disk, folders, server, locks and every hash.
+    Exit code 1 where something is not well.
     """
     project = here()
     found = [_versions(), _settings(project), _encoder(project), _providers(), _disk(project)]
-    found += [_server(project), *_locks(project), *_integrity(project)]
+    found += [_folders(project), _server(project), *_locks(project), *_integrity(project)]
     ill = [finding for finding in found if not finding.well]
     data = {"well": not ill, "findings": [asdict(finding) for finding in found]}
     answer(as_json, data, *[line for finding in found for line in _lines(finding)])
@@ -116,6 +117,19 @@ def _disk(project: Project) -> Finding:
         fix = "free some space; `dvc gc --workspace` drops objects that nothing names"
         return Finding("disk", state, well=False, fix=fix)
     return Finding("disk", state)
+
+
+def _folders(project: Project) -> Finding:
+    """Whether every folder that commands write to lets this user do so."""
+    root = project.root
+    places = [root, project.data, project.champion.parent, project.registry, project.verdicts]
+    places += [root / "turn", root / "report", root / "studies", project.private]
+    places += [root / ".dvc", root / ".dvc" / "cache", root / ".git"]
+    refused = [str(at) for at in places if at.exists() and not os.access(at, os.W_OK | os.X_OK)]
+    if refused:
+        fix = "give this user the right to them"
+        return Finding("folders", f"not writable: {', '.join(refused)}", well=False, fix=fix)
+    return Finding("folders", "all are writable")
 
 
 def _server(project: Project) -> Finding:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import json
+import os
 import re
 from pathlib import Path
 from typing import Any
@@ -111,8 +112,8 @@ def test_doctor_says_what_is_well_and_what_to_do(
     told = json.loads(capsys.readouterr().out)
     looked = {finding["what"] for finding in told["findings"]}
     assert looked == {
-        "versions", "settings", "encoder", "providers", "disk", "server", "run lock", "trainer",
-        "data", "registry",
+        "versions", "settings", "encoder", "providers", "disk", "folders", "server", "run lock",
+        "trainer", "data", "registry",
     }  # fmt: skip
     assert all(finding["well"] for finding in told["findings"])
 
@@ -123,6 +124,18 @@ def own(here: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Proje
     found = Project(projects.copy(here.root, tmp_path))
     monkeypatch.chdir(found.root)
     return found
+
+
+def test_doctor_names_the_folders_that_may_not_be_written(
+    here: Project, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """All was well in a project where every command that writes ended in `Permission denied`."""
+    allowed = os.access
+    monkeypatch.setattr(
+        os, "access", lambda at, mode: Path(at) != here.data and allowed(at, mode)
+    )  # as for any user but root
+    assert main.start(["doctor"]) == 1
+    assert f"✗ folders    not writable: {here.data}\n" in capsys.readouterr().out
 
 
 def test_doctor_looks_at_the_rest_where_the_turn_cannot_be_read(
