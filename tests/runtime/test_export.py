@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -248,6 +249,25 @@ def test_an_edited_episode_is_refused(project: Project) -> None:
 def test_a_tokenizer_that_needs_code_of_its_own_is_refused() -> None:
     with pytest.raises(ExportError, match="encodes differently"):
         export._same_tokens([{"input_ids": [1, 2]}], [{"input_ids": [1, 3]}])
+
+
+def test_the_packages_tokenizer_is_compared_on_held_out_rows(
+    project: Project, no_export: Graph, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With two letters exchanged the graph would answer other texts than the model does."""
+    own = export.tokenizer_files
+
+    def exchanged(model: Path) -> dict[str, bytes]:
+        found = own(model)
+        told = json.loads(found["tokenizer.json"])
+        vocabulary = told["model"]["vocab"]
+        vocabulary["?"], vocabulary["."] = vocabulary["."], vocabulary["?"]
+        return {**found, "tokenizer.json": json.dumps(told).encode()}
+
+    monkeypatch.setattr(export, "tokenizer_files", exchanged)
+    with pytest.raises(ExportError, match="encodes differently from the model's own"):
+        export.run(project)
+    assert not project.made("export").exists()
 
 
 def test_a_model_without_a_fast_tokenizer_is_refused(tmp_path: Path) -> None:
