@@ -23,6 +23,7 @@ from itertools import pairwise
 from onward.quality.diversity import repetition
 from onward.quality.overlap import sequence_f1
 from onward.quality.words import words
+from onward.recipes import scripts
 
 _NUMBER = re.compile(
     r"\d|\b(zero|one|two|three|four|five|six|seven|eight|nine|ten|eleven|twelve|twenty|thirty|forty"
@@ -126,9 +127,12 @@ def _following(sources: Sequence[str]) -> set[tuple[str, str]]:
 
 
 def _impossible(one: str, other: str, language: Language) -> bool:
-    """Whether two words cannot follow each other in an English sentence."""
+    """Whether two words cannot follow each other: twice the same, or by the rules of English.
+
+    A character of a script without spaces is no word, and is doubled in many.
+    """
     if one == other:
-        return True
+        return not scripts.some(one)
     after_determiner = (
         language.determiners | language.prepositions | language.auxiliaries | language.conjunctions
     )

@@ -42,6 +42,13 @@ def test_order_follows_the_sources_and_phrases_said_again_count() -> None:
     assert coherence.fluent("a new house and a new house and a new house", LANGUAGE) < 0.6
 
 
+@pytest.mark.parametrize("text", ["媽媽", "中國國民黨", "ママ", "ธรรม"])
+def test_a_character_is_doubled_in_many_a_word(text: str) -> None:
+    """A right answer such as 媽媽 had no coherence at all."""
+    assert coherence.fluent(text, LANGUAGE) == 1.0
+    assert coherence.fluent("in in", LANGUAGE) == 0.0
+
+
 @pytest.mark.parametrize(
     ("question", "fitting", "other"),
     [
