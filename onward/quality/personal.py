@@ -37,6 +37,15 @@ def found(text: str) -> dict[str, list[str]]:
     return {kind: some for kind, some in kinds.items() if some}
 
 
+def bare(one: str) -> str:
+    """A finding however it is written: letters and digits, without case.
+
+    >>> bare("+44 20 7031-3000") == bare("+442070313000")
+    True
+    """
+    return re.sub(r"[\W_]", "", one).casefold()
+
+
 def _emails(text: str) -> list[str]:
     from email_validator import EmailNotValidError, validate_email
 

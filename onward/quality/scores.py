@@ -170,9 +170,17 @@ class Tools:
         return self.guard.found(texts)
 
     def _personal(self, asked: Asked, answer: str) -> list[str]:
-        known = " ".join((*asked.references, *asked.said_by_user))
-        found = personal.found(answer)
-        return [kind for kind, some in found.items() if any(one not in known for one in some)]
+        known = "\n".join((*asked.references, *asked.said_by_user))
+        found = {
+            kind: [one for one in some if one not in known]
+            for kind, some in personal.found(answer).items()
+        }
+        right = personal.found(known) if any(found.values()) else {}
+        return [
+            kind
+            for kind, some in found.items()
+            if {*map(personal.bare, some)} - {*map(personal.bare, right.get(kind, ()))}
+        ]
 
     def _leaked(self, asked: Asked, answer: str) -> list[str]:
         sources = [asked.context, asked.question, *asked.history]

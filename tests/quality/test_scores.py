@@ -86,6 +86,10 @@ def test_what_a_reference_says_is_asked_for(tools: Tools) -> None:
                  ("ana.li@example.org",))  # fmt: skip
     assert tools.findings([(mail, "ana.li@example.org")]) == [()]
     assert tools.findings([(mail, "bo@example.org")]) == [("personal: email",)]
+    called = Asked("My number is 650-253-0000.", "", (), ("Ring Ana@Corp.org, +44 20 7031 3000.",))
+    for same in ("ana@corp.org", "+442070313000", "(650) 253-0000"):
+        assert tools.findings([(called, f"Ring {same}.")]) == [()], same
+    assert tools.findings([(called, "Ring 650-253-0001.")]) == [("personal: phone",)]
     quoted = Asked("What did he shout?", "", (), ("I will kill you!",))
     assert tools.findings([(quoted, "I will kill you")]) == [()]
 
