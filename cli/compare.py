@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 from rich.table import Table
 
-from cli.output import Json, answer, counted, here, note
+from cli.output import Json, answer, counted, here, note, require_file
 
 
 def compare(
@@ -22,9 +22,11 @@ def compare(
     ] = None,
     name: Annotated[str, typer.Option(help="Of the folder studies/NAME.")] = "compare",
     seeds: Annotated[str, typer.Option(help="Joined by commas.")] = "0",
-    jobs: Annotated[int, typer.Option(help="Trainings at a time; they share the cores.")] = 1,
+    jobs: Annotated[
+        int, typer.Option(min=1, help="Trainings at a time; they share the cores.")
+    ] = 1,
     threads: Annotated[
-        int | None, typer.Option(help="Of each training; other threads give other bits.")
+        int | None, typer.Option(min=1, help="Of each training; other threads give other bits.")
     ] = None,
     select: Annotated[
         bool, typer.Option("--select", help="Choose each one's learning rate first.")
@@ -45,6 +47,8 @@ def compare(
     from onward.study import compared, planning
     from onward.study.compare import compare as run
 
+    if listing:
+        require_file(listing)
     project = here()
     folder = project.study(name)
     made = planning.compared(project, folder, listing, tunings, seeds, jobs, threads)

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 from rich.table import Table
 
-from cli.output import Json, answer, counted, here, note
+from cli.output import Json, answer, counted, here, note, require_file
 
 
 def search(
@@ -22,7 +22,7 @@ def search(
     trials: Annotated[int, typer.Option(min=1, help="Tries, those of earlier runs included.")] = 20,
     minutes: Annotated[float | None, typer.Option(help="Begin no further try after these.")] = None,
     seed: Annotated[int, typer.Option(min=0, help="Of the drawing and the training.")] = 0,
-    threads: Annotated[int | None, typer.Option(help="Of each training.")] = None,
+    threads: Annotated[int | None, typer.Option(min=1, help="Of each training.")] = None,
     apply: Annotated[
         bool, typer.Option("--apply", help="Write the best settings into params.yaml.")
     ] = False,
@@ -37,6 +37,8 @@ def search(
     from onward.study.search import apply as write
     from onward.study.search import search as run
 
+    if space:
+        require_file(space)
     project = here()
     asked = planning.searched(project, stage, space, seed, threads)
     settings, tries = counted(len(asked.space), "setting"), counted(trials, "try", "tries")

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 from rich.table import Table
 
-from cli.output import Json, answer, counted, here, note
+from cli.output import Json, answer, counted, here, note, require_file
 from onward.study.planning import DEFAULT
 
 
@@ -24,10 +24,10 @@ def study(
     ] = DEFAULT,
     seeds: Annotated[str, typer.Option(help="Joined by commas.")] = "0,1,2",
     jobs: Annotated[
-        int, typer.Option(help="Trials at a time; the cores are shared among them.")
+        int, typer.Option(min=1, help="Trials at a time; the cores are shared among them.")
     ] = 1,
     threads: Annotated[
-        int | None, typer.Option(help="Of each trial; other threads give other bits.")
+        int | None, typer.Option(min=1, help="Of each trial; other threads give other bits.")
     ] = None,
     steps: Annotated[
         str, typer.Option(help="Whose optimizer steps every turn takes: naive's or joint's.")
@@ -54,6 +54,8 @@ def study(
     from onward.study import planning, report
     from onward.study.study import study as run
 
+    if listing:
+        require_file(listing)
     project = here()
     folder = project.study(name)
     plan = planning.planned(project, folder, listing, combinations, seeds, jobs, threads, steps)

@@ -54,6 +54,8 @@ class Task:
     """Of onward/learning/terms."""
     past: Callable[[Any, str], Any] = lambda model, device: None
     """The new model and its device -> what the term works on; None: it has nothing to keep."""
+    name: str = "fine-tune"
+    """What its progress is called."""
 
     def steps(self, batch: int) -> int:
         """Optimizer steps of the whole training, as Trainer counts them."""
@@ -193,7 +195,7 @@ def _finish(task: Task, model: Any) -> Course | None:
         return None
     checkpoints.load_weights(model, done / checkpoints.WEIGHTS)
     checkpoints.keep(task.work, set())  # a death after the seal left some
-    print("fine-tune was finished before; its weights are taken", flush=True)  # noqa: T201
+    print(f"{task.name} was finished before; its weights are taken", flush=True)  # noqa: T201
     return Course.from_json(files.read_json(done / checkpoints.COURSE))
 
 
@@ -213,8 +215,8 @@ def _train(
     run = _run(task, settings, course, past)
     ended = start is not None and (done >= steps or course.exhausted(settings.patience))
     if start is not None and not ended:
-        print(f"fine-tune goes on after step {done} of {steps}", flush=True)  # noqa: T201
-    with Progress("fine-tune", total=steps - done) as progress:
+        print(f"{task.name} goes on after step {done} of {steps}", flush=True)  # noqa: T201
+    with Progress(task.name, total=steps - done) as progress:
         args = _arguments(task, settings, micro, steps, number)
         trainer = loop.assemble(model, args, run, progress, **_optimizer(settings, task.rate))
         if start is not None and ended:

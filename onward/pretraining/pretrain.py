@@ -287,6 +287,7 @@ def _task(
         collate=Collate(tokenizer.pad_token_id or 0, blocks.TARGETS),
         work=work,
         name_rows=lambda rows: [f"block {row}" for row in rows],
+        name="pretrain, its head" if of_head else "pretrain",
     )
 
 

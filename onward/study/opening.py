@@ -83,11 +83,19 @@ def _read(path: Path) -> _Listing:
     try:
         return _Listing.model_validate(YAML(typ="safe", pure=True).load(path.read_bytes()))
     except (OSError, YAMLError, ValidationError) as error:
+        why = _wrong(error) if isinstance(error, ValidationError) else " ".join(str(error).split())
         raise SettingsError(
-            f"{path.name} does not list a sequence: {' '.join(str(error).split())[:200]}",
+            f"{path.name} does not list a sequence: {why[:200]}",
             where=str(path),
             fix="see docs/study.md: `episodes` with name, file and, where there is one, test",
         ) from error
+
+
+def _wrong(error: ValidationError) -> str:
+    """The first of what is wrong, with its key."""
+    first = error.errors()[0]
+    key = ".".join(map(str, first["loc"])) or "the whole"
+    return f"{key}: {'is no mapping' if first['type'] == 'model_type' else first['msg']}"
 
 
 class _Opening:

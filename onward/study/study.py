@@ -92,7 +92,11 @@ def threads(folder: Path, jobs: int, asked: int | None) -> int:
         UsageError: fewer than one was asked for, or fewer than one job.
     """
     if jobs < 1 or (asked is not None and asked < 1):
-        raise UsageError("--jobs and --threads are 1 or more", where="onward study", fix="mend it")
+        raise UsageError(
+            "--jobs and --threads are 1 or more",
+            where=f"--jobs {jobs}, --threads {asked}",
+            fix="leave them out, or name a number from 1",
+        )
     path = folder / "threads.json"
     if asked is None and path.is_file():
         return int(files.read_json(path)["threads"])

@@ -58,6 +58,11 @@ def test_a_comparison_and_a_search(project: Project, capsys: pytest.CaptureFixtu
         (["compare", "--tunings", "spell"], "no tuning 'spell'"),
         (["compare", "--seeds", "a"], "does not list seeds"),
         (["search", "gate"], "'gate' has no space"),
+        (["compare", "no-such.yaml"], "There is no file no-such.yaml"),
+        (["study", "no-such.yaml"], "There is no file no-such.yaml"),
+        (["search", "--space", "tests"], "tests is a folder"),
+        (["compare", "--jobs", "0"], "'--jobs': Input should be greater than or equal to 1"),
+        (["study", "--threads", "0"], "'--threads': Input should be greater than or equal to 1"),
     ],
     ids=" ".join,
 )

@@ -119,7 +119,11 @@ def test_the_same_again_is_nothing_to_do_and_other_settings_are_refused(
 
 
 def test_a_killed_one_goes_on_and_ends_in_the_same_bytes(
-    read: tuple[Project, Any], toy_encoder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    read: tuple[Project, Any],
+    toy_encoder: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     """F01, contract 11: in another project, killed at the seal and called again."""
     at = project(tmp_path, toy_encoder)
@@ -134,7 +138,10 @@ def test_a_killed_one_goes_on_and_ends_in_the_same_bytes(
         pretrain(at, "notes", source, keep=kept)
     monkeypatch.setattr(models, "save", true)
     assert not (at.root / "models" / "pretrained" / "notes").exists()
+    assert "fine-tune" not in (told := capsys.readouterr().out)
+    assert "pretrain, its head 100%" in told and "\npretrain 100%" in told
     pretrain(at, "notes", source, keep=kept)
+    assert "pretrain was finished before" in capsys.readouterr().out
     here, there = (one.root / "models" / "pretrained" / "notes" for one in (at, read[0]))
     inventory = files.inventory(here)
     assert inventory["model.safetensors"] == files.inventory(there)["model.safetensors"]

@@ -45,20 +45,30 @@ def test_a_test_file_stays_whole_and_the_others_are_split(listing: Path, tmp_pat
 
 
 @pytest.mark.parametrize(
-    ("text", "error"),
+    ("text", "error", "said"),
     [
-        ("episodes: [{name: a, file: cards.csv}]", UsageError),
-        ("episodes: [{name: a, file: cards.csv}, {name: a, file: loans.csv}]", UsageError),
-        ("episodes: [{name: a, file: cards.csv}, {name: b, file: away.csv}]", UsageError),
-        ("episodes: [{nam: a, file: cards.csv}]", SettingsError),
-        ("episodes: [", SettingsError),
+        ("episodes: [{name: a, file: cards.csv}]", UsageError, "two episodes or more"),
+        ("episodes: [{name: a, file: cards.csv}, {name: a, file: loans.csv}]", UsageError, "own"),
+        (
+            "episodes: [{name: a, file: cards.csv}, {name: b, file: away.csv}]",
+            UsageError,
+            "no such",
+        ),
+        (
+            "episodes: [{nam: a, file: cards.csv}]",
+            SettingsError,
+            r"episodes.0.name: Field required$",
+        ),
+        ("episodes: [a]", SettingsError, r"sequence: episodes.0: is no mapping$"),
+        ("text,label", SettingsError, r"sequence: the whole: is no mapping$"),
+        ("episodes: [", SettingsError, "while parsing"),
     ],
 )
 def test_what_lists_no_sequence_is_refused(
-    listing: Path, tmp_path: Path, text: str, error: type[Exception]
+    listing: Path, tmp_path: Path, text: str, error: type[Exception], said: str
 ) -> None:
     files.write_text(listing, text)
-    with pytest.raises(error):
+    with pytest.raises(error, match=said):
         of_file(listing, tmp_path / "s", SETTINGS)
 
 
