@@ -28,8 +28,12 @@ def look(project: Project) -> Seen:
 
 
 def running(project: Project) -> str:
-    """Who runs a turn of this project now; empty: nobody."""
-    if not locks.is_held(project.run_lock):
-        return ""
-    who = locks.holder(project.run_lock)
-    return f"{who['purpose']} is going on, process {who['pid']} since {who['since']}"
+    """Who runs a turn of this project, or trains, now; empty: nobody.
+
+    A trainer may outlive its run, as where a worker is ended; then its stage is whole at its end.
+    """
+    for lock in (project.run_lock, project.train_lock):
+        if locks.is_held(lock):
+            who = locks.holder(lock)
+            return f"{who['purpose']} is going on, process {who['pid']} since {who['since']}"
+    return ""

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from onward import locks
 from onward.errors import IntegrityError
 from onward.project import Project
 from onward.registry import journal, versions
@@ -52,6 +54,16 @@ def test_while_a_turn_goes_on_it_waits(made: Project, connected: str) -> None:
         state = watch(made)
     assert state.name == "Wait" and "is going on" in state.message
     assert versions.pointer(made) is None
+
+
+def test_F03_the_trainer_of_a_killed_run_is_waited_for(tmp_path: Path) -> None:
+    """A worker that is ended leaves it; each watch until its end was Failed as Busy."""
+    from tasks.watch import running
+
+    project = Project(tmp_path)
+    assert running(project) == ""
+    with locks.held(project.train_lock, "training of 0001-a"):
+        assert running(project).startswith("training of 0001-a is going on, process ")
 
 
 def test_F10_while_another_looks_it_waits(
