@@ -20,6 +20,7 @@ import errno
 import hashlib
 import json
 import os
+import re
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator
@@ -31,6 +32,8 @@ from onward.errors import DiskFull, IntegrityError, MissingFiles
 
 MANIFEST = "manifest.json"
 SCHEMA = 1
+_LEFTOVER = re.compile(r"\..+\.[a-z0-9_]{8}\.(tmp|old)")
+"""A name that `tempfile` made for a writer here, or for `remove`: .NAME.RANDOM.tmp or .old."""
 
 
 def _untouched(_kind: str, _path: Path) -> None:
@@ -330,12 +333,16 @@ def remove(path: Path) -> None:
     shutil.rmtree(away, ignore_errors=True)
 
 
+def is_leftover(path: Path) -> bool:
+    """Whether a killed writer left this: by its name, which a person's .env.old is not."""
+    return _LEFTOVER.fullmatch(path.name) is not None
+
+
 def sweep(folder: Path) -> list[Path]:
-    """Delete what killed writers left in a folder (.NAME.*.tmp and .old). Returns what it found."""
+    """Delete what killed writers left in a folder (`is_leftover`). Returns what it found."""
     if not folder.is_dir():
         return []
-    hidden = [path for path in sorted(folder.iterdir()) if path.name.startswith(".")]
-    left = [path for path in hidden if path.suffix in (".tmp", ".old")]
+    left = [path for path in sorted(folder.iterdir()) if is_leftover(path)]
     for path in left:
         operation("remove", path)
         if path.is_dir():

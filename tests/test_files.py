@@ -9,6 +9,8 @@ import os
 import re
 import resource
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -449,13 +451,38 @@ def test_f02_a_removal_that_fails_leaves_the_folder_whole(
 
 def test_sweeping_takes_leftovers_alone(tmp_path: Path) -> None:
     assert files.sweep(tmp_path / "absent") == []
-    for name in (".v1.abc.tmp", ".v1.abc.old"):
+    for name in (".v1.abcd_123.tmp", ".v1.abcd_123.old"):
         (tmp_path / name).mkdir()
-    for name in (".a.abc.tmp", ".hidden", "b.tmp", "c"):
+    mine = [".env.local.old", ".env.old", ".hidden", "b.tmp", "c"]
+    for name in (".a.abcd_123.tmp", *mine):
         (tmp_path / name).touch()
     swept = files.sweep(tmp_path)
-    assert [path.name for path in swept] == [".a.abc.tmp", ".v1.abc.old", ".v1.abc.tmp"]
-    assert names(tmp_path) == [".hidden", "b.tmp", "c"]
+    assert [path.name for path in swept] == [
+        ".a.abcd_123.tmp",
+        ".v1.abcd_123.old",
+        ".v1.abcd_123.tmp",
+    ]
+    assert names(tmp_path) == mine, "what a person put aside is no leftover"
+
+
+def test_f01_what_a_killed_writer_leaves_is_swept(tmp_path: Path) -> None:
+    """Names as they are really made, by writing, building and removing."""
+    code = (
+        "import os, sys; from pathlib import Path; from onward import files\n"
+        "files.operation = lambda kind, path: os._exit(9) if kind == sys.argv[2] else None\n"
+        "at = Path(sys.argv[1])\n"
+        "files.write_bytes(at / 'a.json', b'1') if sys.argv[2] == 'write' else None\n"
+        "with files.building(at / 'v1') as folder: (folder / 'x').touch()\n"
+    )
+    died = "import os, shutil, sys; from pathlib import Path; from onward import files\n"
+    died += "shutil.rmtree = lambda *_, **__: os._exit(9)\nfiles.remove(Path(sys.argv[1]) / 'b')\n"
+    (tmp_path / "b").mkdir()
+    for script, kind in ((code, "write"), (code, "fsync"), (died, "")):
+        done = subprocess.run([sys.executable, "-c", script, str(tmp_path), kind])
+        assert done.returncode == 9
+    left = files.sweep(tmp_path)
+    assert [path.suffix for path in left] == [".tmp", ".old", ".tmp"], left
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_without_a_hook_nothing_happens(tmp_path: Path) -> None:

@@ -98,8 +98,7 @@ def strangers(project: Project) -> list[str]:
     return sorted(
         path.name
         for path in project.data.iterdir()
-        if not (path.is_dir() and _FOLDER.fullmatch(path.name))
-        and not (path.name[0] == "." and path.suffix in (".tmp", ".old"))
+        if not (path.is_dir() and _FOLDER.fullmatch(path.name)) and not files.is_leftover(path)
     )
 
 

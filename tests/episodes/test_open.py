@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from pathlib import Path
 from typing import Any
 
@@ -287,9 +288,13 @@ def test_something_strange_in_data_stops_an_opening(
     project: Project, opener: Opener, delivery: Path
 ) -> None:
     project.data.mkdir()
-    (project.data / "notes.txt").write_text("x")
-    with pytest.raises(IntegrityError, match=r"notes\.txt"):
-        opener("faq", delivery)
+    for name in ("notes.txt", ".faq.old"):
+        (project.data / name).write_text("x")
+        with pytest.raises(IntegrityError, match=rf"data/ holds {re.escape(name)}"):
+            opener("faq", delivery)
+        (project.data / name).unlink()
+    (project.data / ".0001-faq.abcd_123.tmp").mkdir()
+    assert opener("faq", delivery).folder == "0001-faq"
 
 
 # Corrections

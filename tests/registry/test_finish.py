@@ -54,13 +54,13 @@ def test_a_verdict_without_a_line_is_removed_but_not_the_one_being_promoted(
 
 def test_leftovers_of_killed_writers_are_swept(project: Project) -> None:
     left = [
-        project.root / ".data.dvc.abc.tmp",
-        project.champion.with_name(".champion.json.abc.tmp"),
-        project.registry / ".v1.abc.tmp" / "weights",
-        project.verdicts / ".1.abc.old" / "1" / "rows.parquet",
-        project.data / ".0003-x.abc.tmp" / "train.parquet",
-        project.made("export") / ".package.abc.tmp" / "model.onnx",
-        project.root / "turn" / ".finetune.abc.tmp" / "model",
+        project.root / ".data.dvc.abcd_123.tmp",
+        project.champion.with_name(".champion.json.abcd_123.tmp"),
+        project.registry / ".v1.abcd_123.tmp" / "weights",
+        project.verdicts / ".1.abcd_123.old" / "1" / "rows.parquet",
+        project.data / ".0003-x.abcd_123.tmp" / "train.parquet",
+        project.made("export") / ".package.abcd_123.tmp" / "model.onnx",
+        project.root / "turn" / ".finetune.abcd_123.tmp" / "model",
     ]
     for path in left:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -70,7 +70,7 @@ def test_leftovers_of_killed_writers_are_swept(project: Project) -> None:
 
 
 def test_f03_what_a_living_trainer_writes_is_not_swept(project: Project) -> None:
-    half = project.root / "turn" / ".finetune.abc.tmp" / "model"
+    half = project.root / "turn" / ".finetune.abcd_123.tmp" / "model"
     half.parent.mkdir(parents=True)
     half.write_text("half")
     code = (
@@ -83,7 +83,7 @@ def test_f03_what_a_living_trainer_writes_is_not_swept(project: Project) -> None
         trainer.stdout.readline()
         assert finish(project) == [] and half.exists()
         trainer.communicate()
-    assert finish(project) == ["swept .finetune.abc.tmp"]
+    assert finish(project) == ["swept .finetune.abcd_123.tmp"]
 
 
 def test_a_journal_cut_short_is_an_error_and_removes_nothing(project: Project) -> None:

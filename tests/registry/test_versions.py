@@ -86,7 +86,7 @@ def test_a_version_that_is_not_here_is_missing_not_corrupt(project: Project) -> 
 
 
 def test_versions_are_listed_by_number_and_strangers_are_not(project: Project) -> None:
-    for name in ("v10", "v2", ".v3.abc.tmp", "notes", "v02"):
+    for name in ("v10", "v2", ".v3.abcd_123.tmp", "notes", "v02"):
         (project.registry / name).mkdir(parents=True)
     (project.registry / "v9.dvc").touch()
     assert versions.versions(project) == ["v2", "v9", "v10"]

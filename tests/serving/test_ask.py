@@ -84,7 +84,7 @@ def test_i2_it_answers_through_every_fault_of_the_pipeline(served: Project) -> N
     for path in (served.journal, served.turn, served.made("finetune") / "spec.json"):
         files.write_text(path, '{"torn\n')
     files.write_text(served.version("v2") / "package" / "package.json", "{}")
-    files.write_text(served.champion.with_name(".champion.json.abc.tmp"), '{"schema": 1, "ver')
+    files.write_text(served.champion.with_name(".champion.json.abcd_123.tmp"), '{"schema": 1, "ver')
     files.write_text(served.data / "0001-faq" / "train.parquet", "not parquet")
     with locks.held(served.run_lock, "a run"):
         found = contextvars.Context().run(ask, served, ASKED, threads=1)
