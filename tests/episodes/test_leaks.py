@@ -147,6 +147,21 @@ def test_d09_a_heldout_row_that_nearly_repeats_an_earlier_training_row_gives_way
     assert "again" not in ids(project, opened.folder, "heldout")
 
 
+def test_a_row_that_gave_way_accuses_no_other(
+    project: Project, opener: Opener, delivered: Any, tmp_path: Path
+) -> None:
+    old = delivered("classification")
+    held = repeated("classification", old, 2, texts.titled("heldout", 1, "New")[0], "held")
+    text = texts.with_another_word(held["text"], at=40)
+    learned = texts.row("classification", "learned", texts.titled("train", 1, "New")[0], text)
+    path = write(tmp_path / "new.jsonl", [*texts.plain("classification", 100), held, learned])
+    opened = opener("new", path)
+    assert [line["row"]["id"] for line in deliveries.quarantined(project, opened.folder)] == [
+        "held"
+    ]
+    assert "learned" in ids(project, opened.folder, "train")
+
+
 def test_d09_within_a_delivery_the_training_row_gives_way(
     project: Project, opener: Opener, tmp_path: Path
 ) -> None:

@@ -66,6 +66,13 @@ def test_d09_all_pairs_above_the_threshold_and_no_other(words: int, threshold: f
         assert one.share >= threshold
 
 
+def test_d09_what_is_just_as_similar_as_the_threshold_is_accused() -> None:
+    long = passage(1, 60)
+    other = " ".join([*long.split()[:-1], "alba"])
+    share = shingles.similarity(other, long)
+    assert 0.9 < share < 1 and set(found([other], [long], share)) == {0}
+
+
 def test_blocks_of_any_size_find_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
     old, new = population(3, 40)
     whole = found(new, old, 0.8)

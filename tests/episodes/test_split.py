@@ -138,6 +138,20 @@ def test_a_new_context_of_corrected_rows_of_both_sides_is_held_out(
     assert side_of(project, "heldout?") == "heldout" and side_of(project, "train?") is None
 
 
+def test_d09_a_corrected_row_moves_no_known_context(
+    project: Project, opener: Opener, tmp_path: Path
+) -> None:
+    """A held-out row comes again with a context that is learned: it goes, the context stays."""
+    opener("a", deliveries.jsonl(tmp_path / "a.jsonl", deliveries.goods(80)))
+    both = sides(project)
+    train, heldout = both["train"][0], both["heldout"][0]
+    moved = row(None, train["context"], "X?") | {"id": heldout["id"], "answers": train["answers"]}
+    path = deliveries.jsonl(tmp_path / "b.jsonl", [*SPARE, moved])
+    opened = opener("b", path, corrects="a")
+    assert opened.reasons == {"straddles": 1} and side_of(project, "X?") is None
+    refuse_leaks(project)
+
+
 @settings(max_examples=25)
 @given(
     links=st.lists(
