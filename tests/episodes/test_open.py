@@ -315,6 +315,8 @@ def test_a_correction_replaces_rows_of_the_same_id_and_keeps_their_side(
     path = deliveries.jsonl(tmp_path / "mended.jsonl", mended)
     opened = opener("mended", path, corrects="faq")
     assert opened.corrects == "0001-faq" and opened.counts["quarantined"] == 0
+    learning = turns.Turn.read(project).learning_episodes
+    assert learning == ["0001-faq", "0002-mended"], "what was not mended is still learned"
     for side, count in (("train", 10), ("heldout", 5)):
         old, new = turns.rows(project, "0001-faq", side), turns.rows(project, "0002-mended", side)
         assert {r["id"] for r in new} == {r["id"] for r in both[side][:count]}
