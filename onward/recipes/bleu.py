@@ -3,11 +3,14 @@
 Papineni et al. 2002; Popović 2015; Post 2018. The figures are those of sacrebleu's `corpus_score`
 over the same rows with its defaults: BLEU with tokenizer 13a and exponential smoothing, chrF with
 characters up to 6 and beta 2. Only here they are of any totals [..., k] at once, as a gate that
-resamples rows needs them. 13a knows no words of scripts without spaces; chrF needs none.
+resamples rows needs them. 13a knows no words of scripts without spaces: a row whose first reference
+is of one is read by sacrebleu's tokenizer zh, each character of such a script a word.
 
 >>> row = counts("the cat sat on the mat", ["the cat sat on a mat"])
 >>> round(float(bleu(row)), 2), round(float(chrf(row)), 2)
 (53.73, 72.08)
+>>> round(float(bleu(counts("\u4eca\u5929\u5929\u6c23\u597d", ["\u4eca\u5929\u5929\u6c23\u597d"]))))
+100
 """
 
 from __future__ import annotations
@@ -19,6 +22,8 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from onward.recipes import scripts
 
 WORDS, CHARACTERS, BETA = 4, 6, 2
 STATISTICS = (
@@ -36,7 +41,9 @@ Numbers = NDArray[np.float64]
 
 def counts(said: str, references: Sequence[str]) -> Numbers:
     """What one answer adds to the totals, [28]: STATISTICS in their order."""
-    found = _bleu().sentence_score(said, list(references))
+    apart = scripts.spaceless(references[0])
+    texts = [" ".join(scripts.words(one)) if apart else one for one in (said, *references)]
+    found = _bleu("zh" if apart else "13a").sentence_score(texts[0], texts[1:])
     words = [found.sys_len, found.ref_len, *found.counts, *found.totals]
     each = [_characters(said, reference) for reference in references]
     nearest = max(each, key=lambda one: float(_f_score(one)))
@@ -99,7 +106,7 @@ def _characters(said: str, gold: str) -> Numbers:
 
 
 @cache
-def _bleu() -> Any:
+def _bleu(tokenizer: str) -> Any:
     from sacrebleu.metrics.bleu import BLEU
 
-    return BLEU(effective_order=True)
+    return BLEU(effective_order=True, tokenize=tokenizer)

@@ -1,10 +1,13 @@
 """ROUGE of one text against another: words, pairs of words, longest common subsequence, as F.
 
-After Lin 2004, by Google's rouge-score with its stemmer, whose figures papers report. It reads
-a to z and digits alone, so a text without these is worth nothing: for such scripts look at F1.
+After Lin 2004, by Google's rouge-score with its stemmer, whose figures papers report. Its own words
+are of a to z and digits alone; where the right text is mostly of other letters, words are those of
+`scripts`, without a stemmer.
 
 >>> [round(one, 2) for one in scores("the cat sat", "the cat sat down")]
 [0.86, 0.8, 0.86]
+>>> [round(one, 2) for one in scores("\u4eca\u5929\u597d", "\u4eca\u5929\u6c23\u597d")]
+[0.86, 0.4, 0.86]
 """
 
 from __future__ import annotations
@@ -12,12 +15,14 @@ from __future__ import annotations
 from functools import cache
 from typing import Any
 
+from onward.recipes import scripts
+
 KINDS = ("rouge1", "rouge2", "rougeL")
 
 
 def scores(text: str, gold: str) -> list[float]:
     """The F of each of KINDS, 0.0 to 1.0."""
-    found = _scorer().score(gold, text)
+    found = _scorer(_others(gold)).score(gold, text)
     return [float(found[kind].fmeasure) for kind in KINDS]
 
 
@@ -26,8 +31,24 @@ def longest(text: str, gold: str) -> float:
     return scores(text, gold)[-1]
 
 
+def _others(gold: str) -> bool:
+    """Whether a text is mostly of other letters than a to z."""
+    if gold.isascii():
+        return False
+    letters = [one.isascii() for one in gold if one.isalpha()]
+    return scripts.spaceless(gold) or 2 * sum(letters) < len(letters)
+
+
+class _Words:
+    """What rouge-score takes for a tokenizer."""
+
+    def tokenize(self, text: str) -> list[str]:
+        return scripts.words(scripts.plain(text))
+
+
 @cache
-def _scorer() -> Any:
+def _scorer(others: bool) -> Any:
     from rouge_score.rouge_scorer import RougeScorer
 
-    return RougeScorer(list(KINDS), use_stemmer=True)
+    kinds = list(KINDS)
+    return RougeScorer(kinds, tokenizer=_Words()) if others else RougeScorer(kinds, True)

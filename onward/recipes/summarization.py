@@ -79,5 +79,5 @@ def baseline(row: Row, common: None) -> Prediction:
 
 def scorer(settings: Evaluate, prepare: Prepare) -> str:
     """Hash of all that can change a score but the artifact and the rows."""
-    modules = ("generated", "generative", "rouge", "shapes", "summarization", "texttotext")
-    return hashing.scorer(modules, settings, prepare, writes=True)
+    modules = ("generated", "generative", "rouge", "scripts", "shapes", "summarization")
+    return hashing.scorer((*modules, "texttotext"), settings, prepare, writes=True)

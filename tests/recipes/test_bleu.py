@@ -11,7 +11,7 @@ from sacrebleu.metrics.chrf import CHRF
 
 from onward.recipes import bleu, translation
 
-WORD = st.sampled_from("the a cat Dog sat on mat . , house Mann's ein-zwei 12.5 ü 猫 '".split())
+WORD = st.sampled_from("the a cat Dog sat on mat . , house Mann's ein-zwei 12.5 ü '".split())
 LINE = st.lists(WORD, max_size=12).map(" ".join)
 GOLD = st.lists(WORD, min_size=1, max_size=12).map(" ".join)
 
@@ -28,6 +28,27 @@ def test_totals_give_the_corpus_scores_of_sacrebleu(
     streams = [list(each) for each in zip(*references, strict=True)]
     assert float(bleu.bleu(total)) == pytest.approx(BLEU().corpus_score(said, streams).score)
     assert float(bleu.chrf(total)) == pytest.approx(CHRF().corpus_score(said, streams).score)
+
+
+ZH = st.lists(
+    st.sampled_from([*"今天氣很好我們去公園了，。", "Linux", "1851", "「", " ", "３"]), max_size=12
+)
+
+
+@settings(max_examples=60)
+@given(st.lists(st.tuples(ZH, ZH), min_size=1, max_size=6))
+def test_a_script_without_spaces_is_read_as_sacrebleu_reads_chinese(
+    rows: list[tuple[list[str], list[str]]],
+) -> None:
+    """A translation into Chinese was worth nothing, even one that was its reference."""
+    said = ["".join(one) for one, _ in rows]
+    gold = [f"今天{''.join(other)}天氣很好" for _, other in rows]
+    total = np.sum([bleu.counts(one, [other]) for one, other in zip(said, gold, strict=True)], 0)
+    theirs = BLEU(tokenize="zh").corpus_score(said, [gold]).score
+    assert float(bleu.bleu(total)) == pytest.approx(theirs)
+    assert float(bleu.bleu(np.sum([bleu.counts(one, [one]) for one in gold], 0))) == (
+        pytest.approx(100)
+    )
 
 
 def test_many_totals_at_once_are_each_by_itself() -> None:

@@ -88,6 +88,17 @@ def test_lengths_of_a_script_without_spaces_are_in_characters() -> None:
     assert texttotext.report([row], [told])["generated"]["length_ratio"] == 0.5
 
 
+@pytest.mark.parametrize(
+    "text", ["今天天氣很好。", "Москва — столица России.", "القاهرة مدينة كبيرة"]
+)
+def test_a_summary_of_other_letters_is_worth_its_words(text: str) -> None:
+    """ROUGE read a to z alone: a summary that was its reference had nothing."""
+    row = {"references": [text]}
+    right, wrong = (summarization.statistics(row, {"text": one}) for one in (text, "Berlin 12"))
+    assert float(summarization.metrics(right)["rouge_l"]) == 100
+    assert float(summarization.metrics(wrong)["rouge_l"]) == 0
+
+
 def test_a_summary_is_as_good_as_its_nearest_reference() -> None:
     row = {**ROW, "references": ["nothing alike", "the cat sat"]}
     counted = summarization.statistics(row, {"text": "the cat sat"})
