@@ -198,7 +198,9 @@ def _write(root: Path, **words: str) -> None:
     files.write_text(
         root / "dvc.yaml", template("dvc.yaml").partition("\nartifacts:\n")[0].rstrip() + "\n"
     )
-    files.write_text(root / "prefect.yaml", template("prefect.yaml"))
+    # A server may serve several projects, and knows a deployment by its name alone.
+    loop = re.sub(r"(?m)^  - name: ", rf"\g<0>{words['name']}-", template("prefect.yaml"))
+    files.write_text(root / "prefect.yaml", loop)
     files.write_text(root / ".gitignore", template("gitignore.txt"))
     for prompt in _PROMPTS.get(words["recipe"], ()):
         files.write_text(Project(root).prompt(prompt), template(f"prompts/{prompt}.yaml"))

@@ -102,7 +102,21 @@ def test_a_new_project_has_the_repositorys_pipeline_and_settings(tmp_path: Path)
     plain = YAML(typ="safe").load((ROOT / "dvc.yaml").read_text())
     plain.pop("artifacts", None)
     assert YAML(typ="safe").load((folder / "dvc.yaml").read_text()) == plain
-    assert (folder / "prefect.yaml").read_text() == (ROOT / "prefect.yaml").read_text()
+    loop = YAML(typ="safe").load((ROOT / "prefect.yaml").read_text())
+    for deployment in loop["deployments"]:
+        deployment["name"] = f"p-{deployment['name']}"
+    assert YAML(typ="safe").load((folder / "prefect.yaml").read_text()) == loop
+
+
+def test_two_projects_of_one_server_have_deployments_of_their_own(tmp_path: Path) -> None:
+    """Of equal names the second's took the first's place, which then learned no more."""
+    for name in ("one", "two"):
+        assert main.start(["new", str(tmp_path / name)]) == 0
+    loops = [
+        YAML(typ="safe").load((tmp_path / n / "prefect.yaml").read_text()) for n in ("one", "two")
+    ]
+    one, two = ({(d["entrypoint"], d["name"]) for d in loop["deployments"]} for loop in loops)
+    assert len(one) == 3 and not one & two
 
 
 @pytest.mark.parametrize(

@@ -35,13 +35,13 @@ def test_a_worker_runs_the_watch_which_starts_the_loop(made: Project, api: str) 
     prefect(made, api, "deploy", "--all")
     found = httpx.post(f"{api}/deployments/filter", json={}).json()
     schedules = {one["name"]: one["schedules"][0] for one in found if one["schedules"]}
-    assert {one["name"] for one in found} - set(schedules) == {"compare"}
+    assert {one["name"] for one in found} - set(schedules) == {"toy-compare"}
     crons = {name: (one["schedule"]["cron"], one["active"]) for name, one in schedules.items()}
-    assert crons == {"hourly": ("17 * * * *", True), "nightly": ("0 2 * * *", False)}
+    assert crons == {"toy-hourly": ("17 * * * *", True), "toy-nightly": ("0 2 * * *", False)}
 
-    prefect(made, api, "deployment", "run", "watch/hourly")
-    prefect(made, api, "worker", "start", "--pool", "onward", "--run-once")
-    hourly = next(one["id"] for one in found if one["name"] == "hourly")
+    prefect(made, api, "deployment", "run", "watch/toy-hourly")
+    prefect(made, api, "worker", "start", "--pool", "onward", "--limit", "1", "--run-once")
+    hourly = next(one["id"] for one in found if one["name"] == "toy-hourly")
     runs = _ended(api, flow_runs={}, deployments={"id": {"any_": [hourly]}})
     assert list(runs.values()) == ["Learn"]
     turns = _ended(api, flow_runs={"parent_flow_run_id": {"any_": list(runs)}})
