@@ -72,6 +72,26 @@ def edit(project: Project, old: str, new: str) -> None:
     project.params.write_text(text.replace(old, new))
 
 
+def test_what_a_known_episode_corrected_stays_corrected(
+    three: Project, opener: Opener, tmp_path: Path
+) -> None:
+    """Also in turns that only learn what came after both."""
+    rows = [{**row, "question": f"{row['question']} Again?"} for row in deliveries.goods(40)]
+    opener("mended", deliveries.jsonl(tmp_path / "mended.jsonl", rows), corrects="e0")
+    sides = ("train", "heldout")
+    before = [turns.rows(three, "0001-e0", side) for side in sides]
+    assert sum(map(len, before)) == 40
+    promote(three, "v1", ["0001-e0", "0004-mended"])
+    turn = turns.compose(three, DATA)
+    turn.write(three)
+    assert turn.known_episodes == ["0001-e0", "0004-mended"]
+    assert [turns.rows(three, "0001-e0", side) for side in sides] == before
+    turns.check(three, turn)
+    (three.episode("0004-mended") / "train.parquet").write_bytes(b"other")
+    with pytest.raises(IntegrityError, match="0004-mended"):
+        turns.check(three, turn)
+
+
 @pytest.mark.parametrize("fresh", [False, True])
 def test_a_recipe_that_was_changed_over_open_episodes_is_refused_by_name(
     three: Project, fresh: bool
