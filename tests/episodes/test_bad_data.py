@@ -274,6 +274,8 @@ def test_too_many_bad_rows_open_nothing_and_can_be_mended(
     project: Project, opener: Opener, tmp_path: Path
 ) -> None:
     bad = [{**row, "question": None} for row in deliveries.goods(251, 2_000)]
+    just = deliveries.jsonl(tmp_path / "just.jsonl", [*GOOD, *bad[1:]])
+    assert opener("just", just, dry_run=True).reasons == {"missing-field": 250}, "20 percent"
     path = deliveries.jsonl(tmp_path / "a.jsonl", [*GOOD, *bad])
     before = deliveries.snapshot(project.root)
     kept = project.private / "quarantine" / "faq.jsonl"
