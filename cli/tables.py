@@ -31,6 +31,7 @@ from onward.evaluation.checks import (
     listed,
     probability,
     signed,
+    ways_out,
 )
 
 STYLES = {PASSED: "green", FAILED: "red", OPEN: "yellow"}
@@ -57,7 +58,7 @@ class Fitting:
 def verdict_table(
     verdict: Verdict, seq: int | None = None, *, version: str | None = None, kept: bool = False
 ) -> RenderableType:
-    """The headline, one line a check, and Why / And / Now (or Then) / See.
+    """The headline, one line a check, and Why / And / Ways / Now (or Then) / See.
 
     Args:
         verdict: what was decided.
@@ -210,6 +211,8 @@ def _lines(verdict: Verdict, seq: int | None, version: str | None, kept: bool) -
     for word, told in (("Kinds", _slices(verdict)), ("Seeds", _seeds(verdict))):
         if told:
             grid.add_row(word, _text(told))
+    if told := ways_out(verdict):
+        grid.add_row("Ways", _text(told))
     grid.add_row("Then" if kept else "Now", _text(_now(verdict, version)))
     if seq and any(_shown(check) for check in verdict.checks):
         grid.add_row("See", Text(f"onward gate --examples {seq} · --replay {seq}"))

@@ -17,7 +17,7 @@ from prefect.artifacts import (
 )
 
 from onward import files
-from onward.evaluation.checks import Verdict
+from onward.evaluation.checks import Verdict, ways_out
 from onward.project import Project
 
 _PROGRESS = re.compile(r"^(?P<what>.+?) (?P<percent>\d+)% \d+/\d+ ")
@@ -125,7 +125,7 @@ def show_verdict(verdict: Verdict) -> None:
 
 
 def verdict_page(verdict: Verdict) -> str:
-    """The checks as a Markdown table, and the reasons."""
+    """The checks as a Markdown table, the reasons, and ways out where there are any."""
     against = verdict.champion or "the floor"
     lines = [
         f"**{verdict.outcome.upper()}** · {verdict.subject} against {against}",
@@ -137,7 +137,8 @@ def verdict_page(verdict: Verdict) -> str:
         numbers = (check.old, check.new, check.change, check.low, check.high, check.limit)
         cells = ["—" if value is None else f"{value:.1f}" for value in numbers]
         lines.append(f"| {check.mark} | {check.unit} | {check.rows} | {' | '.join(cells)} |")
-    return "\n".join([*lines, "", *(f"- {reason}" for reason in verdict.reasons)])
+    told = [*verdict.reasons, *filter(None, [ways_out(verdict)])]
+    return "\n".join([*lines, "", *(f"- {reason}" for reason in told)])
 
 
 def _flat(row: dict[str, Any]) -> dict[str, Any]:

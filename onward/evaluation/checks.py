@@ -183,6 +183,28 @@ def _unclear(check: Check) -> str:
     return "looks worse" if looks_worse(check) else "too few rows"
 
 
+def ways_out(verdict: Verdict) -> str:
+    """What to do about episodes that have too few held-out rows for any turn; empty: there is none.
+
+    A sealed episode gets no more of them, and a correction may leave it fewer.
+    """
+    least = verdict.settings.get("min_rows", 0)
+    small = tuple(
+        check.unit
+        for check in verdict.checks
+        if check.kind in ("harm", "floor") and check.mark == OPEN and check.rows < least
+        if not check.unit.startswith("group ")
+    )
+    if not small:
+        return ""
+    get, of = ("gets", "its") if len(small) == 1 else ("get", "their")
+    return (
+        f"{listed(small)} {get} no more held-out rows: open all {of} rows again with `--corrects` "
+        "and a `--group` that small episodes share; or lower gate.min_rows, withdraw, or "
+        "`onward promote --force --reason ...`"
+    )
+
+
 def seeds_differ(check: Check) -> bool:
     """Whether the candidate passes an open check that the mean over the seeds does not."""
     bounded = check.low is not None and check.limit is not None and check.low >= check.limit

@@ -19,6 +19,7 @@ from onward.evaluation.checks import (
     Verdict,
     sentence,
 )
+from tasks import artifacts
 
 CHECKS = (
     Check("gain", LEARNING, "✓", 640, 58.9, 63.0, 4.1, 2.9, 5.3, 1.0, 0.0001),
@@ -109,6 +110,20 @@ def shown(what: RenderableType, width: int = 80) -> str:
     with console.capture() as capture:
         console.print(what)
     return "\n".join(line.rstrip() for line in capture.get().splitlines())
+
+
+def test_an_episode_with_too_few_rows_for_ever_has_its_ways_out_told() -> None:
+    few = replace(CHECKS[3], rows=15, note="fewer than gate.min_rows, 20")
+    group = replace(few, unit="group small")
+    stuck = replace(REFUSED, outcome="undecided", checks=(few, group), settings={"min_rows": 20})
+    told = " ".join(shown(verdict_table(stuck, 9)).split())
+    assert "Ways support gets no more held-out rows" in told
+    for way in ("--corrects", "--group", "gate.min_rows", "withdraw", "promote --force"):
+        assert way in told
+    assert "Ways" not in shown(verdict_table(replace(stuck, checks=(group,)), 9))
+    assert "Ways" not in shown(verdict_table(replace(stuck, settings={"min_rows": 15}), 9))
+    page = artifacts.verdict_page(stuck)
+    assert "support gets no more held-out rows" in page
 
 
 def test_a_refusal_looks_like_this() -> None:
