@@ -10,7 +10,8 @@ by name: Jinja would write nothing in its place, and nobody would see. One that 
 is given a fixed one, so that a row is the same tokens on every day. A model without a template is
 given DEFAULT, which needs no token that a tokenizer may lack.
 
-What a row says cannot change who speaks: the names of special tokens in it are broken up.
+What a row says cannot change who speaks: the names of special tokens in it are broken up, and those
+of DEFAULT's roles where a line begins with one.
 """
 
 from __future__ import annotations
@@ -39,6 +40,9 @@ _GIVEN = frozenset(
 
 _DAY = "{% macro strftime_now(form) %}2024-01-01{% endmacro %}"
 """Goes before a template that asks for the date."""
+
+_ROLE = re.compile(r"^(\s*(?:User|Assistant)):", re.MULTILINE)
+"""What DEFAULT writes before a turn."""
 
 _MARK = "\u2042"
 """Stands for an answer, to see what a template writes around it."""
@@ -136,7 +140,12 @@ def ends(tokenizer: Any, own: Sequence[int | None] = ()) -> list[int]:
 
 
 def plain(tokenizer: Any, text: str) -> str:
-    """A text of a row in which no special token stands: each is broken by a space."""
+    """A text of a row in which no special token stands: each is broken by a space.
+
+    So are the roles that DEFAULT writes at the head of a line, where it is what is used.
+    """
+    if not tokenizer.chat_template:
+        text = _ROLE.sub(r"\1 :", text)
     for mark in _special(tokenizer).values():
         if mark in text:
             text = text.replace(mark, f"{mark[:1]} {mark[1:]}")
