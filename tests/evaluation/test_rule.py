@@ -266,6 +266,19 @@ class TestBudgets:
         assert check(verdict, P95).mark == OPEN
         assert verdict.outcome == "undecided"
 
+    def test_a_bound_that_lies_at_the_budget_is_within_it(self) -> None:
+        timings = tuple(np.random.default_rng(0).gamma(4, 10, 60))
+        found = check(self.final(Budgets(timings, timings, 1.0)), P95)
+        assert found.low is not None and found.high is not None and found.low < found.high
+        for limit, mark in (
+            (found.high, PASSED),
+            (found.high - 1e-6, OPEN),
+            (found.low, OPEN),
+            (found.low - 1e-6, FAILED),
+        ):
+            verdict = self.final(Budgets(timings, timings, 1.0), p95_ms=limit)
+            assert check(verdict, P95).mark == mark
+
     def test_few_timings_are_open(self) -> None:
         verdict = self.final(budgets(n=19))
         assert (check(verdict, P95).mark, verdict.outcome) == (OPEN, "undecided")
