@@ -169,7 +169,8 @@ def episodes(place: Path, options: argparse.Namespace, seed: int) -> Episodes:
 
 def rows(folder: Path, side: str) -> list[dict[str, Any]]:
     """The rows of train.csv or test.csv, in their order."""
-    with (folder / f"{side}.csv").open(encoding="utf-8", newline="") as source:
+    path = studies.public(folder / f"{side}.csv")
+    with path.open(encoding="utf-8", newline="") as source:
         return [
             {
                 "id": f"{side}-{number:05d}",

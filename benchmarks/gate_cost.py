@@ -56,7 +56,7 @@ class Taken(NamedTuple):
 
 def main() -> int:
     """Measure, print, record."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--runs", type=int, default=5)
     parser.add_argument("--record", action="store_true", help="keep the run in results.jsonl")
     parser.add_argument("--smoke", action="store_true", help="a few units: whether it runs at all")

@@ -26,11 +26,13 @@ TARGETS = {"dvc_repro": 1.5, "flow": 5.0}
 
 def main() -> None:
     """Measure, print the table and the JSON line."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--runs", type=int, default=7)
     parser.add_argument("--project", type=Path)
     parser.add_argument("--record", action="store_true")
     options = parser.parse_args()
+    if options.project and not (options.project / "dvc.yaml").is_file():
+        parser.error(f"--project: {options.project} is no project of Onward")
     with tempfile.TemporaryDirectory() as folder:
         project = options.project or projects.promoted(Path(folder)).root
         try:

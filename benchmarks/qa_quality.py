@@ -23,13 +23,13 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import record
+from benchmarks.studies import SHARED, public
 from onward import demo, progress
 from onward.config import Evaluate, Finetune, Prepare
 from onward.project import Project
 from onward.recipes import extractive
 
 ROOT = Path(__file__).parents[1]
-SHARED = ROOT.parent / "shared" / "datasets"
 F1_TARGET, SPEED_TARGET = 60.0, 5.0
 
 WINDOW = Prepare(max_length=320, stride=96)
@@ -93,12 +93,13 @@ def _options() -> argparse.Namespace:
 
 def split(datasets: Path) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
     """Rows to train on and rows to test, in the split file's order, as canonical rows."""
-    named = json.loads((datasets / "qa_quality_split.json").read_text(encoding="utf-8"))
+    split_file, other = datasets / "qa_quality_split.json", datasets / "xquad" / "xquad.en.json"
+    named = json.loads(public(split_file).read_text(encoding="utf-8"))
     project = Project(ROOT)
     path = demo.build(project)["encyclopedia"]
     lines = path.read_text(encoding="utf-8").splitlines()
     package = {row["id"]: canonical(row) for row in map(json.loads, lines)}
-    xquad = {row["id"]: row for row in squad_rows(datasets / "xquad" / "xquad.en.json")}
+    xquad = {row["id"]: row for row in squad_rows(public(other))}
     train = [package[name] for name in named["train_package"]]
     train += [xquad[name] for name in named["train_xquad"]]
     return train, [package[name] for name in named["test"]]

@@ -95,7 +95,7 @@ TURNS = 300
 
 def main() -> int:
     """Measure, print, record."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--rows", type=int, default=40, help="of each source")
     parser.add_argument("--skip", type=int, default=100, help="rows that the rules were made with")
     parser.add_argument("--datasets", type=Path, default=Path("../shared/datasets"))

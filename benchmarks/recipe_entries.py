@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import banking77_episodes, recipes_choice
+from benchmarks.studies import public
 from onward.episodes import blocks, marked, spanned
 from onward.recipes.shapes import Row
 
@@ -91,7 +92,7 @@ def multi30k(datasets: Path) -> Sides:
 
 def _pairs(folder: Path, side: str) -> list[Row]:
     english, german = (
-        gzip.decompress((folder / f"{side}.{language}.gz").read_bytes()).decode().splitlines()
+        gzip.decompress(public(folder / f"{side}.{language}.gz").read_bytes()).decode().splitlines()
         for language in ("en", "de")
     )
     return [
@@ -103,7 +104,7 @@ def _pairs(folder: Path, side: str) -> list[Row]:
 def _sides(folder: Path, suffix: str, rows: Callable[[Path], Iterator[dict[str, Any]]]) -> Sides:
     made = []
     for side in ("train", "test"):
-        found = rows(folder / f"{side}{suffix}")
+        found = rows(public(folder / f"{side}{suffix}"))
         about = ({"id": f"{side}-{n:05d}", "title": None, **row} for n, row in enumerate(found))
         made.append(list(about))
     return made[0], made[1]

@@ -45,7 +45,7 @@ def dialogsum(datasets: Path) -> Sides:
 
 def _dialogues(path: Path) -> list[dict[str, Any]]:
     rows = []
-    for line in path.read_text(encoding="utf-8").splitlines():
+    for line in studies.public(path).read_text(encoding="utf-8").splitlines():
         told = json.loads(line)
         summaries = [told[key] for key in sorted(told) if key.startswith("summary")]
         row = {"id": told["fname"], "title": None, "context": told["dialogue"], "history": []}

@@ -51,7 +51,7 @@ def sides(datasets: Path) -> tuple[list[Row], list[Row]]:
 def rows(path: Path) -> list[Row]:
     """The canonical rows of a file of the set, without those in which an option stands twice."""
     found = []
-    for line in path.read_text(encoding="utf-8").splitlines():
+    for line in studies.public(path).read_text(encoding="utf-8").splitlines():
         given = json.loads(line)
         asked = given["question"]
         texts = {one["label"]: one["text"].strip() for one in asked["choices"]}

@@ -31,6 +31,16 @@ ROOT = Path(__file__).parents[1]
 SHARED = ROOT.parent / "shared" / "datasets"
 
 
+def public(path: Path) -> Path:
+    """A file of a public set; ends the script in one line where it is not there."""
+    if not path.is_file():
+        raise SystemExit(
+            f"There is no {path}: public sets are not part of the repository; "
+            "name the folder that holds them by --datasets DIR"
+        )
+    return path
+
+
 def parser(doc: str | None, combinations: str) -> argparse.ArgumentParser:
     """Options that they all have."""
     made = argparse.ArgumentParser(description=(doc or "").splitlines()[0])

