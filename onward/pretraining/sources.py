@@ -44,7 +44,7 @@ def read(path: Path, max_chars: int) -> Iterator[tuple[int, Any]]:
     """
     if not path.is_file():
         raise MissingFiles("There is no such file", where=str(path), fix="check the path")
-    if ".txt" in path.suffixes[-2:]:
+    if path.name.lower().endswith((".txt", ".txt.gz")):
         yield from _paragraphs(path, max_chars)
         return
     source = formats.sniff(path, max_chars)

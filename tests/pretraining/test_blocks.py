@@ -40,6 +40,8 @@ def packed(texts: list[str], tokenizer: Any, objective: str, length: int) -> Fea
         ("a.txt", "\n \none\ntwo\n\n\n", ["one", "two"]),  # all of the file was one text
         ("a.txt.gz", "one\n\ntwo\n", ["one", "two"]),
         ("a.csv", "id,Content\n1,one\n2,two\n", ["one", "two"]),
+        ("a.txt.csv", "id,Content\n1,one\n2,two\n", ["one", "two"]),  # ids and all were texts
+        ("A.TXT", "one\n\ntwo\n", ["one", "two"]),
     ],
 )
 def test_texts_of_a_file(tmp_path: Path, name: str, content: str, expected: list[str]) -> None:
