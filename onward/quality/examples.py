@@ -28,7 +28,7 @@ def read(path: Path) -> Examples:
             fix="write the path as it is from the project's root, or leave the key out",
         )
     found: Examples = []
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
+    for number, line in enumerate(path.read_bytes().splitlines(), start=1):
         where = f"{path}:{number}"
         try:
             row = json.loads(line)

@@ -17,7 +17,7 @@ from onward.config import Measure
 from onward.errors import DataError, MissingFiles, SettingsError
 from onward.evaluation.ledger import LedgerPart, entry, part, row_hash
 from onward.project import Project
-from onward.quality import lists, unsafe
+from onward.quality import examples, lists, unsafe
 from onward.quality.asked import Asked
 from onward.quality.columns import FINDINGS, STATISTICS, metrics, place
 from onward.quality.embedding import Embedder
@@ -115,6 +115,17 @@ def test_examples_of_another_form_are_named(line: str, tmp_path: Path, toy_encod
     tools = Tools(tmp_path, measure(toy_encoder, examples=["gone.jsonl"]), threads=1)
     with pytest.raises(MissingFiles, match=r"gone\.jsonl"):
         tools.findings([(ASKED, "in 1851")])
+
+
+def test_examples_are_lines_of_any_text_and_bytes_of_none_are_named(tmp_path: Path) -> None:
+    """A line separator of Unicode ended a line, and other bytes ended in a traceback."""
+    path = tmp_path / "own.jsonl"
+    path.write_bytes('\ufeff{"text": "a\u2028b", "label": "safe"}\r\n'.encode())
+    assert examples.read(path) == [("a\u2028b", False, f"{path}:1")]
+    path.write_bytes(b'{"text": "a", "label": "safe"}\n{"text": "caf\xe9", "label": "safe"}\n')
+    with pytest.raises(DataError) as caught:
+        examples.read(path)
+    assert caught.value.where == f"{path}:2"
 
 
 def test_a_file_that_is_not_there_is_named_before_anything_is_scored(
