@@ -15,7 +15,7 @@ import pytest
 from onward import files
 from onward.config import Export
 from onward.errors import ExportError, IntegrityError, ParityError
-from onward.evaluation.ledger import read_parts
+from onward.evaluation.ledger import read_parts, write_parts
 from onward.project import Project
 from onward.runtime import export, int8, package
 from onward.runtime import graph as graphs
@@ -235,6 +235,13 @@ def test_an_edited_candidate_is_refused(project: Project) -> None:
     path = project.made("finetune") / "model" / "config.json"
     files.write_text(path, path.read_text() + " ")
     with pytest.raises(IntegrityError, match=r"config\.json in finetune is changed"):
+        export.run(project)
+
+
+def test_an_edited_evaluation_is_refused(project: Project) -> None:
+    ledger = project.made("evaluate") / "ledger.parquet"
+    write_parts(ledger, [replace(part, scorer="another") for part in read_parts(ledger)])
+    with pytest.raises(IntegrityError, match=r"ledger\.parquet in evaluate is changed"):
         export.run(project)
 
 
