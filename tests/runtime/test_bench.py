@@ -200,6 +200,19 @@ def test_too_little_text_is_named(packed: Path) -> None:
         inputs.batches(tokenizer, [], 1, 16)
 
 
+def test_the_variants_are_chosen_from_at_the_serving_shape_alone() -> None:
+    settings = Benchmark(shapes=[(8, 16), (1, 32), (1, 16)], serving_shape=(1, 32))
+    timed = [
+        {"variant": name, "batch": batch, "length": length, "p95_ms": float(at)}
+        for name in ("torch", "fp32", "int8", "champion")
+        for at, (batch, length) in enumerate(settings.shapes)
+    ]
+    timings = [{**one, "p95_low_ms": 0.0, "p95_high_ms": 9.0} for one in timed]
+    used = {name: {"mb": 100.0} for name in ("torch", "fp32", "int8", "champion")}
+    found = bench._measured(timings, used, settings)
+    assert [(one.variant, one.p95_ms) for one in found] == [("fp32", 1.0), ("int8", 1.0)]
+
+
 def test_the_serving_shape_has_to_be_timed() -> None:
     with pytest.raises(ValueError, match="serving_shape"):
         Benchmark(shapes=[(1, 16)], serving_shape=(1, 32))
