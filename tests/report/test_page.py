@@ -92,6 +92,7 @@ def test_the_second_half_of_the_page(tmp_path: Path) -> None:
     assert "Left out, because their files are not on this machine" in page.text
     assert "replay x single x lora" in page.text and "version v3" in page.text
     assert "<code>git checkout 1af8080aa0c1</code> <code>dvc checkout</code>" in html
+    assert '<td class="why">version v3</td>' in html, "an encoder's name pushed the rest out"
     assert "v3 is not on this machine" in page.text
     assert page.tags.index("table") < page.tags.index("article")
 
@@ -103,6 +104,22 @@ def test_a_damaged_matrix_is_told_and_the_page_is_drawn(tmp_path: Path) -> None:
     page, _ = _page(project)
     assert "matrix.parquet is not a readable ledger" in page.text
     assert page.tags.count("article") == 10
+
+
+def test_every_mark_that_is_drawn_is_in_the_key_and_no_other(tmp_path: Path) -> None:
+    project = projects.lively(tmp_path)
+    assert "● promoted ✗ refused ! forced ? undecided ↩ rollback SEQ" in _page(project)[0].text
+    projects.append(project, "withdrawn", episode="0002-science", reason="wrong labels")
+    assert "↩ rollback – withdrawn SEQ" in _page(project)[0].text
+
+
+def test_versions_that_cannot_be_compared_are_not_told_as_never_promoted(tmp_path: Path) -> None:
+    project = projects.lively(tmp_path)
+    for episode in ("0001-encyclopedia", "0002-science", "0003-support"):
+        projects.append(project, "withdrawn", episode=episode, reason="wrong labels")
+    text = _page(project)[0].text
+    assert "Of v1, v2, v3, v4, v5 nothing can be compared" in text
+    assert "will stand here as points" not in text
 
 
 def test_equal_facts_give_equal_bytes(tmp_path: Path) -> None:
