@@ -29,7 +29,11 @@ from onward.project import Project
 
 @contextmanager
 def recorded(project: Project) -> Iterator[list[str]]:
-    """Record this flow run for the block; yields the ids of dead ones that it marked Crashed."""
+    """Record this flow run for the block; yields the ids of dead ones that it marked Crashed.
+
+    Where the block raises, the record stays: the server may be what went away, and never hear how
+    the run ended. The next start looks, and marks only what is still running there.
+    """
     swept = mark_crashed(project)
     record = folder(project) / f"{flow_run.id}.json"
     process = psutil.Process()
@@ -42,11 +46,9 @@ def recorded(project: Project) -> Iterator[list[str]]:
             "host": socket.gethostname(),
         },
     )
-    try:
-        yield swept
-    finally:
-        # SIGKILL leaves it, and that is how the next start knows.
-        record.unlink(missing_ok=True)
+    yield swept
+    # SIGKILL leaves it, too, and that is how the next start knows.
+    record.unlink(missing_ok=True)
 
 
 def refuse_cancelled() -> None:

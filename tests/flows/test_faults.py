@@ -44,6 +44,7 @@ def test_F11_a_server_that_dies_midway_costs_no_finished_step(
     pipeline = _wait_in_inputs(promoted, "while [ ! -e go ]; do sleep 0.1; done")
     child = _run(promoted, api, PREFECT_CLIENT_MAX_RETRIES="0")
     _appears(promoted.root / "here", child)
+    (record,) = (promoted.private / "runs").glob("*.json")
     server.stop(owner)
     (promoted.root / "go").touch()
     out, err = child.communicate()
@@ -52,8 +53,10 @@ def test_F11_a_server_that_dies_midway_costs_no_finished_step(
     _restore(promoted, pipeline)
     try:
         api = server.start(owner, print).api
+        assert _state(api, record.stem)["type"] == "RUNNING"
         done = projects.onward(promoted.root, "run", PREFECT_API_URL=api)
         assert "Nothing to do" in done.stdout
+        assert _state(api, record.stem)["type"] == "CRASHED"
     finally:
         server.stop(owner)
 
@@ -194,4 +197,33 @@ def test_F12_two_starts_at_once_sweep_the_same_dead_runs(
 
     monkeypatch.setattr(runs, "_mark", mark)
     assert runs.mark_crashed(project) == [names[0], names[2]]
+    assert list(runs.folder(project).iterdir()) == []
+
+
+def test_F11_the_run_whose_end_the_server_may_not_have_heard_keeps_its_record(
+    tmp_path: Path, connected: str
+) -> None:
+    """The run of a server that went away midway was RUNNING for ever when it came back."""
+    from prefect import flow
+    from prefect.states import Completed
+
+    from tasks import runs
+
+    project = Project(tmp_path)
+
+    @flow(name="improve")
+    def ends(error: str = "") -> Any:
+        with runs.recorded(project):
+            if error:
+                raise httpx.ConnectError(error)
+            return Completed()
+
+    assert ends(return_state=True).is_completed()
+    assert list(runs.folder(project).iterdir()) == []
+    state = ends("all connection attempts failed", return_state=True)
+    (record,) = runs.folder(project).iterdir()
+    assert record.stem == str(state.state_details.flow_run_id)
+    files.write_json(record, {**files.read_json(record), "started": 0.0})
+    assert runs.mark_crashed(project) == []  # this server heard of it
+    assert _state(connected, record.stem)["type"] == "FAILED"
     assert list(runs.folder(project).iterdir()) == []
