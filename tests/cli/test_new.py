@@ -80,6 +80,23 @@ def test_a_folder_that_is_not_empty_is_refused_and_kept(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["notes.txt"]
 
 
+def test_a_folder_that_is_here_without_a_model_is_not_told_as_one_that_may_come(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "models").mkdir()
+    assert main.start(["new", str(tmp_path / "p"), "--encoder", str(tmp_path / "models")]) == 3
+    assert "The encoder models is no folder with a config.json" in capsys.readouterr().err
+    assert not (tmp_path / "p").exists()
+
+
+def test_a_folder_below_a_file_is_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "notes.txt").write_text("mine")
+    assert main.start(["new", str(tmp_path / "notes.txt" / "p")]) == 3
+    assert capsys.readouterr().err.startswith("notes.txt is a file")
+
+
 @pytest.mark.parametrize("name", ["..", "a/b", "A b", "-x", ""])
 def test_S04_names_that_could_leave_the_folder_are_refused(tmp_path: Path, name: str) -> None:
     folder = tmp_path / "_"
