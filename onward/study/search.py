@@ -169,6 +169,7 @@ def _try(asked: Search, study: Any) -> int:
             return int(one.number)
         score, more = _trained(asked, values, 1.0)
         one.set_user_attr("seconds", seconds + more)
+        one.set_user_attr("whole", more)
         study.tell(one, score)
     except OnwardError as error:
         if error.exit_code != 3 or one.number == 0:
@@ -215,6 +216,7 @@ def describe(asked: Search, study: Any) -> dict[str, Any]:
             "score": one.value,
             "early": one.intermediate_values.get(0),
             "seconds": one.user_attrs.get("seconds", 0.0),
+            "whole": one.user_attrs.get("whole", one.user_attrs.get("seconds", 0.0)),
             "refused": one.user_attrs.get("refused"),
         }
         for one in _settled(study)
@@ -251,7 +253,7 @@ def describe(asked: Search, study: Any) -> dict[str, Any]:
             "tries": len(tries),
             "given_up": sum(one["state"] == "pruned" for one in tries),
             "refused": sum(one["state"] == "fail" for one in tries),
-            "trainings": round(spent / max(done[0]["seconds"], 1e-9), 1),
+            "trainings": round(spent / max(done[0]["whole"], 1e-9), 1),
         },
     }
 
