@@ -97,9 +97,10 @@ def test_the_base_is_timed_beside_where_it_is_a_version(benched: Project) -> Non
     assert report["champion"] == "v1"
     assert ("champion", 1, 16) in _entries(report) and "champion" in report["memory"]
     assert report["variant"] in ("fp32", "int8")
-    path = benched.version("v1") / "package" / "model.onnx"
-    path.write_bytes(path.read_bytes() + b"\0")
-    with pytest.raises(IntegrityError):
+    files.write_text(benched.version("v1") / "notes.txt", "another version under this name")
+    (benched.version("v1") / files.MANIFEST).unlink()
+    files.seal(benched.version("v1"))
+    with pytest.raises(IntegrityError, match="not the one that was recorded"):
         bench.run(benched)
 
 
@@ -138,10 +139,11 @@ def test_a_graph_that_answers_differently_here_fails_the_stage(
         bench.run(benched)
 
 
-def test_a_spoilt_package_is_not_timed(benched: Project) -> None:
-    path = benched.made("export") / "package" / "model.onnx"
-    path.write_bytes(path.read_bytes() + b"\0")
-    with pytest.raises(IntegrityError):
+@pytest.mark.parametrize("name", ["package/model.onnx", "texts.json"])
+def test_a_spoilt_export_is_not_timed(benched: Project, name: str) -> None:
+    path = benched.made("export") / name
+    path.write_bytes(path.read_bytes() + b" ")
+    with pytest.raises(IntegrityError, match="is changed"):
         bench.run(benched)
 
 
