@@ -41,11 +41,12 @@ _WHO = re.compile(
     r"[A-Z]|[^\W\d_A-Za-z]|\b(who|people|men|women|nobody|everyone|they|he|she|i|you)\b"
 )
 _KINDS = (
-    (r"\b(how (many|much|old|long|far|often|tall|large)|what (number|percentage))\b", _NUMBER),
-    (r"\b(when|(what|which) (year|month|day|date|century|decade))\b", _TIME),
-    (r"\b(who|whom|whose)\b", _WHO),
+    (r"(how (many|much|old|long|far|often|tall|large)|what (number|percentage))\b", _NUMBER),
+    (r"(when|(what|which) (year|month|day|date|century|decade))\b", _TIME),
+    (r"(who|whom|whose)\b", _WHO),
 )
-"""A pattern of questions, and what an answer to one holds."""
+"""How a question goes on from its first question word, and what an answer to it holds."""
+_ASKS = re.compile(r"\b(who|whom|whose|when|what|which|where|why|how)\b.*", re.I | re.DOTALL)
 MISFIT = 0.5
 """What an answer of another kind than the question asks for is worth."""
 NEAR = 3
@@ -164,8 +165,9 @@ def _ended(answer: str, tokens: Sequence[str], language: Language) -> float:
 
 def fits(question: str, answer: str) -> float:
     """1 where the answer is of the kind that the question asks for, else MISFIT."""
+    first = _ASKS.search(question)
     for asked, kind in _KINDS:
-        if re.search(asked, question, re.IGNORECASE):
+        if first and re.match(asked, first[0], re.IGNORECASE):
             return 1.0 if kind.search(answer) else MISFIT
     return 1.0
 

@@ -63,6 +63,21 @@ def test_the_kind_of_a_question(question: str, fitting: str, other: str) -> None
     assert coherence.fits(question, other) == coherence.MISFIT
 
 
+@pytest.mark.parametrize(
+    ("question", "answer"),
+    [
+        ("What happened when the dam broke?", "the village was flooded"),
+        ("What does Doctor Who do?", "regenerate"),
+        ("In what way did those who stayed live, when it rained?", "in the old house"),
+        ("Who led them when they left?", "Oursel"),
+    ],
+)
+def test_the_first_question_word_says_the_kind(question: str, answer: str) -> None:
+    """A clause with "when" asked for a time, whatever the question was."""
+    assert coherence.fits(question, answer) == 1.0
+    assert coherence.fits("Although it rained, when did they leave?", "Oursel") == 0.5
+
+
 def test_an_earlier_answer_said_again_is_an_echo() -> None:
     history = ["When did it open?", "The museum was opened in 1851 by her."]
     new = coherence.coherent("And who came?", history, "Very many people from London.", LANGUAGE)
