@@ -164,6 +164,39 @@ def test_F03_a_second_training_is_refused_at_once(toy_encoder: Path, tmp_path: P
     assert not project.made("finetune").exists()
 
 
+def test_unfinished_work_is_named_by_all_that_decides_the_bytes(
+    toy_encoder: Path, tmp_path: Path
+) -> None:
+    """Else a checkpoint of other inputs would be gone on with."""
+    from onward.config import Finetune, Strategy
+    from onward.episodes.turn import Turn
+    from onward.learning import finetune
+
+    project = toys.toy_project(tmp_path, toy_encoder, {"one": toys.toy_rows(24, 1)})
+    prepare.run(project)
+    turn = Turn.read(project)
+    prepared = finetune.read_prepared(project, turn)
+
+    def key(turn: Turn = turn, settings: Any = None, strategy: Any = None) -> str:
+        named = settings or Finetune(), strategy or Strategy()
+        return finetune.key(project, turn, prepared, *named)
+
+    names = [
+        key(),
+        key(turn.model_copy(update={"recipe": "tagging"})),
+        key(settings=Finetune(seed=5)),
+        key(strategy=Strategy(replay_percent=7)),
+    ]
+    for name in ("finetune.json", "machine.json"):
+        files.write_json(project.made("inputs") / name, {"changed": True})
+        names.append(key())
+    files.write_json(prepared.folder / files.MANIFEST, {"files": {}})
+    names.append(key())
+    assert len(set(names)) == len(names) == 7
+    files.write_json(project.made("inputs") / "export.json", {"changed": True})
+    assert key() == names[-1]
+
+
 def test_work_of_other_inputs_is_cleaned(toy_encoder: Path, tmp_path: Path) -> None:
     from onward.learning import finetune
 
