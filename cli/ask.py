@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cli.output import Json, answer, here
+from cli.output import Json, answer, here, require_file
 from onward.errors import UsageError
 
 if TYPE_CHECKING:
@@ -75,25 +75,33 @@ def ask(
     if demo:
         inputs = _held_out(project, recipe, text)
     else:
-        inputs = _inputs(recipe, text, file) | {k: v for k, v in given.items() if v is not None}
+        inputs = _inputs(recipe, text, file, {k: v for k, v in given.items() if v is not None})
     found = ask_champion(project, inputs)
     answer(as_json, found.to_json(), *_asked(found, demo), *_told(found, demo))
 
 
-def _inputs(recipe: ModuleType, text: str, file: Path | None) -> Inputs:
-    """TEXT is the recipe's first input; a file holds the last text that is needed."""
+def _inputs(recipe: ModuleType, text: str, file: Path | None, given: Inputs) -> Inputs:
+    """TEXT is the recipe's first input; a file holds the last text that is needed.
+
+    Args:
+        recipe: the project's.
+        text: TEXT; may be empty.
+        file: in the place of the long text.
+        given: inputs that have an option of their own.
+    """
     from onward.runtime import asking
 
     texts = {field.name for field in recipe.SCHEMA if asking.is_text(field)}
     needed = [name for name, needed in asking.names(recipe).items() if needed and name in texts]
     inputs: Inputs = {needed[0]: text} if text or file is None or len(needed) > 1 else {}
+    inputs = {**inputs, **given}
     if file is None:
         return inputs
     if needed[-1] in inputs:
         raise UsageError(
             "The text is given twice, once as a file",
             where=str(file),
-            fix="`onward ask TEXT`, or `onward ask --file FILE`",
+            fix="leave the file or the text out",
         )
     return {**inputs, needed[-1]: _text(file)}
 
@@ -190,6 +198,8 @@ def _held_out(project: Project, recipe: ModuleType, text: str) -> Inputs:
 
 
 def _text(file: Path) -> str:
+    if file.is_dir() or not file.exists():  # a pipe, as of `--file /dev/stdin`, is taken
+        require_file(file)
     try:
         return file.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:

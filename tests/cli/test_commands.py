@@ -93,7 +93,12 @@ def test_ask_answers_with_a_span_of_the_context(
     assert main.start(["ask", "--demo"]) == 0
     assert capsys.readouterr().out.startswith("Q  ")
     assert main.start(["ask", question]) == 3
+    capsys.readouterr()
     assert main.start(["ask", question, "--file", "no-such-file"]) == 3
+    assert capsys.readouterr().err.startswith("There is no file no-such-file\n")
+    # The context served, and the file was not read.
+    assert main.start(["ask", question, "--context", CONTEXT, "--file", str(here.params)]) == 3
+    assert "given twice" in capsys.readouterr().err
 
 
 def test_opening_the_same_file_again_says_whose_rows_it_brings(
