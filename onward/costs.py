@@ -66,7 +66,7 @@ def by_turn(project: Project) -> dict[str, Cost]:
         IntegrityError: a line before the last is not JSON.
     """
     of: dict[str, list[dict[str, Any]]] = {}
-    for line in files.read_lines(_file(project)):
+    for line in files.read_lines(_file(project), notes=True):
         if line.get("schema") == SCHEMA and line.get("turn"):
             lines = of.pop(line["turn"], [])
             of[line["turn"]] = [*lines, line]

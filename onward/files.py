@@ -224,8 +224,12 @@ def _drop_torn_line(out: Any) -> None:
         os.ftruncate(out.fileno(), data.rfind(b"\n") + 1)
 
 
-def read_lines(path: Path) -> list[Any]:
+def read_lines(path: Path, *, notes: bool = False) -> list[Any]:
     """The JSON lines of an append-only file; a torn last line counts as not written.
+
+    Args:
+        path: the file.
+        notes: it may be deleted at any time, and Git does not have it.
 
     Raises:
         IntegrityError: a line before the last is not JSON.
@@ -241,7 +245,9 @@ def read_lines(path: Path) -> list[Any]:
             raise _both_sides(path) or IntegrityError(
                 f"Line {number} of {path.name} is not readable: {error}",
                 where=f"{path}:{number}",
-                fix=f"`git checkout {path}` brings the committed one back",
+                fix=f"`rm {path}`: it holds no more than notes"
+                if notes
+                else f"`git checkout {path}` brings the committed one back",
             ) from error
     return values
 

@@ -73,8 +73,9 @@ def told(project: Project) -> dict[str, Any] | None:
 
 
 def _last(project: Project) -> dict[str, Any] | None:
-    lines = [line for line in files.read_lines(_file(project)) if line.get("schema") == SCHEMA]
-    return dict(lines[-1]) if lines else None
+    lines = files.read_lines(_file(project), notes=True)
+    known = [line for line in lines if line.get("schema") == SCHEMA]
+    return dict(known[-1]) if known else None
 
 
 def _turn(project: Project) -> str | None:

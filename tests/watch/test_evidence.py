@@ -13,12 +13,13 @@ from onward import costs
 from onward.costs import Cost
 from onward.episodes import turn as turns
 from onward.episodes.turn import Turn
+from onward.errors import IntegrityError
 from onward.evaluation import scorer
 from onward.project import Project
 from onward.registry import journal
 from onward.registry.rollback import reinstate
 from onward.serving import ask
-from onward.watch import evidence
+from onward.watch import evidence, record
 from tests.evaluation import toy_turn
 
 
@@ -70,3 +71,12 @@ def test_what_was_rolled_back_is_no_promotion_any_more_and_a_reinstatement_asks_
     assert evidence._asked(served, turn, None) == asked
     journal.append(served, "refused", **made)
     assert evidence._settled(served, turn) == "turn 4 was refused, and no episode came since"
+
+
+@pytest.mark.parametrize("name", ["watch.jsonl", "costs.jsonl"])
+def test_a_damaged_note_is_removed_and_not_asked_of_git(served: Project, name: str) -> None:
+    (served.private / name).parent.mkdir(exist_ok=True)
+    (served.private / name).write_text("{}}\n{}\n")
+    with pytest.raises(IntegrityError, match=f"Line 1 of {name}") as caught:
+        record.look(served)
+    assert caught.value.fix == f"`rm {served.private / name}`: it holds no more than notes"
