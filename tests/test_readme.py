@@ -52,9 +52,12 @@ def test_every_command_of_the_readme_exists(tmp_path: Path) -> None:
             assert words[0] in ("dvc", "prefect"), words
 
 
-def commands(group: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], set[str]]]:
-    """(words, options) of every command line that there is."""
-    yield path, {name for each in group.params for name in each.opts}
+def commands(
+    group: Any, path: tuple[str, ...] = ()
+) -> Iterator[tuple[tuple[str, ...], tuple[set[str], int]]]:
+    """(words, (options, how many arguments it must have)) of every command line that there is."""
+    needed = [each for each in group.params if each.required and each.opts[0][:1] != "-"]
+    yield path, ({name for each in group.params for name in each.opts}, len(needed))
     for name, below in getattr(group, "commands", {}).items():
         yield from commands(below, (*path, name))
 
@@ -67,8 +70,12 @@ def test_every_command_and_option_that_a_page_names_exists() -> None:
             words = line.split(" #")[0].split()
             path = tuple(words[:2]) if tuple(words[:2]) in known else tuple(words[:1])
             assert path in known, f"{page.name}: onward {line}"
+            options, needed = known[path]
             asked = {word for word in words if re.fullmatch(r"--[a-z-]+", word)}
-            assert asked <= known[path] | {"--help"}, f"{page.name}: onward {line}"
+            assert asked <= options | {"--help"}, f"{page.name}: onward {line}"
+            given = list(itertools.takewhile(lambda word: word[0] != "-", words[len(path) :]))
+            # A command may be named without any argument, but with some it has all.
+            assert not given or len(given) >= needed, f"{page.name}: onward {line}"
 
 
 def test_every_setting_that_a_page_names_exists() -> None:
