@@ -162,6 +162,10 @@ def test_a_part_is_run_and_the_rest_is_named(
     assert here == ["ia3 seed 1"]
     assert table["missing"] == ["ia3 seed 0", "full seed 0", "full seed 1"]
     assert [row["seeds"] for row in table["rows"]] == [[1]]
+    table = compare.compare(made, jobs=1, only=["full:0"])
+    assert {row["name"]: row["seeds"] for row in table["rows"]} == {"ia3": [1], "full": [0]}
+    changes = {row["name"]: row["change"] for row in table["rows"]}
+    assert changes["ia3"] and changes["full"] is None, "no seed that both have"
     with pytest.raises(UsageError, match="'lora' is no trial"):
         compare.compare(made, jobs=1, only=["lora"])
 

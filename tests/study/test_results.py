@@ -42,6 +42,14 @@ def test_an_episode_that_got_better_later_is_forgotten_from_its_best() -> None:
     matrix = np.array([[50.0, NAN, NAN], [80.0, 90.0, NAN], [60.0, 90.0, 90.0]])
     assert results.forgetting(matrix) == pytest.approx((20 + 0) / 2)
     assert results.backward(matrix) == pytest.approx((10 + 0) / 2)
+    best_at_last = np.array([[50.0, NAN], [80.0, 90.0]])
+    assert results.forgetting(best_at_last) == pytest.approx(-30), "before the last turn"
+
+
+def test_an_interval_is_over_rows_where_there_is_one_seed() -> None:
+    drawn = np.linspace(40.0, 60.0, results.RESAMPLES)
+    found = results.mean([np.concatenate([[50.0], drawn])], results.seeds_drawn(1))
+    assert (found.value, found.low, found.high) == pytest.approx((50.0, 41.0, 59.0), abs=0.01)
 
 
 ENCODER = Path("toy")
