@@ -12,6 +12,7 @@ runs.
 from __future__ import annotations
 
 import errno
+import io
 import os
 import signal
 import sys
@@ -196,4 +197,6 @@ def main() -> None:
         os.environ["PATH"] = os.pathsep.join([here, *paths])
     os.environ.setdefault("DVC_NO_ANALYTICS", "1")
     os.environ.setdefault("DO_NOT_TRACK", "1")
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="replace")  # a Latin-1 terminal shows ? for ✓, and the rest
     sys.exit(start(sys.argv[1:]))

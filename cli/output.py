@@ -50,7 +50,8 @@ def answer(as_json: bool, data: dict[str, Any], *parts: Any) -> None:
     """Print `data` as JSON, or `parts` (text or Rich renderables) for people."""
     if as_json:
         out = _answers[-1] if _answers else sys.stdout
-        out.write(json.dumps(data, sort_keys=True, ensure_ascii=False, allow_nan=False) + "\n")
+        plain = (out.encoding or "").lower() != "utf-8"  # escaped, where a ? would stand for it
+        out.write(json.dumps(data, sort_keys=True, ensure_ascii=plain, allow_nan=False) + "\n")
         out.flush()
         return
     console = Console(highlight=False)

@@ -205,6 +205,24 @@ def test_a_reader_that_has_seen_enough_is_no_failure() -> None:
     assert (done.returncode, done.stderr) == (0, "")
 
 
+@pytest.mark.parametrize("encoding", ["latin-1", "ascii"])
+def test_a_terminal_that_is_not_of_utf_8_is_no_defect(encoding: str, tmp_path: Path) -> None:
+    def typed(*arguments: str) -> subprocess.CompletedProcess[bytes]:
+        return subprocess.run(
+            [sys.executable, "-m", "cli", *arguments],
+            capture_output=True,
+            cwd=Path(main.__file__).parent.parent,
+            env={**os.environ, "PYTHONIOENCODING": encoding},
+        )
+
+    folder = tmp_path / "é"
+    folder.mkdir()
+    shown = typed("combinations", "--recipe", "chat")
+    assert shown.returncode == 0 and b"naive" in shown.stdout
+    told = typed("-C", str(folder), "status", "--json")
+    assert json.loads(told.stdout.decode(encoding))["where"] == str(folder)
+
+
 @pytest.mark.parametrize("more", [[], ["--json"]])
 def test_output_that_finds_the_disk_full_is_no_defect(more: list[str]) -> None:
     with Path("/dev/full").open("w") as out:
