@@ -191,6 +191,17 @@ def test_reinstating_by_the_candidates_id_or_its_beginning(three: Project) -> No
     assert reinstate(three, candidate_of(three, "v2"), "fine") == candidate_of(three, "v2")
 
 
+def test_i3_a_reinstatement_completes_a_killed_rollback_first(three: Project) -> None:
+    """It died between pointer and line: the line keeps its number, and the next has another."""
+    back(three, "v2")
+    back(three, "v1")
+    *before, _ = three.journal.read_bytes().splitlines(keepends=True)
+    three.journal.write_bytes(b"".join(before))
+    reinstate(three, "v3", "measured again")
+    found = [(line["what"], line.get("champion")) for line in journal.lines(three)[3:]]
+    assert found == [("rollback", "v3"), ("rollback", "v2"), ("reinstated", None)]
+
+
 def test_only_what_is_withdrawn_is_reinstated(three: Project) -> None:
     for name in ("v1", "v9", "0" * 64):
         with pytest.raises(UsageError, match="does not name a withdrawn candidate"):
