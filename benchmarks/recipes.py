@@ -79,12 +79,12 @@ def begin(doc: str | None, name: str, measured: Callable[[argparse.Namespace, Pa
 
 def _measured(options: argparse.Namespace, place: Path) -> int:
     until = time.monotonic() + 60 * options.minutes
+    wanted = asked(options, ENTRIES)
     parts = {}
     for entry in ENTRIES:
-        seeds = [seed for seed in options.seeds if _asked(options.only, entry.name, seed)]
         bench = Bench(entry, place / entry.name, options)
-        for seed in seeds:
-            if time.monotonic() < until:
+        for seed in options.seeds:
+            if time.monotonic() < until and (entry.name, seed) in wanted:
                 bench.run(seed)
         parts[entry.name] = bench.part()
         print(f"{entry.name}: {parts[entry.name]}", flush=True)
@@ -101,8 +101,17 @@ def _measured(options: argparse.Namespace, place: Path) -> int:
     return record.finish(found, record=options.record)
 
 
-def _asked(only: Sequence[str], name: str, seed: int) -> bool:
-    return not only or name in only or f"{name}:{seed}" in only
+def asked(options: argparse.Namespace, entries: Sequence[Entry]) -> set[tuple[str, int]]:
+    """What --only names, every entry and seed by default; ends in one line what names nothing."""
+    every = {(entry.name, seed) for entry in entries for seed in options.seeds}
+    known = {name for name, _ in every} | {f"{name}:{seed}" for name, seed in every}
+    for one in options.only:
+        if one not in known:
+            names = ", ".join(entry.name for entry in entries)
+            raise SystemExit(f"--only {one} names no entry and seed; entries are {names}")
+    if not options.only:
+        return every
+    return {(name, seed) for name, seed in every if {name, f"{name}:{seed}"} & {*options.only}}
 
 
 class Bench:

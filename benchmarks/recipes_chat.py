@@ -26,7 +26,7 @@ from typing import Any
 
 from benchmarks import qa_quality, record, studies
 from benchmarks.recipe_entries import MINILM, Entry, Sides
-from benchmarks.recipes import Bench, begin
+from benchmarks.recipes import Bench, asked, begin
 from onward import files
 from onward.project import Project
 from onward.study.sequence import Episodes
@@ -164,15 +164,15 @@ def main() -> int:
 
 def _measured(options: argparse.Namespace, place: Path) -> int:
     until = time.monotonic() + 60 * options.minutes
+    wanted = asked(options, ENTRIES)
     parts: dict[str, dict[str, Any]] = {}
     for entry in ENTRIES:
-        asked = entry.settings["finetune"].get("tuning") == "none"
-        seeds = options.seeds[:1] if asked else options.seeds
+        untrained = entry.settings["finetune"].get("tuning") == "none"
+        seeds = options.seeds[:1] if untrained else options.seeds
         own = argparse.Namespace(**{**vars(options), "seeds": seeds})
         bench = Asked(entry, place / entry.name, own)
         for seed in own.seeds:
-            named = {entry.name, f"{entry.name}:{seed}"}
-            if time.monotonic() < until and (not options.only or named & {*options.only}):
+            if time.monotonic() < until and (entry.name, seed) in wanted:
                 bench.run(seed)
         parts[entry.name] = bench.part()
         print(f"{entry.name}: {parts[entry.name]}", flush=True)
