@@ -28,13 +28,18 @@ def withdraw(
 
     Raises:
         UsageError: no such episode, no reason, or nothing would be left to learn.
+        IntegrityError: the journal or the pointer is damaged.
         Busy: another command holds the run's lock.
     """
     if not reason.strip():
         raise UsageError(
             "A withdrawal needs a reason", where=episode, fix="say why: `--reason TEXT`"
         )
+    from onward.registry.finish import finish
+
     with locks.held(project.run_lock, f"withdrawing episode {episode}"):
+        # First, or this line would take the number of a promotion that was killed before its own.
+        finish(project, rebase=False)
         standing.sweep(project)
         found = named(project, episode)
         if found is None:

@@ -14,6 +14,8 @@ from onward.episodes import turn as turns
 from onward.episodes.open import episodes, withdraw
 from onward.errors import IntegrityError, MissingFiles, SettingsError, UsageError
 from onward.project import Project
+from onward.registry import journal, versions
+from onward.registry.finish import finish
 from tests.episodes import deliveries
 from tests.episodes.conftest import Opener
 
@@ -40,8 +42,11 @@ def promote(project: Project, version: str, learned: list[str]) -> str:
     card["parameters"] = {"project": {"recipe": "extractive", "encoder": "toy"}}
     files.write_json(folder / "card.json", {"candidate": "c", **card})
     manifest = files.seal(folder)
-    pointer = {"schema": 1, "version": version, "seq": 1, "manifest": manifest}
+    seq = journal.next_seq(project)
+    line = journal.entry(seq, "promoted", candidate="c", version=version, manifest=manifest)
+    pointer = {"schema": 1, "version": version, "seq": seq, "manifest": manifest, "line": line}
     files.write_json(project.champion, pointer)
+    journal.write(project, line)
     return manifest
 
 
@@ -143,6 +148,18 @@ def test_a_withdrawn_episode_that_was_refused_leaves_the_base(three: Project) ->
         ["0003-e2"],
     )
     assert [e.state for e in episodes(three)] == ["known", "withdrawn", "learning"]
+
+
+def test_i3_a_withdrawal_completes_a_killed_promotion_first(three: Project) -> None:
+    """Its line took the promotion's number, and the next start removed the version that served."""
+    promote(three, "v1", ["0001-e0"])
+    three.journal.unlink()
+    withdraw(three, "e1", "wrong labels", "ana", deliveries.keep)
+    assert [(one["seq"], one["what"]) for one in journal.lines(three)] == [
+        (1, "promoted"),
+        (2, "withdrawn"),
+    ]
+    assert finish(three) == [] and versions.champion(three) is not None
 
 
 def test_a_champion_of_another_episode_of_the_same_name_is_caught(three: Project) -> None:
