@@ -21,6 +21,7 @@ from onward import files, locks
 from onward.errors import IntegrityError
 from onward.project import Project
 from onward.registry import journal, versions
+from onward.registry.versions import Pointer
 
 
 def finish(project: Project, *, judging: int | None = None, rebase: bool = True) -> list[str]:
@@ -45,7 +46,10 @@ def finish(project: Project, *, judging: int | None = None, rebase: bool = True)
 
 def _complete(project: Project) -> list[str]:
     at, following = versions.pointer(project), journal.next_seq(project)
-    if at is None or at.seq < following:
+    if at is None:
+        return []
+    if at.seq < following:
+        _on_record(project, at)
         return []
     if at.seq > following or at.line.get("seq") != at.seq:
         raise IntegrityError(
@@ -55,6 +59,17 @@ def _complete(project: Project) -> list[str]:
         )
     journal.write(project, at.line)
     return [f"journaled {at.seq}: {at.line['what']} {at.version}"]
+
+
+def _on_record(project: Project, at: Pointer) -> None:
+    """What serves must be what the journal says, or it would be removed as unfinished."""
+    line = next(line for line in journal.lines(project) if line["seq"] == at.seq)
+    if line.get("version") != at.version:
+        raise IntegrityError(
+            f"champion.json says {at.version} in {at.seq}, the journal has {line['what']!r} there",
+            where=str(project.champion),
+            fix="`git checkout models/journal.jsonl models/champion.json` takes both of one state",
+        )
 
 
 def _undo(project: Project, judging: int | None) -> list[str]:

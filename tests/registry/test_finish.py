@@ -96,6 +96,17 @@ def test_a_journal_cut_short_is_an_error_and_removes_nothing(project: Project) -
     assert versions.versions(project) == ["v1", "v2", "v3"]
 
 
+def test_i1_what_serves_is_never_removed_where_the_journal_says_another_thing(
+    project: Project,
+) -> None:
+    turns.promoted(project, "first")
+    project.journal.unlink()
+    journal.append(project, "withdrawn", episode="0001-e0")
+    with pytest.raises(IntegrityError, match="v1 in 1, the journal has 'withdrawn' there"):
+        finish(project)
+    assert versions.versions(project) == ["v1"]
+
+
 def test_a_pointer_without_its_line_is_an_error(project: Project) -> None:
     turns.promoted(project, "first")
     project.journal.unlink()
