@@ -9,8 +9,9 @@ from typing import Annotated, Any
 import typer
 
 from cli.output import Json, answer, here, require_file
-from onward import files
-from onward.errors import UsageError
+from onward import config, files
+from onward.config import Gate
+from onward.errors import SettingsError, UsageError
 from onward.project import Project
 
 app = typer.Typer(
@@ -194,6 +195,7 @@ def _told(opened: Any, dry_run: bool) -> list[str]:
         f"Rows         {_counted(counts)}",
         f"Split        {counts['train']:,} to learn from, {counts['heldout']:,} held out",
     ]
+    lines += _few(counts["heldout"], opened.group)
     lines += [_repeated(n, folder, counts) for folder, n in opened.repeated.items()]
     lines += _labels(opened)
     lines += [f"Repaired     {n:,} {kind}" for kind, n in sorted(opened.repairs.items())]
@@ -208,6 +210,20 @@ def _told(opened: Any, dry_run: bool) -> list[str]:
         lines += [f"  {told}" for told in opened.leaks[:3]]
     lines.append("Nothing was changed" if dry_run else "Next  onward run   (or `dvc repro`)")
     return lines
+
+
+def _few(heldout: int, group: str | None) -> list[str]:
+    """That the gate will not judge so few rows by themselves, said before anything is trained."""
+    try:
+        least = config.read(here().params, Gate).min_rows
+    except SettingsError:  # a stage that reads the gate's block says what is wrong with it
+        return []
+    if group or heldout >= least:
+        return []
+    return [
+        f"Few          {heldout:,} held-out rows are fewer than gate.min_rows, {least:,}: a turn "
+        "with them is undecided; add rows, or open small episodes with one `--group`"
+    ]
 
 
 def _repeated(rows: int, folder: str, counts: dict[str, int]) -> str:

@@ -52,3 +52,22 @@ def test_withdrawing_again_says_the_reason_that_is_kept(
     assert "Withdrew 0002-faq: wrong labels\n" in said
     assert "0002-faq was withdrawn already: wrong labels\n" in said
     assert "another word" not in said
+
+
+def test_few_held_out_rows_are_told_before_anything_is_trained(
+    two: Project, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    source = str(tmp_path / "faq.csv")
+    few = "held-out rows are fewer than gate.min_rows, 100: a turn with them is undecided"
+
+    def told(*arguments: str) -> str:
+        capsys.readouterr()
+        assert main.start(["episode", "open", "more", source, "--dry-run", *arguments]) == 0
+        return capsys.readouterr().out
+
+    assert few in told()
+    assert few not in told("--group", "small")
+    two.params.write_text(two.params.read_text().replace("min_rows: 100", "min_rows: 2", 1))
+    assert few not in told()
+    two.params.write_text(two.params.read_text().replace("min_rows: 2", "min_rows: much", 1))
+    assert few not in told(), "a stage that reads the gate's block says what is wrong with it"
