@@ -44,7 +44,7 @@ import numpy as np
 from ruamel.yaml import YAML
 from scipy.stats import kendalltau
 
-from benchmarks import record
+from benchmarks import record, studies
 from onward import demo
 from onward.config import Measure
 from onward.project import Project
@@ -98,7 +98,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--rows", type=int, default=40, help="of each source")
     parser.add_argument("--skip", type=int, default=100, help="rows that the rules were made with")
-    parser.add_argument("--datasets", type=Path, default=Path("../shared/datasets"))
+    parser.add_argument("--datasets", type=Path, default=studies.SHARED)
     parser.add_argument("--record", action="store_true", help="keep the run in results.jsonl")
     options = parser.parse_args()
     project = Project.find()

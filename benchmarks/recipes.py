@@ -32,10 +32,11 @@ from benchmarks.recipe_entries import ENTRIES, Entry
 from onward import files, fingerprints, recipes
 from onward.episodes import turn as turns
 from onward.episodes.turn import Base, Data, Turn
+from onward.errors import UsageError
 from onward.evaluation import ledger
 from onward.evaluation.ledger import LedgerPart
 from onward.project import Project
-from onward.study import sequence
+from onward.study import schedule, sequence
 from onward.study.sequence import Delivered, Episodes
 
 NEAR = 0.3
@@ -101,17 +102,13 @@ def _measured(options: argparse.Namespace, place: Path) -> int:
     return record.finish(found, record=options.record)
 
 
-def asked(options: argparse.Namespace, entries: Sequence[Entry]) -> set[tuple[str, int]]:
+def asked(options: argparse.Namespace, entries: Sequence[Entry]) -> list[tuple[str, int]]:
     """What --only names, every entry and seed by default; ends in one line what names nothing."""
-    every = {(entry.name, seed) for entry in entries for seed in options.seeds}
-    known = {name for name, _ in every} | {f"{name}:{seed}" for name, seed in every}
-    for one in options.only:
-        if one not in known:
-            names = ", ".join(entry.name for entry in entries)
-            raise SystemExit(f"--only {one} names no entry and seed; entries are {names}")
-    if not options.only:
-        return every
-    return {(name, seed) for name, seed in every if {name, f"{name}:{seed}"} & {*options.only}}
+    every = [(entry.name, seed) for entry in entries for seed in options.seeds]
+    try:
+        return schedule.named(every, options.only)
+    except UsageError as error:
+        raise SystemExit("; ".join(error.lines())) from None
 
 
 class Bench:

@@ -292,15 +292,4 @@ def _score(made: Comparison, one: Trial) -> float:
 
 def _asked(made: Comparison, only: Sequence[str]) -> list[Trial]:
     every = made.trials()
-    wanted = [
-        (name, seed) for name, seed in every if not only or {name, f"{name}:{seed}"} & set(only)
-    ]
-    known = {word for name, seed in every for word in (name, f"{name}:{seed}")}
-    lost = [one for one in only if one not in known]
-    if lost:
-        raise UsageError(
-            f"{lost[0]!r} is no trial of this comparison",
-            where="--only",
-            fix=f"NAME or NAME:SEED of {', '.join(sorted({name for name, _ in every}))}",
-        )
-    return [every[pair] for pair in wanted]
+    return [every[pair] for pair in schedule.named(every, only)]

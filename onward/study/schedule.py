@@ -18,7 +18,7 @@ from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 
 from onward import files
-from onward.errors import OnwardError, TrainingError
+from onward.errors import OnwardError, TrainingError, UsageError
 from onward.progress import Progress
 from onward.study.trial import Trial, run, sealed
 
@@ -34,6 +34,35 @@ def unfinished(folder: Path, trials: Iterable[Trial]) -> list[Trial]:
         if not all(sealed(folder, key) for key in keys):
             found.setdefault(keys[-1], trial)
     return list(found.values())
+
+
+def named(
+    every: Iterable[tuple[str, int]],
+    only: Sequence[str],
+    spelled: Callable[[str], str] = str,
+) -> list[tuple[str, int]]:
+    """Those of `every` (name, seed) that --only names, in their order; all where it is empty.
+
+    Args:
+        every: name and seed of each trial.
+        only: NAME or NAME:SEED each.
+        spelled: a name as a person may write it -> as it stands in `every`.
+
+    Raises:
+        UsageError: one of `only` names none of them.
+    """
+    pairs, wanted = list(every), set[tuple[str, int]]()
+    for one in only:
+        name, _, seed = one.partition(":")
+        found = {pair for pair in pairs if pair[0] == spelled(name) and seed in ("", str(pair[1]))}
+        if not found:
+            raise UsageError(
+                f"{one!r} is no trial",
+                where="--only",
+                fix=f"NAME or NAME:SEED of {', '.join(sorted({name for name, _ in pairs}))}",
+            )
+        wanted |= found
+    return [pair for pair in pairs if not only or pair in wanted]
 
 
 def run_all(

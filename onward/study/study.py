@@ -67,20 +67,8 @@ def study(
 
 def _asked(plan: Plan, only: Sequence[str]) -> list[Trial]:
     """The trials of the plan that are to be run now, in its order."""
-    every, wanted = plan.trials(), set[tuple[str, int]]()
-    for one in only:
-        name, _, seed = one.partition(":")
-        found = {
-            pair for pair in every if pair[0] == parse(name).name and seed in ("", str(pair[1]))
-        }
-        if not found:
-            raise UsageError(
-                f"{one!r} is no trial of this study",
-                where="--only",
-                fix=f"NAME or NAME:SEED of {', '.join(sorted({pair[0] for pair in every}))}",
-            )
-        wanted |= found
-    return [trial for pair, trial in every.items() if not only or pair in wanted]
+    every = plan.trials()
+    return [every[pair] for pair in schedule.named(every, only, lambda name: parse(name).name)]
 
 
 def threads(folder: Path, jobs: int, asked: int | None) -> int:

@@ -76,11 +76,11 @@ def test_entries_name_recipes_and_measures_that_exist() -> None:
 
 def test_only_names_entries_and_seeds_that_exist() -> None:
     def named(*only: str) -> set[tuple[str, int]]:
-        return asked(argparse.Namespace(seeds=[0, 1], only=only), ENTRIES[:2])
+        return set(asked(argparse.Namespace(seeds=[0, 1], only=only), ENTRIES[:2]))
 
     first, second = (entry.name for entry in ENTRIES[:2])
     assert named(first, f"{second}:1") == {(first, 0), (first, 1), (second, 1)}
     assert len(named()) == 4
     for wrong in ("bankng77", f"{first}:7"):
-        with pytest.raises(SystemExit, match=f"--only {wrong} names no entry and seed; .*{second}"):
+        with pytest.raises(SystemExit, match=f"{wrong!r} is no trial; --only; .*{second}"):
             named(wrong)
