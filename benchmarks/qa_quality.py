@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import record
-from benchmarks.studies import SHARED, public
+from benchmarks.studies import SHARED, public, spread
 from onward import demo, progress
 from onward.config import Evaluate, Finetune, Prepare
 from onward.project import Project
@@ -103,12 +103,6 @@ def split(datasets: Path) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
     train = [package[name] for name in named["train_package"]]
     train += [xquad[name] for name in named["train_xquad"]]
     return train, [package[name] for name in named["test"]]
-
-
-def spread(rows: list[dict[str, Any]], count: int) -> list[dict[str, Any]]:
-    """So many rows at even distances."""
-    count = min(count, len(rows))
-    return [rows[at * len(rows) // count] for at in range(count)]
 
 
 def canonical(row: dict[str, Any]) -> dict[str, Any]:

@@ -124,7 +124,10 @@ class Bench:
         self.recipe = recipes.get(entry.recipe)
         train, test = entry.sides(options.datasets)
         if options.smoke:
-            train, test = _few(train, self.few["train"]), _few(test, self.few["test"])
+            train, test = (
+                studies.spread(side, self.few[name])
+                for name, side in (("train", train), ("test", test))
+            )
         delivered = [Delivered(entry.name.replace("_", "-"), train, test)]
         self.whole = sequence.store(place / "data", entry.recipe, delivered)
         found = encoder.locate(entry.encoder, self._home().root)
@@ -279,11 +282,6 @@ def _link(project: Project, data: Episodes) -> None:
         link = project.episode(one.episode)
         if not link.is_symlink():
             link.symlink_to((data.data / one.episode).resolve(), target_is_directory=True)
-
-
-def _few(rows: list[dict[str, Any]], count: int) -> list[dict[str, Any]]:
-    """So many rows at even distances."""
-    return [rows[at * len(rows) // count] for at in range(min(count, len(rows)))]
 
 
 if __name__ == "__main__":

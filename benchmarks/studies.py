@@ -41,6 +41,12 @@ def public(path: Path) -> Path:
     return path
 
 
+def spread(rows: list[dict[str, Any]], count: int) -> list[dict[str, Any]]:
+    """So many rows at even distances."""
+    count = min(count, len(rows))
+    return [rows[at * len(rows) // count] for at in range(count)]
+
+
 def parser(doc: str | None, combinations: str) -> argparse.ArgumentParser:
     """Options that they all have."""
     made = argparse.ArgumentParser(description=(doc or "").splitlines()[0])
