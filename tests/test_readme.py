@@ -19,6 +19,8 @@ import typer
 
 from cli import main
 from onward import config, demo
+from onward.config import Gate
+from onward.evaluation.statistics import rows_needed
 from onward.project import Project
 from tests import toys
 from tests.flows import projects
@@ -86,6 +88,16 @@ def test_every_setting_that_a_page_names_exists() -> None:
             for key in keys.removesuffix(".").split("."):
                 assert key in kind.model_fields, f"{page.name}: {block}.{keys}"
                 kind = kind.model_fields[key].annotation
+
+
+def test_the_guide_s_held_out_rows_are_those_of_the_gate_s_formula() -> None:
+    guide = (ROOT / "docs" / "guide.md").read_text()
+    (rows, error), *_ = re.findall(r"on (\d+) rows has a standard error of ([\d.]+)", guide)
+    told = re.findall(r"^\| (\d+)(?: points)? \| ([\d,]+) \|$", guide, flags=re.M)
+    assert len(told) == 3
+    for margin, needed in told:
+        found = rows_needed(int(rows), float(error), float(margin), Gate().level, 100.0)
+        assert float(f"{found:.2g}") == float(needed.replace(",", "")), margin
 
 
 def test_what_the_readme_says_to_do_next_works_on_a_toy_project(tmp_path: Path) -> None:
