@@ -135,7 +135,9 @@ def _work(
             future = pool.submit(_logged, folder, trial)
             begun[future] = trial
             pending.add(future)
-        _, pending = wait(pending, POLL, FIRST_COMPLETED)
+        ended, pending = wait(pending, POLL, FIRST_COMPLETED)
+        if any(isinstance(one.exception(), BrokenProcessPool) for one in ended):
+            rest.clear()  # a process died, and with it the pool: it takes no other trial
         for key in [key for key in waiting if sealed(folder, key)]:
             progress.advance(waiting.pop(key))
         if pending:

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from onward.errors import TrainingError
 from onward.study import schedule
 from onward.study.trial import Trial
 from tests.study import toy_study
@@ -89,3 +90,32 @@ def test_after_its_minutes_no_trial_is_begun(tmp_path: Path) -> None:
         schedule._work(tmp_path, trials, 1, minutes, heard.append, pool, {}, shown)
         assert [one.label for one in heard] == begun
         assert pool == begun
+
+
+class Broken(Begun):
+    """Its process dies in the first trial; then it takes no more."""
+
+    def submit(self, _: Any, folder: Path, trial: Trial) -> Any:
+        from concurrent.futures import Future
+        from concurrent.futures.process import BrokenProcessPool
+
+        if self:
+            raise BrokenProcessPool("a child process terminated abruptly")
+        self.append(trial.label)
+        done: Future[None] = Future()
+        done.set_exception(BrokenProcessPool("a child process terminated abruptly"))
+        return done
+
+
+def test_a_process_that_died_is_told_though_trials_are_left(tmp_path: Path) -> None:
+    """I4: also with more trials than processes, and no test row of theirs counts as read."""
+    plan = toy_study.plan(tmp_path, Path("toy"), "naive", "joint")
+    vars(plan)["encoder"], vars(plan)["code"] = "e", "c"
+    trials, heard = list(plan.trials().values()), list[Trial]()
+    pool: Any = Broken()
+    shown: Any = None
+    begun = schedule._work(tmp_path, trials, 1, 1.0, heard.append, pool, {}, shown)
+    assert heard == trials[:1]
+    ((future, one),) = begun.items()
+    with pytest.raises(TrainingError, match="was there enough memory"):
+        schedule._raise(future, one, tmp_path)
