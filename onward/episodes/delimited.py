@@ -53,10 +53,12 @@ def header(path: Path, delimiter: str, most_bytes: int) -> list[str]:
     """The names of the columns.
 
     Raises:
-        FormatError: a name is empty or stands twice, or the first line is not a record.
+        FormatError: a name is empty or stands twice, or the first line is no record or no UTF-8.
     """
     for record in _records(path, delimiter, most_bytes):
         if isinstance(record, Incoming):
+            if record.reason == "invalid-encoding":
+                raise text.not_utf8(path, f":{record.line}")
             raise FormatError(
                 f"The first line of {path.name} is not a header: {record.detail}",
                 where=f"{path}:{record.line}",

@@ -117,7 +117,8 @@ def sniff(
     Raises:
         MissingFiles: there is no such file.
         DataError: it is empty or damaged.
-        FormatError: the content is another format than the name says; both are named.
+        FormatError: the content is another format than the name says; both are named. Or it is
+            text in another encoding.
         UsageError: `declared` is not one of FORMATS.
     """
     for each in filter(None, (path, target)):
@@ -197,6 +198,10 @@ def _content(path: Path, *, likely_rows: bool) -> str:
     """One of FORMATS, or a name for what else it is.
 
     `likely_rows`: it is called JSONL, so a strange first line is one bad row where others are good.
+
+    Raises:
+        DataError: it is empty.
+        FormatError: it is text in another encoding.
     """
     start = text.start(path, 16)
     if not start:
@@ -212,6 +217,8 @@ def _content(path: Path, *, likely_rows: bool) -> str:
         raise DataError(f"{path.name} holds only white space", where=str(path), fix="send it again")
     if found[:1000].count(b"\0") > len(found[:1000]) / 10:
         return "binary data, or UTF-16 without a byte order mark (save it as UTF-8)"
+    if text.foreign(found):
+        raise text.not_utf8(path)
     if likely_rows and _ROW.search(body) and (body[:1] != b"{" or _json_kind(body) == "jsonl"):
         return "jsonl"
     if body.startswith(b"<"):

@@ -115,6 +115,8 @@ class _Stream:
                 yield piece
             parser.close()
         except _BROKEN as error:
+            if "UTF8" in str(error) or "utf-8" in str(error):
+                raise text.not_utf8(self.path, f", before byte {self.fed:,}") from error
             first = str(error).removeprefix("b'").replace("\\n", "\n").strip().splitlines()
             raise self.refuse(first[0][:120] if first else type(error).__name__) from error
 

@@ -9,8 +9,8 @@ with what is wrong with it.
 >>> [(line.number, line.text, line.reason) for line in lines(path, 100)]
 [(1, 'ab', None), (2, '\\udcff', 'invalid-encoding')]
 
-What this does not cover: other encodings without a mark. Latin-1 shows as invalid UTF-8, or, where
-it happens to be valid UTF-8 as well, as other letters.
+What this does not cover: other encodings without a mark. Latin-1 or Big5 shows as invalid UTF-8,
+or, where it happens to be valid UTF-8 as well, as other letters.
 """
 
 from __future__ import annotations
@@ -182,3 +182,32 @@ def head(path: Path, most: int = CHUNK) -> bytes:
         if len(found) >= most:
             break
     return found[:most]
+
+
+def foreign(found: bytes) -> bool:
+    """Whether most lines of a file's first bytes are no UTF-8, so that the whole file is not.
+
+    >>> foreign("caf\u00e9, cr\u00e8me".encode("latin-1")), foreign("caf\u00e9".encode()[:-1])
+    (True, False)
+    """
+    *whole, cut = found.split(b"\n")
+    wrong = sum(not _utf8(line, final=True) for line in whole) + (not _utf8(cut, final=False))
+    return 2 * wrong > sum(bool(line.strip()) for line in (*whole, cut))
+
+
+def _utf8(line: bytes, *, final: bool) -> bool:
+    """Whether bytes are UTF-8; where they are not `final`, the last character may be cut."""
+    try:
+        codecs.getincrementaldecoder("utf-8")().decode(line, final)
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
+def not_utf8(path: Path, where: str = "") -> FormatError:
+    """The error of a file in another encoding; `where` is added to its path."""
+    return FormatError(
+        f"{path.name} is not UTF-8 text",
+        where=f"{path}{where}",
+        fix="save it as UTF-8 (`iconv -f ENCODING -t UTF-8 FILE > NEW` does it)",
+    )

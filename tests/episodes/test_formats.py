@@ -151,7 +151,7 @@ def test_d11_utf32_is_refused(tmp_path: Path) -> None:
 def test_d11_squad_with_invalid_bytes_is_refused(tmp_path: Path, bad: bytes) -> None:
     path = written(tmp_path, "squad")
     path.write_bytes(path.read_bytes().replace(b"Oslo", b"Os" + bad + b"lo", 1))
-    with pytest.raises(FormatError, match="not SQuAD JSON"):
+    with pytest.raises(FormatError, match="not UTF-8"):
         rows_of(path)
 
 
@@ -382,6 +382,50 @@ def test_d11_parquet_text_that_is_not_utf8_is_one_bad_row(tmp_path: Path) -> Non
     pq.write_table(pa.table({"question": raw}), tmp_path / "a.parquet")
     _, rows = rows_of(tmp_path / "a.parquet")
     assert [row.reason for row in rows] == ["", "invalid-encoding", ""]
+
+
+# Text that is not UTF-8
+
+
+@pytest.mark.parametrize("encoding", ["big5", "gb18030", "cp1252"])
+@pytest.mark.parametrize("name", ["a.csv", "a.jsonl", "a.json", "a.txt"])
+def test_d11_a_file_in_another_encoding_is_refused_as_such(
+    tmp_path: Path, name: str, encoding: str
+) -> None:
+    word = "café" if encoding == "cp1252" else "博物館"
+    rows = [{"question": f"{word}?", "context": f"{word} {n}", "answer": word} for n in range(9)]
+    texts = {
+        "a.csv": "".join(",".join(row) + "\n" for row in [rows[0], *(r.values() for r in rows)]),
+        "a.jsonl": "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows),
+        "a.json": json.dumps({"data": [{"title": word, "paragraphs": []}]}, ensure_ascii=False),
+        "a.txt": "".join(f"{word}\t{n}\n" for n in range(9)),
+    }
+    (tmp_path / name).write_bytes(texts[name].encode(encoding))
+    with pytest.raises(FormatError, match="is not UTF-8") as caught:
+        formats.sniff(tmp_path / name, MOST)
+    assert "save it as UTF-8" in str(caught.value.fix)
+
+
+def test_d11_a_header_in_another_encoding_is_not_told_as_none(tmp_path: Path) -> None:
+    header = "frage,kontext,antwort,größe\n".encode("cp1252")
+    (tmp_path / "a.csv").write_bytes(header + b"q,c,a,1\n" * 9)
+    with pytest.raises(FormatError, match="is not UTF-8") as caught:
+        formats.sniff(tmp_path / "a.csv", MOST)
+    assert caught.value.where == f"{tmp_path / 'a.csv'}:1"
+
+
+def test_d11_squad_with_a_line_that_is_not_utf8_says_so(tmp_path: Path) -> None:
+    whole = json.dumps(deliveries.squad(GOOD), indent=1).encode()
+    (tmp_path / "a.json").write_bytes(whole.replace(b'"title": "', b'"title": "\xe9', 1))
+    with pytest.raises(FormatError, match="is not UTF-8"):
+        rows_of(tmp_path / "a.json")
+
+
+def test_a_head_that_ends_within_a_character_is_utf8(tmp_path: Path) -> None:
+    for shift in range(3):
+        text = json.dumps({"data": ["x" * shift + "博" * 40_000]}, ensure_ascii=False)
+        (tmp_path / "a.json").write_text(text)
+        assert formats.sniff(tmp_path / "a.json", MOST).format == "squad"
 
 
 # Anything at all
