@@ -46,10 +46,11 @@ def resolve(
             _known(part, columns, "column of the file", where)
     found = guessed(columns, given, recipe)
     if found is None:
+        lacking = _lacking(columns, given, recipe)
         raise DataError(
-            f"The columns do not tell {_listed(_needed(recipe))}: {_listed(columns)}",
+            f"The columns do not tell {_listed(lacking)}: {_listed(columns)}",
             where=where,
-            fix=f"name them ({' '.join(f'--map {f}=COLUMN' for f in _needed(recipe))}); data for "
+            fix=f"name them ({' '.join(f'--map {f}=COLUMN' for f in lacking)}); data for "
             "another kind of task needs a project of its own: `onward new DIR --recipe NAME`",
             details={"columns": list(columns)},
         )
@@ -103,6 +104,14 @@ def sources(mapping: Mapping[str, str], columns: Sequence[str]) -> list[str]:
     """All columns that a mapping reads."""
     found = (part for field, column in mapping.items() for part in _parts(field, column, columns))
     return list(dict.fromkeys(found))
+
+
+def _lacking(columns: Sequence[str], given: Mapping[str, str], recipe: str) -> list[str]:
+    """The needed fields that neither a person nor the names of the columns tell."""
+    needed = [field for field in _needed(recipe) if field not in given]
+    others = {field: [one for one in needed if one not in (field, *columns)] for field in needed}
+    found = [f for f in needed if guessed([*columns, *others[f]], given, recipe) is None]
+    return found or _needed(recipe)
 
 
 def _needed(recipe: str) -> list[str]:

@@ -12,6 +12,7 @@ import pytest
 
 from onward import files, locks
 from onward.episodes import turn as turns
+from onward.episodes.columns import resolve
 from onward.episodes.open import episodes, open_episode, withdraw
 from onward.errors import (
     Busy,
@@ -181,6 +182,18 @@ def test_d01_a_header_without_rows_is_refused(opener: Opener, tmp_path: Path, te
     path.write_text(text)
     with pytest.raises(DataError, match="holds no rows"):
         opener("faq", path)
+
+
+@pytest.mark.parametrize(
+    ("given", "lacking"), [(None, ["question", "answers"]), ({"question": "q"}, ["answers"])]
+)
+def test_columns_that_do_not_tell_name_only_what_is_lacking(
+    given: dict[str, str] | None, lacking: list[str]
+) -> None:
+    """`passage` is guessed, and what a person named is not asked for again."""
+    with pytest.raises(DataError, match=f"do not tell {', '.join(lacking)}:") as caught:
+        resolve(["passage", "q", "a"], given, "extractive")
+    assert re.findall(r"--map (\w+)=COLUMN", caught.value.fix) == lacking
 
 
 def test_another_command_at_work_is_named(project: Project, opener: Opener, delivery: Path) -> None:
