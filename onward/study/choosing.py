@@ -19,6 +19,7 @@ from onward.study.trial import Trial
 
 GRID: dict[str, tuple[float, ...]] = {
     "finetune.learning_rate": (5e-5, 2e-5, 2e-4),
+    "finetune.first_learning_rate": (1e-4, 1e-3, 5e-3),
     "strategy.replay_percent": (30.0, 50.0),
     "strategy.ewc_weight": (100.0, 1_000.0),
     "strategy.distill_weight": (1.0, 4.0),
@@ -41,12 +42,18 @@ class Choice:
 def keys(one: Combination) -> list[str]:
     """The keys of the grid that a combination depends on, in the order they are chosen.
 
+    Each adapter begins with the pretrained encoder, so adapters know one rate, the first.
+
     >>> from onward.study.combinations import parse
     >>> keys(parse("replay+der"))
     ['finetune.learning_rate', 'strategy.replay_percent', 'strategy.der_alpha']
     """
+    if one.tuning == "none":
+        return []
     if one.structure in ("analytic", "adapted"):
         return ["strategy.analytic_ridge"]
+    if one.structure == "adapters":
+        return ["finetune.first_learning_rate"]
     term = {
         "ewc": "strategy.ewc_weight",
         "distill": "strategy.distill_weight",

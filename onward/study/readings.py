@@ -56,14 +56,20 @@ def times(folder: Path, combination: str) -> int:
 
 
 def _described(trial: Trial) -> dict[str, object]:
-    """The settings without the seed: seeds of one configuration are one published row."""
+    """The settings without the seed: seeds of one configuration are one published row.
+
+    As in a trial's keys the encoder is told by its bytes, and the project's own name by nothing.
+    """
     blocks = {
         name: {key: value for key, value in block.items() if key != "seed"}
         for name, block in trial.blocks.items()
+        if name != "project"
     }
     return {
         "combination": trial.combination,
         "steps": trial.steps,
         "settings": blocks,
+        "recipe": trial.blocks["project"]["recipe"],
+        "encoder": trial.encoder,
         "code": trial.code,
     }

@@ -14,7 +14,7 @@ from onward import files
 from onward.errors import UsageError
 from onward.evaluation import ledger
 from onward.study import figures, readings, report, results, schedule, study, trial
-from onward.study.choosing import Choice, choose, keys
+from onward.study.choosing import GRID, Choice, choose, keys
 from onward.study.combinations import parse
 from tests.study import toy_study
 
@@ -231,6 +231,21 @@ def test_test_rows_are_read_for_one_configuration_and_a_second_is_said_so(tmp_pa
     assert "2 settings" in report.markdown(table) and "more than one" in report.markdown(table)
 
 
+def test_an_encoder_is_told_by_its_bytes_and_a_project_by_nothing(tmp_path: Path) -> None:
+    """Other weights under the same name are a second try; a project that was moved is none."""
+    made = toy_study.plan(tmp_path, ENCODER, "naive")
+    vars(made)["encoder"], vars(made)["code"] = "e", "c"
+    read(made)
+    moved = toy_study.plan(tmp_path, Path("elsewhere"), "naive")
+    moved.settings["project"]["name"] = "renamed"
+    vars(moved)["encoder"], vars(moved)["code"] = "e", "c"
+    assert moved.trials()["naive", 0].keys() == made.trials()["naive", 0].keys()
+    readings.check(tmp_path, moved.trials().values(), again=False)
+    vars(made)["encoder"] = "other"
+    with pytest.raises(UsageError, match="naive"):
+        readings.check(tmp_path, made.trials().values(), again=False)
+
+
 def test_a_study_refuses_before_it_trains(tmp_path: Path, monkeypatch: Any) -> None:
     made = toy_study.plan(tmp_path, ENCODER, "naive")
     vars(made)["encoder"], vars(made)["code"] = "e", "c"
@@ -299,3 +314,10 @@ def grid_best() -> dict[str, float]:
 def test_analytic_has_no_learning_rate_to_choose() -> None:
     assert keys(parse("analytic")) == ["strategy.analytic_ridge"]
     assert keys(parse("naive+ewc"))[-1] == "strategy.ewc_weight"
+
+
+def test_the_rate_that_is_chosen_is_the_one_that_is_used() -> None:
+    """Adapters begin with the pretrained encoder in every turn; what is not trained has none."""
+    assert keys(parse("adapters")) == ["finetune.first_learning_rate"]
+    assert keys(parse("joint+none")) == []
+    assert all(key in GRID for name in ("adapters", "replay+der") for key in keys(parse(name)))
