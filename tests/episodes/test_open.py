@@ -151,6 +151,32 @@ def test_the_name_with_another_source_columns_or_settings_is_refused(
         opener("faq", delivery)
 
 
+def test_a_dry_run_that_refuses_names_a_row_and_what_is_wrong_with_it(
+    project: Project, opener: Opener, tmp_path: Path
+) -> None:
+    """It said how many rows cannot be taken, and nothing led to one of them."""
+    rows = [{**row, "answers": "Nobody"} for row in deliveries.goods(20)]
+    path = deliveries.jsonl(tmp_path / "faq.jsonl", rows)
+    with pytest.raises(DataError) as caught:
+        opener("faq", path, dry_run=True)
+    told = "line 1, answer-not-in-context: 'Nobody' does not stand there"
+    assert caught.value.where == f"{path}, for example {told}"
+    with pytest.raises(DataError) as caught:
+        opener("faq", path)
+    assert "the quarantined rows" in str(caught.value.where)
+
+
+def test_rows_that_nobody_can_read_are_data_for_no_other_recipe(
+    opener: Opener, tmp_path: Path
+) -> None:
+    """Lines of two columns under a header of three were said to be data for chat."""
+    path = tmp_path / "faq.csv"
+    path.write_text("question,context,answer\n" + "Who?,Ana\n" * 60)
+    with pytest.raises(DataError, match="60 malformed") as caught:
+        opener("faq", path)
+    assert "chat" not in str(caught.value.fix)
+
+
 def test_a_dry_run_tells_the_same_and_changes_nothing(
     project: Project, opener: Opener, delivery: Path
 ) -> None:

@@ -58,7 +58,8 @@ def test_d15_rows_that_the_tokenizer_cannot_read_fail_with_number_and_limit(
     deliver(at, learning={"new": sides(7)}, model=models.WordLevel(letters, unk_token="[UNK]"))
     with pytest.raises(ValidationFailed) as caught:
         run(at)
-    assert caught.value.fix.startswith("take an encoder that knows the script (project.encoder)")
+    assert caught.value.fix.startswith("take an encoder that knows the script (project.encoder, ")
+    assert "`onward run --fresh`" in caught.value.fix  # the turn names the one that it began with
     assert "validate.max_unknown_percent" in caught.value.fix
     failed = {one["name"]: one for one in caught.value.details["expectations"]}
     found = failed["share of characters that the tokenizer does not know"]
