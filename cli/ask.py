@@ -18,7 +18,10 @@ if TYPE_CHECKING:
     from onward.recipes.shapes import Inputs
     from onward.serving.ask import Answer
 
-Text = Annotated[str, typer.Argument(help="A question, or the text that the model is to judge.")]
+Text = Annotated[
+    str,
+    typer.Argument(metavar="TEXT", help="A question, or the text that the model is to judge."),
+]
 Context = Annotated[
     str | None, typer.Option("--context", "-c", help="Extractive, choice: the text to answer from.")
 ]
@@ -27,7 +30,12 @@ Pair = Annotated[
 ]
 Option = Annotated[
     list[str] | None,
-    typer.Option("--option", "-o", help="Choice: one of the options; give each with an --option."),
+    typer.Option(
+        "--option",
+        "-o",
+        metavar="TEXT",
+        help="Choice: one of the options; give each with an --option.",
+    ),
 ]
 History = Annotated[
     Path | None,

@@ -15,7 +15,10 @@ from cli.output import Json, answer, counted, here, note, require_file
 def compare(
     listing: Annotated[
         Path | None,
-        typer.Argument(help="YAML of named settings to compare, too: name -> {block.key: value}."),
+        typer.Argument(
+            metavar="FILE",
+            help="YAML of named settings to compare, too: name -> {block.key: value}.",
+        ),
     ] = None,
     tunings: Annotated[
         str | None, typer.Option(help="Joined by commas; all that are allowed where left out.")

@@ -19,11 +19,14 @@ app = typer.Typer(
 )
 
 
+Name = Annotated[str, typer.Argument(metavar="NAME", help="The episode's name, number or folder.")]
+
+
 @app.command("open")
 def open_(
-    name: Annotated[str, typer.Argument(help="A plain name such as support-2026.")],
+    name: Annotated[str, typer.Argument(metavar="NAME", help="Plain, such as support-2026.")],
     source: Annotated[
-        Path, typer.Argument(help="A file of labelled rows; the guide lists formats.")
+        Path, typer.Argument(metavar="FILE", help="Labelled rows; the guide lists formats.")
     ],
     pairs: Annotated[
         list[str] | None,
@@ -45,9 +48,11 @@ def open_(
         str | None, typer.Option(help="Splits a column of several labels, such as ';'.")
     ] = None,
     target: Annotated[
-        Path | None, typer.Option(help="The file whose lines translate those of SOURCE.")
+        Path | None, typer.Option(help="The file whose lines translate those of FILE.")
     ] = None,
-    dry_run: Annotated[bool, typer.Option(help="Say what would happen; change nothing.")] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Say what would happen; change nothing.")
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Take in a file of labelled rows; the next run learns it.
@@ -82,7 +87,8 @@ def open_(
 @app.command("list")
 def list_(
     quarantined: Annotated[
-        bool, typer.Option(help="Only episodes with quarantined rows, and where these are.")
+        bool,
+        typer.Option("--quarantined", help="Only episodes with quarantined rows, and where."),
     ] = False,
     as_json: Json = False,
 ) -> None:
@@ -97,7 +103,7 @@ def list_(
 
 @app.command()
 def show(
-    name: Annotated[str, typer.Argument(help="The episode's name, number or folder.")],
+    name: Name,
     as_json: Json = False,
 ) -> None:
     """One episode: source, settings, counts, reasons of quarantine."""
@@ -109,7 +115,7 @@ def show(
 
 @app.command()
 def withdraw(
-    name: Annotated[str, typer.Argument(help="The episode's name, number or folder.")],
+    name: Name,
     reason: Annotated[str, typer.Option(help="Why; it is kept in the journal.")],
     as_json: Json = False,
 ) -> None:

@@ -41,7 +41,7 @@ from cli import (
     versions,
     watch,
 )
-from onward.errors import DiskFull, InternalError, NotPermitted, OnwardError
+from onward.errors import DiskFull, InternalError, NotPermitted, OnwardError, UsageError
 
 INTERRUPTED = 128 + signal.SIGINT
 
@@ -117,7 +117,7 @@ def _run(arguments: list[str], *, as_json: bool, debug: bool) -> int:
     try:
         app(arguments, prog_name="onward")
     except SystemExit as ended:
-        return _of_typer(ended)
+        return _of_typer(ended, as_json=as_json)
     except output.Ended as ended:
         return ended.code
     except OnwardError as error:
@@ -142,13 +142,20 @@ def _run(arguments: list[str], *, as_json: bool, debug: bool) -> int:
     return 0
 
 
-def _of_typer(ended: SystemExit) -> int:
+def _of_typer(ended: SystemExit, *, as_json: bool) -> int:
     """Only Typer raises it: for wrong usage, which is 2, a reader that is gone, and Ctrl-C."""
-    if isinstance(ended.__context__, BrokenPipeError):
-        raise ended.__context__
+    why = ended.__context__
+    if isinstance(why, BrokenPipeError):
+        raise why
     if ended.code == INTERRUPTED:
         return _interrupted()
-    return 3 if ended.code == 2 else int(ended.code or 0)
+    if ended.code != 2:
+        return int(ended.code or 0)
+    if as_json:  # Typer has told people, on stderr
+        said = getattr(why, "format_message", lambda: "The command line is incomplete")()
+        wrong = UsageError(said, where="onward", fix="the same command with --help says its words")
+        output.answer(True, wrong.to_json())
+    return UsageError.exit_code
 
 
 def _interrupted() -> int:

@@ -11,10 +11,12 @@ from cli.output import Json, answer, counted, here, require_file
 
 
 def pretrain(
-    name: Annotated[str, typer.Argument(help="A plain name such as support-mails.")],
+    name: Annotated[str, typer.Argument(metavar="NAME", help="Plain, such as support-mails.")],
     source: Annotated[
         Path,
-        typer.Argument(help="A .txt file, or one with a column of texts; the guide says more."),
+        typer.Argument(
+            metavar="FILE", help="A .txt file, or one with a column of texts; the guide says more."
+        ),
     ],
     as_json: Json = False,
 ) -> None:

@@ -13,9 +13,9 @@ from cli.output import Json, answer, counted, here, note, require_file
 
 
 def search(
-    stage: Annotated[str, typer.Argument(help="Whose settings, where --space is left out.")] = (
-        "finetune"
-    ),
+    stage: Annotated[
+        str, typer.Argument(metavar="STAGE", help="Whose settings, where --space is left out.")
+    ] = "finetune",
     space: Annotated[
         Path | None, typer.Option(help="YAML: key -> values, or {low, high, log}.")
     ] = None,

@@ -91,7 +91,9 @@ def reinstate(
 
 
 def adopt(
-    source: Annotated[Path, typer.Argument(help="A folder with a fine-tuned model, safetensors.")],
+    source: Annotated[
+        Path, typer.Argument(metavar="FOLDER", help="A fine-tuned model, as safetensors.")
+    ],
     reason: Reason = "",
     as_json: Json = False,
 ) -> None:

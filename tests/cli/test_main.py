@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import typer
 
 from cli import main, output
 from onward import errors
@@ -61,8 +62,25 @@ def test_every_command_has_help_worth_reading(
     "arguments",
     [["bogus"], ["gate", "--bogus"], ["gate", "--show", "x"], ["episode", "open"], ["new"]],
 )
-def test_wrong_usage_is_3_and_not_typers_2(arguments: list[str], empty: Path) -> None:
+def test_wrong_usage_is_3_and_not_typers_2(
+    arguments: list[str], empty: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert main.start(arguments) == 3
+    assert main.start([*arguments, "--json"]) == 3
+    told = json.loads(capsys.readouterr().out)
+    assert told["error"] == "UsageError" and told["what"] and "--help" in told["fix"]
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_arguments_are_capitals_and_flags_have_no_opposite(command: str) -> None:
+    found: Any = typer.main.get_command(main.app)
+    for word in command.split():
+        found = found.commands[word]
+    for one in found.params:
+        if one.param_type_name == "argument":
+            assert one.metavar and one.metavar.isupper(), one.name
+        else:
+            assert not one.secondary_opts, one.name
 
 
 def test_outside_a_project_is_wrong_usage(empty: Path, capsys: pytest.CaptureFixture[str]) -> None:
