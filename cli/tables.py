@@ -258,12 +258,16 @@ def _now(verdict: Verdict, version: str | None) -> str:
     return f"nothing changed; {serving}"
 
 
-def history_table(lines: Sequence[dict[str, Any]], champion: str | None) -> RenderableType:
+def history_table(
+    lines: Sequence[dict[str, Any]], champion: str | None, limit: int = 0
+) -> RenderableType:
     """The journal, newest first, and the line that says who serves and how to undo it.
 
     Args:
-        lines: the journal's lines, oldest first.
+        lines: the journal's lines, oldest first; all of them, since an early one may say what
+            served before the champion.
         champion: the version that serves, or None.
+        limit: so many lines are shown, the newest; 0: all.
     """
     if not lines:
         return Text("Nothing was judged yet.")
@@ -274,7 +278,7 @@ def history_table(lines: Sequence[dict[str, Any]], champion: str | None) -> Rend
         [c for c in full if c not in ("DATE", "BY · WHY")],
         ["SEQ", "WHAT", "CHAMPION", "NEW"],
     ]
-    newest = list(reversed(lines))
+    newest = list(reversed(lines[-limit:]))
     tables = [_history(newest, columns) for columns in narrower]
     tables.insert(2, _history(newest, narrower[1], why=16))
     return Group(Fitting(tables), _serving(lines, champion))

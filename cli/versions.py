@@ -162,7 +162,7 @@ def history(
     if not lines:
         answer(as_json, data, "Nothing has happened yet: `onward run` begins")
         return
-    answer(as_json, data, history_table(shown, champion))
+    answer(as_json, data, history_table(lines, champion, limit))
 
 
 COMMANDS = (rollback, reinstate, adopt, repair, verify, history)

@@ -311,6 +311,13 @@ def test_nothing_to_show_and_nothing_to_undo() -> None:
     assert "○ nothing serves yet" in shown(history_table([LINES[3]], None))
 
 
+def test_a_short_history_still_says_how_to_undo() -> None:
+    """The champion was promoted in line 5, which is not among the newest two."""
+    text = shown(history_table(LINES, "v7", 2))
+    assert [line.split()[0] for line in text.splitlines()[1:-1]] == ["9", "8"]
+    assert text.endswith("● v7 serves · undo: onward rollback --to v6 --reason …")
+
+
 def test_a_limit_is_shown_as_it_was_set() -> None:
     """A limit of 2.5 ms read "≤2", below a package that passed with 2.3."""
     checks = (
