@@ -6,9 +6,10 @@
 A try is a turn of the product on the carved episodes of a comparison: trained on their training
 part, scored on the part that was carved off it. The first try is the present settings. Values are
 drawn by a tree-structured Parzen estimator (Bergstra et al. 2011), of a sampler that is made anew
-for each try from the seed and the try's number, so that a search that was killed goes on as the
-undisturbed one would have. A try is trained for RUNG of its epochs first, as in successive halving
-(Jamieson and Talwalkar 2016), and given up where it is then below the median of the tries before.
+for each value from the seed, the try's number and the key, so that a search that was killed
+goes on as the undisturbed one would have. A try is trained for RUNG of its epochs first, as in
+successive halving (Jamieson and Talwalkar 2016), and given up where it is then below the median of
+the tries before.
 
 Optuna's record lies in FOLDER/journal.log; every training is sealed beside it, as a study's.
 
@@ -150,14 +151,8 @@ def _try(asked: Search, study: Any) -> int:
     from optuna.trial import TrialState
 
     open_ones = study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
-    number = open_ones[0].number if open_ones else len(study.get_trials(deepcopy=False))
-    waiting = study.get_trials(deepcopy=False, states=(TrialState.WAITING,))
-    number = waiting[0].number if waiting and not open_ones else number
-    study.sampler = optuna.samplers.TPESampler(
-        seed=asked.seed * 100_003 + number, n_startup_trials=STARTUP
-    )
     one = optuna.trial.Trial(study, open_ones[0]._trial_id) if open_ones else study.ask()
-    values = {key: _suggested(one, key, among) for key, among in asked.space.items()}
+    values = _drawn(asked, study, one)
     try:
         early, seconds = _trained(asked, values, RUNG)
         one.set_user_attr("seconds", seconds)
@@ -178,6 +173,19 @@ def _try(asked: Search, study: Any) -> int:
         one.set_user_attr("refused", error.what)
         study.tell(one, state=TrialState.FAIL)
     return int(one.number)
+
+
+def _drawn(asked: Search, study: Any, one: Any) -> dict[str, Any]:
+    """The values of a try: those that it had before its process died, and the rest."""
+    import optuna
+
+    values = {}
+    for key, among in asked.space.items():
+        drawn_with = int(files.digest([asked.seed, one.number, key])[:8], 16)
+        study.sampler = optuna.samplers.TPESampler(seed=drawn_with, n_startup_trials=STARTUP)
+        _ = one.relative_params  # by the first sampler: what Optuna draws together
+        values[key] = _suggested(one, key, among)
+    return values
 
 
 def _suggested(one: Any, key: str, among: Range | tuple[Any, ...]) -> Any:

@@ -113,6 +113,31 @@ def test_F01_a_killed_search_goes_on_as_the_undisturbed_one(
     assert (made.folder / JOURNAL).is_file()
 
 
+def test_F01_a_search_killed_between_two_values_draws_the_second_as_it_would_have(
+    asked: Search, trained: list[dict[str, Any]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    two: space.Space = {RATE: Range(1e-4, 1e-1), "finetune.clip": Range(0.5, 2.0)}
+    asked = replace(asked, space=two)
+    whole = search(asked, trials=7)["tries"]
+    again = replace(asked, made=replace(asked.made, folder=tmp_path / "killed"))
+    real = searching._suggested
+
+    class Killed(BaseException):
+        pass
+
+    def dies(one: Any, key: str, among: Any) -> Any:
+        if key == "finetune.clip" and one.number == dying:
+            raise Killed
+        return real(one, key, among)
+
+    for dying in (2, 5):  # drawn evenly, and by what the tries before have shown
+        monkeypatch.setattr(searching, "_suggested", dies)
+        with pytest.raises(Killed):
+            search(again, trials=7)
+        monkeypatch.setattr(searching, "_suggested", real)
+    assert search(again, trials=7)["tries"] == whole
+
+
 def test_settings_that_contradict_are_a_failed_try(
     asked: Search, trained: list[dict[str, Any]]
 ) -> None:
