@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from rich.cells import cell_len, set_cell_size
 from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
 from rich.measure import Measurement
 from rich.table import Table
@@ -151,7 +152,8 @@ def _unit(check: Check) -> str:
 
 
 def _clipped(name: str, width: int) -> str:
-    return name if len(name) <= width else name[: width - 1] + "."
+    """So much of a name as fits so many columns of a terminal: wide characters take two."""
+    return name if cell_len(name) <= width else set_cell_size(name, width - 1).rstrip() + "."
 
 
 def _side(check: Check, value: float | None) -> str:

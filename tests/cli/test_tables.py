@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from rich.cells import cell_len
 from rich.console import Console, RenderableType
 
 from cli.tables import history_table, verdict_table
@@ -283,6 +284,14 @@ def test_a_long_reason_is_cut_short() -> None:
     text = shown(history_table([line], "v7"), 100)
     assert max(map(len, text.splitlines())) <= 100
     assert "ana · because because" in text
+
+
+def test_wide_characters_count_as_the_two_columns_that_they_take() -> None:
+    """A reason in Chinese took twice the room it was given, and its column was left out."""
+    line = {**LINES[2], "reason": "價格錯誤，客戶投訴太多次，" * 3}
+    text = shown(history_table([line], "v7"), 70)
+    assert "BY · WHY" in text and "ana · 價格錯誤." in text
+    assert max(map(cell_len, text.splitlines())) <= 70
 
 
 @pytest.mark.parametrize(
