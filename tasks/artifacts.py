@@ -16,8 +16,9 @@ from prefect.artifacts import (
     update_progress_artifact,
 )
 
-from onward import files
-from onward.evaluation.checks import Verdict, ways_out
+from onward import files, recipes
+from onward.errors import ValidationFailed
+from onward.evaluation.checks import Verdict, listed, ways_out
 from onward.project import Project
 
 _PROGRESS = re.compile(r"^(?P<what>.+?) (?P<percent>\d+)% \d+/\d+ ")
@@ -56,11 +57,43 @@ class ProgressBar:
 def show_validation(project: Project) -> None:
     """The expectations of the turn, as a table."""
     report = files.read_json(project.made("validate") / "report.json")
-    create_table_artifact(
-        [_flat(row) for row in report["expectations"]],
-        key="validation",
-        description="Expectations on the episodes of this turn",
-    )
+    _show_expectations(report["expectations"], "Expectations on the episodes of this turn")
+
+
+def show_failed(error: ValidationFailed) -> None:
+    """The expectations that stopped the turn, in the place of the whole table."""
+    if found := error.details.get("expectations"):
+        _show_expectations(found, "Expectations that failed")
+
+
+def _show_expectations(found: list[dict[str, Any]], description: str) -> None:
+    create_table_artifact(expectations(found), key="validation", description=description)
+
+
+def expectations(found: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Lines of turn/validate/report.json as a person reads them, those that failed first."""
+    return [
+        {
+            "": "✓" if one["passed"] else "✗",
+            "expectation": one["name"],
+            "of": one["frame"],
+            "found": _between(one["observed"]),
+            "limit": _between(one["limit"]),
+            "failed": f"{one['failed']:,} of {one['checked']:,}",
+            "severity": one["severity"],
+            "such as": ", ".join(map(str, one["sample_ids"])),
+        }
+        for one in sorted(found, key=lambda one: bool(one["passed"]))
+    ]
+
+
+def _between(ends: dict[str, Any] | None) -> str:
+    """At least 20, at most 60, 199.3 to 3,188.3; empty where neither end is there."""
+    low, high = ((ends or {}).get(end) for end in ("min", "max"))
+    told = [f"{value:,.6g}" for value in (low, high) if value is not None]
+    if len(told) == 2:
+        return told[0] if low == high else " to ".join(told)
+    return "".join(f"at {'least' if low is not None else 'most'} {one}" for one in told)
 
 
 def show_scores(project: Project) -> None:
@@ -75,6 +108,8 @@ def before_and_after(summary: dict[str, Any]) -> str:
     """A Markdown table of turn/evaluate/summary.json, in points of the primary metric."""
     metric, before = summary["metric"], summary["before"]
     lines = [
+        f"{recipes.shown(metric)}, in points.",
+        "",
         f"| episode | rows | {before} | candidate | change |",
         "| --- | --: | --: | --: | --: |",
     ]
@@ -105,7 +140,7 @@ def picture(path: Path) -> str:
 def latency(report: dict[str, Any]) -> str:
     """A Markdown table of turn/benchmark/report.json."""
     lines = [
-        f"**{report['variant']}** on **{report['provider']}** serves: {report['why']}",
+        f"**{report['variant']}** on **{report['provider']}** would serve: {report['why']}",
         "",
         "| variant | batch | length | p50 ms | p95 ms | p99 ms | tokens/s |",
         "| --- | --: | --: | --: | --: | --: | --: |",
@@ -118,7 +153,7 @@ def latency(report: dict[str, Any]) -> str:
 
 
 def show_verdict(verdict: Verdict) -> None:
-    """The verdict as the terminal shows it."""
+    """The verdict with all of its checks, slices that were kept among them."""
     create_markdown_artifact(
         verdict_page(verdict), key=f"verdict-{verdict.kind}", description=verdict.outcome
     )
@@ -126,21 +161,27 @@ def show_verdict(verdict: Verdict) -> None:
 
 def verdict_page(verdict: Verdict) -> str:
     """The checks as a Markdown table, the reasons, and ways out where there are any."""
-    against = verdict.champion or "the floor"
+    learned = listed(verdict.learning) or "no new episode"
+    against = f"against {verdict.champion}" if verdict.champion else "as first champion"
+    head = [f"**{verdict.outcome.upper()}**", f"{learned} {against}", verdict.subject]
     lines = [
-        f"**{verdict.outcome.upper()}** · {verdict.subject} against {against}",
+        " · ".join(filter(None, head)),
         "",
-        "| | | rows | old | new | change | low | high | limit |",
+        f"{verdict.metric} in points; low and high are the ends of "
+        f"{100 * (1 - 2 * verdict.level):.4g}% intervals.",
+        "",
+        f"| | | rows | {verdict.champion or 'old'} | new | change | low | high | limit |",
         "| --- | --- | --: | --: | --: | --: | --: | --: | --: |",
     ]
     for check in verdict.checks:
         numbers = (check.old, check.new, check.change, check.low, check.high, check.limit)
         cells = ["—" if value is None else f"{value:.1f}" for value in numbers]
-        lines.append(f"| {check.mark} | {check.unit} | {check.rows} | {' | '.join(cells)} |")
-    told = [*verdict.reasons, *filter(None, [ways_out(verdict)])]
+        unit = _plain(check.unit)
+        lines.append(f"| {check.mark} | {unit} | {check.rows:,} | {' | '.join(cells)} |")
+    told = [*map(_plain, verdict.reasons), *filter(None, [ways_out(verdict)])]
     return "\n".join([*lines, "", *(f"- {reason}" for reason in told)])
 
 
-def _flat(row: dict[str, Any]) -> dict[str, Any]:
-    nested = (dict, list)
-    return {key: str(value) if isinstance(value, nested) else value for key, value in row.items()}
+def _plain(text: str) -> str:
+    """Text that Markdown shows as it stands, on one line: a slice's name may be anybody's words."""
+    return re.sub(r"([\\`*_\[\]<>|#~&!])", r"\\\1", " ".join(text.split()))

@@ -16,7 +16,7 @@ from prefect import get_run_logger, task
 from prefect.cache_policies import NO_CACHE
 from prefect.runtime import flow_run
 
-from onward.errors import OnwardError, ServerError
+from onward.errors import OnwardError, ServerError, ValidationFailed
 from onward.evaluation import gate
 from onward.evaluation.checks import Verdict
 from onward.project import Project
@@ -58,7 +58,11 @@ def validate(project: Project) -> str:
 
     The gate asks for the floor again: a stage that `dvc repro` runs knows of no champion.
     """
-    outcome = _run(project, "validate", artifacts.show_validation)
+    try:
+        outcome = _run(project, "validate", artifacts.show_validation)
+    except ValidationFailed as error:
+        artifacts.show_failed(error)
+        raise
     gate.check_floor(project)
     return outcome
 

@@ -33,10 +33,16 @@ def compare(
     tell(f"{len(plan.combinations)} combinations, seeds {seeds}; logs in {folder}/logs")
     limit = math.inf if minutes is None else minutes
     table = study(plan, jobs=jobs, select=select, minutes=limit)
-    pictures = [picture(path) for path in sorted(report.place(folder).parent.glob("*.png"))]
     create_markdown_artifact(
-        "\n\n".join([report.markdown(table), *pictures]),
+        with_pictures(report.markdown(table), report.place(folder).parent),
         key="study",
         description=f"Ways to learn compared: {name}",
     )
     return table
+
+
+def with_pictures(page: str, folder: Path) -> str:
+    """The page with each picture as a part of it: the dashboard has no folder to look into."""
+    for path in sorted(folder.glob("*.png")):
+        page = page.replace(f"![{path.stem}]({path.name})", picture(path))
+    return page

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -16,10 +17,18 @@ from ruamel.yaml import YAML
 from cli import run
 from flows import improve
 from onward import files
-from onward.errors import Busy, InternalError, OnwardError, ServerError, SettingsError
+from onward.errors import (
+    Busy,
+    InternalError,
+    OnwardError,
+    ServerError,
+    SettingsError,
+    ValidationFailed,
+)
 from onward.evaluation.checks import Check, Verdict
 from onward.project import Project
 from tasks import artifacts, stage, steps, verdicts
+from tasks.study import with_pictures
 from tests.evaluation import toy_turn
 
 ROOT = Path(__file__).parents[2]
@@ -232,9 +241,72 @@ def verdict(**changes: Any) -> Verdict:
 
 
 def test_the_verdicts_page_has_every_check_and_reason() -> None:
-    page = artifacts.verdict_page(verdict())
+    page = artifacts.verdict_page(verdict(learning=("0002-b",)))
+    assert page.startswith("**REFUSED** · b against v1\n")
+    assert "F1 in points" in page and "90% intervals" in page
+    assert "| | | rows | v1 | new |" in page
     assert "| ✗ | 0001-a | 9 | 70.0 | 60.0 | -10.0 | — | — | — |" in page
     assert "- a is forgotten" in page
+
+
+def test_a_label_s_own_words_are_no_markup_of_the_verdicts_page() -> None:
+    """A label with a pipe ended its line's cells; one with a tag was the dashboard's to render."""
+    said = "label: yes|no <b>\nnew *line*"
+    page = artifacts.verdict_page(
+        verdict(checks=(Check("slice", said, "✗", rows=9, change=-9.0),), reasons=(said,))
+    )
+    (line,) = [line for line in page.splitlines() if line.startswith("| ✗")]
+    assert len(re.findall(r"(?<!\\)\|", line)) == 10
+    for bare in ("<b>", " *line*", "yes|no"):
+        assert bare not in page
+
+
+def test_expectations_read_as_words_and_what_failed_is_first() -> None:
+    line = {
+        "name": "enough rows", "frame": "episodes", "column": "n", "kind": "expectation",
+        "severity": "critical", "limit": {"min": 20, "max": None},
+        "observed": {"min": 538.0, "max": 646.0}, "checked": 2, "failed": 0, "passed": True,
+        "sample_ids": [],
+    }  # fmt: skip
+    failed = {**line, "passed": False, "failed": 1, "observed": None, "sample_ids": ["a", "b"]}
+    first, second = artifacts.expectations([line, failed])
+    assert (first[""], first["failed"], first["such as"]) == ("✗", "1 of 2", "a, b")
+    assert (second["found"], second["limit"]) == ("538 to 646", "at least 20")
+    most = {**line, "limit": {"min": None, "max": 60.0}, "observed": {"min": 3.0, "max": 3.0}}
+    (told,) = artifacts.expectations([most])
+    assert (told["found"], told["limit"]) == ("3", "at most 60")
+
+
+def test_expectations_that_stop_a_turn_are_shown(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The table was made of those alone that all passed."""
+    shown: list[Any] = []
+
+    def fails(*_given: Any, **_how: Any) -> str:
+        failed = {"name": "enough rows", "frame": "episodes", "severity": "critical",
+                  "limit": {"min": 20, "max": None}, "observed": {"min": 3.0, "max": 3.0},
+                  "checked": 1, "failed": 1, "passed": False, "sample_ids": []}  # fmt: skip
+        raise ValidationFailed("Expected: enough rows", details={"expectations": [failed]})
+
+    monkeypatch.setattr(steps, "_run", fails)
+    monkeypatch.setattr(
+        artifacts, "create_table_artifact", lambda table, **how: shown.append((table, how["key"]))
+    )
+    with pytest.raises(ValidationFailed):
+        steps.validate.fn(Project(tmp_path))
+    ((table, key),) = shown
+    assert key == "validation" and [one["expectation"] for one in table] == ["enough rows"]
+
+
+def test_a_study_s_page_holds_its_pictures_and_links_to_none(tmp_path: Path) -> None:
+    """The links of the page on disk led nowhere on the dashboard."""
+    names = ("matrices", "curves")
+    for name in names:
+        files.write_bytes(tmp_path / f"{name}.png", b"a picture")
+    page = "".join(f"![{name}]({name}.png)\n" for name in names)
+    made = with_pictures(page, tmp_path)
+    assert ".png" not in made and made.count("(data:image/png;base64,") == 2
 
 
 def test_before_and_after_names_both_sides() -> None:
@@ -245,6 +317,7 @@ def test_before_and_after_names_both_sides() -> None:
         "units": {"0001-a": {"rows": 3, "before": side, "after": {"f1": 52.25}}},
     }
     page = artifacts.before_and_after(summary)
+    assert page.startswith("F1, in points.\n")
     assert "| episode | rows | v1 | candidate | change |" in page
     assert "| 0001-a | 3 | 50.0 | 52.2 | +2.2 |" in page
 
