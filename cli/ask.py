@@ -209,7 +209,7 @@ def _text(file: Path) -> str:
     if file.is_dir() or not file.exists():  # a pipe, as of `--file /dev/stdin`, is taken
         require_file(file)
     try:
-        return file.read_text(encoding="utf-8")
+        return file.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         raise UsageError(
             f"{file.name} cannot be read as UTF-8 text: {error}",

@@ -94,3 +94,12 @@ def test_D13_turns_nested_without_end_are_refused(tmp_path: Path) -> None:
     file.write_text("[" * 100_000)
     with pytest.raises(UsageError, match=r"turns\.json cannot be the turns before a question"):
         ask._turns(file)
+
+
+def test_a_byte_order_mark_is_no_part_of_a_text(tmp_path: Path) -> None:
+    """Windows editors write one: turns were refused for it, and it was a character of a context."""
+    turns, text = tmp_path / "turns.json", tmp_path / "context.txt"
+    turns.write_text('["Who?", "Ana."]', encoding="utf-8-sig")
+    text.write_text("Ana did.", encoding="utf-8-sig")
+    assert ask._turns(turns) == ["Who?", "Ana."]
+    assert ask._text(text) == "Ana did."
