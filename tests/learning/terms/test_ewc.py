@@ -11,6 +11,7 @@ import torch
 from onward.config import Prepare
 from onward.errors import SettingsError
 from onward.learning import finetune, models, passes, prepare, tunings
+from onward.learning.job import Job
 from onward.learning.rows import sample
 from onward.learning.terms import ewc
 from onward.project import Project
@@ -93,6 +94,24 @@ def test_it_decays_and_gains_that_of_the_new_rows(grown: Project) -> None:
         if name.startswith("classifier"):
             old = torch.cat([old, torch.zeros(1, *old.shape[1:])])
         assert torch.allclose(value, 0.5 * old + new[name], rtol=1e-4, atol=1e-10), name
+
+
+def test_it_gains_nothing_of_rows_that_were_replayed(
+    grown: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They are in the Fisher of the turn that they came in with."""
+    job = lessons.job(grown)
+    new, seen, real = list(job.new_rows())[:3], list[Any](), ewc.fisher
+
+    def noted(job: Job, model: Any, rows: Any, names: Any) -> Any:
+        seen.extend(rows)
+        return real(job, model, rows, names)
+
+    monkeypatch.setattr(Job, "new_rows", lambda _: iter(new))
+    monkeypatch.setattr(ewc, "fisher", noted)
+    model = models.load(job.recipe, grown.made("finetune") / "model", {"new_head": False})
+    ewc.remember(job, model, [], tmp_path)
+    assert sorted(row["id"] for row in seen) == sorted(row["id"] for _, row in new)
 
 
 def test_past_holds_every_weight_that_moves_to_where_the_base_has_it(grown: Project) -> None:

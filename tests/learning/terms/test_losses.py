@@ -34,6 +34,18 @@ def test_ewc_is_half_the_weighted_sum_of_fisher_times_squared_change() -> None:
     assert slope.tolist() == pytest.approx([20.0, 10.0])  # 10 * F * (w - b)
 
 
+def test_ewc_multiplies_in_fp32_where_the_model_does_not() -> None:
+    """What adapters add is a product: in bf16 it would lose most of its digits."""
+    torch.manual_seed(0)
+    down, up = torch.randn(4, 16), torch.randn(16, 4)
+    past = Held({"w": torch.ones(4, 4)}, {"w": lambda: down @ up}, weight=2.0)
+    expected = float(((down @ up) ** 2).sum())
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        assert (down @ up).dtype == torch.bfloat16
+        added = ewc.loss(None, {"input_ids": torch.zeros(1, 1)}, {}, past)
+    assert float(added) == pytest.approx(expected, rel=1e-6)
+
+
 def kl(old: torch.Tensor, new: torch.Tensor) -> float:
     """Of two distributions, in nats, term by term."""
     return sum(float(p) * float((p / q).log()) for p, q in zip(old, new, strict=True) if p > 0)
