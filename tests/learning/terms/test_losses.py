@@ -47,7 +47,7 @@ def test_ewc_multiplies_in_fp32_where_the_model_does_not() -> None:
 
 
 def kl(old: torch.Tensor, new: torch.Tensor) -> float:
-    """Of two distributions, in nats, term by term."""
+    """Of two distributions, in nats, term by term; of two that are no mirrors it has a side."""
     return sum(float(p) * float((p / q).log()) for p, q in zip(old, new, strict=True) if p > 0)
 
 
@@ -71,7 +71,7 @@ def batch(size: int, width: int) -> dict[str, torch.Tensor]:
 
 def test_distill_compares_the_labels_that_the_base_has() -> None:
     old = tensor([1.0, 0.0], [0.0, 4.0])
-    new = tensor([0.0, 1.0, 9.0], [0.0, 4.0, -5.0])
+    new = tensor([0.0, 3.0, 9.0], [0.0, 4.0, -5.0])
     past = pupil_and_teacher({"logits": old}, "class")
     added = distill.loss(None, batch(2, 3), {"logits": new}, past)
     apart = kl((old[0] / 2).softmax(0), (new[0, :2] / 2).softmax(0))
@@ -89,7 +89,7 @@ def test_distill_takes_labels_one_by_one_where_they_are_independent() -> None:
 
 
 def test_distill_of_positions_leaves_padding_out() -> None:
-    start_old, start_new = tensor(1.0, 2.0, 50.0), tensor(2.0, 1.0, -50.0)
+    start_old, start_new = tensor(1.0, 2.0, 50.0), tensor(5.0, 1.0, -50.0)
     end = tensor(0.0, 1.0, 3.0)
     told = {"start_logits": start_old[None], "end_logits": end[None]}
     past = pupil_and_teacher(told, "position", temperature=1.0)
@@ -104,7 +104,7 @@ def test_distill_of_positions_leaves_padding_out() -> None:
 def test_distill_of_tags_is_the_mean_over_a_windows_tokens() -> None:
     """Over the labels that the base has, and without the tokens of padding."""
     old = tensor([[1.0, 0.0], [0.0, 3.0], [9.0, -9.0]])
-    new = tensor([[0.0, 1.0, 9.0], [0.0, 3.0, -5.0], [-9.0, 9.0, 0.0]])
+    new = tensor([[0.0, 3.0, 9.0], [0.0, 3.0, -5.0], [-9.0, 9.0, 0.0]])
     past = pupil_and_teacher({"logits": old}, "tags")
     one = batch(1, 3)
     one["attention_mask"][0, 2] = 0
