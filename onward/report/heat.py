@@ -54,6 +54,8 @@ class Side:
     text: str
     title: str
     rows: int = 0
+    name: str = ""
+    """An episode's whole name, for the table, where there is room for it."""
 
 
 @dataclass(frozen=True)
@@ -149,7 +151,7 @@ def _unit(found: Matrix, column: int, unit: str) -> Side:
     gone = f", withdrawn: {found.withdrawn[unit]}" if unit in found.withdrawn else ""
     rows = max((found.rows(one.name, unit) for one in found.versions), default=0)
     short = name if len(name) <= NAME else f"{name[: NAME - 1]}…"
-    return Side(LEFT + WIDTH * column, short, f"{name}, {rows:,} held-out rows{gone}", rows)
+    return Side(LEFT + WIDTH * column, short, f"{name}, {rows:,} held-out rows{gone}", rows, name)
 
 
 def _told(found: Matrix, one: transfer.Measure) -> Told:

@@ -80,6 +80,11 @@ def test_the_page_of_a_lively_project(tmp_path: Path) -> None:
     assert "<mark>Westminster Abbey</mark>" in html
 
 
+def test_the_table_below_the_heat_map_has_the_episodes_whole_names(tmp_path: Path) -> None:
+    html = _page(projects.lively(tmp_path))[1]
+    assert "<th>encyclopedia <small>200 rows</small></th>" in html
+
+
 def test_the_second_half_of_the_page(tmp_path: Path) -> None:
     project = projects.lively(tmp_path)
     page, html = _page(project)
