@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -99,8 +100,10 @@ def test_windows_are_read_once_however_many_were_recalled(
         return load(path)
 
     monkeypatch.setattr(Features, "load", counted)
-    past = der.past(lessons.job(grown), None, "cpu")
-    assert past is not None and len(past.stored) > 4
+    job = lessons.job(grown)
+    weights = {"der_alpha": 0.25, "der_beta": 0.75}
+    past = der.past(replace(job, strategy=job.strategy.model_copy(update=weights)), None, "cpu")
+    assert past is not None and len(past.stored) > 4 and (past.alpha, past.beta) == (0.25, 0.75)
     assert len(reads) == 2  # here, and to see which are recalled
 
 
