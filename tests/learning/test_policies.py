@@ -145,6 +145,12 @@ def test_herding_chooses_label_by_label() -> None:
     assert ids(found)[:5] == [ids(in_order)[at] for at in brute_force(table, 5)]
 
 
+def test_herding_of_equal_embeddings_does_not_ask_in_which_order_they_came() -> None:
+    embedded = dict.fromkeys(ids(A), np.array([1.0, 0.0]))
+    found = [policies.herding(pool([], way, embeddings=embedded), 5) for way in (A, A[::-1])]
+    assert found[0] == found[1] == sorted(A, key=lambda each: row_hash(each[1]))[:5]
+
+
 def test_herding_keeps_the_order_of_labels_without_new_rows() -> None:
     """Their embeddings are not even asked for: the model has moved, the choice has not."""
     _, embedded = drawn(C)
