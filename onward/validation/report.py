@@ -123,9 +123,10 @@ def _fix(failed: list[dict[str, Any]]) -> str:
 
 def _limit(line: dict[str, Any]) -> str:
     least, most, observed = line["limit"]["min"], line["limit"]["max"], line["observed"]
+    ends = dict.fromkeys(f"{observed[end]:g}" for end in ("min", "max")) if observed else {}
     parts = [
         f"at least {least:g}" if least is not None else "",
         f"at most {most:g}" if most is not None else "",
-        f"found {observed['min']:g} to {observed['max']:g}" if observed else "",
+        f"found {' to '.join(ends)}" if ends else "",
     ]
     return f"{line['column']} {', '.join(part for part in parts if part)}"

@@ -295,6 +295,7 @@ def test_too_few_rows_name_every_limit_at_once(tmp_path: Path) -> None:
     deliver(at, learning={"new": sides(7)})
     with pytest.raises(ValidationFailed, match="failed too: enough held-out rows") as caught:
         run(at)
+    assert "at least 900, found 30)" in caught.value.what  # one episode has no range
     assert caught.value.fix == (
         "withdraw the episode and open a file with more rows (`onward episode --help`), or change "
         "validate.min_train_rows and validate.min_heldout_rows in params.yaml"
