@@ -8,7 +8,7 @@ from typing import Any
 from onward.evaluation.comparison import Comparison
 from onward.recipes.shapes import Prediction, Row
 
-SCHEMA = 2
+SCHEMA = 3
 
 SHOWN = 20
 """How many of each kind."""
@@ -26,9 +26,10 @@ def examples(recipe: ModuleType, compared: Comparison) -> dict[str, Any]:
         length: LENGTH. placed: the input in which answers have a place, or None. worst: lowest
         score first, of equal ones the most confident. lost and won: rows whose score fell or
         rose, the largest change first. Each at most SHOWN of {unit, row, id, title, inputs,
-        answers, before, after}; inputs are texts by the recipe's names, the placed one cut around
-        the answer; answers are the right ones; before and after are {text, score, probability,
-        no_answer}, with the score as the recipe's `row_scores` has it.
+        answers, marked, before, after}; inputs are texts by the recipe's names, the placed one cut
+        around the answer; answers are the right ones; marked is where the first of them begins and
+        ends in it, or None; before and after are {text, score, probability, no_answer}, with the
+        score as the recipe's `row_scores` has it.
     """
     before, after = (recipe.row_scores(made) for made in (compared.before, compared.after))
     told = [prediction["probability"] for prediction in compared.predicted_after]
@@ -64,6 +65,7 @@ def _example(
             for name, text in recipe.inputs(row).items()
         },
         "answers": [cut(answer) for answer in recipe.gold(row)],
+        "marked": _marked(row, row[recipe.PLACED]) if recipe.PLACED else None,
         "before": _answer(compared.predicted_before[n], before),
         "after": _answer(told, after),
     }
@@ -83,11 +85,27 @@ def _middle(row: Row, prediction: Prediction) -> int:
     return int(row["starts"][0] if row["starts"] else max(prediction["start"], 0))
 
 
+def _marked(row: Row, text: str) -> list[int] | None:
+    """Where the right answer begins and ends in the placed input, as `cut` leaves it."""
+    if not row["starts"]:
+        return None
+    start = row["starts"][0]
+    first = _first(text, start)
+    shift = first - bool(first)  # the ellipsis
+    end = min(start + len(row["answers"][0]), first + LENGTH)
+    return [start - shift, end - shift]
+
+
+def _first(text: str, middle: int) -> int:
+    """The first character that is kept."""
+    return max(min(middle - LENGTH // 2, len(text) - LENGTH), 0)
+
+
 def cut(text: str, middle: int = 0) -> str:
     """At most LENGTH characters of a text around `middle`, with an ellipsis where it was cut."""
     if len(text) <= LENGTH:
         return text
-    first = min(max(middle - LENGTH // 2, 0), len(text) - LENGTH)
+    first = _first(text, middle)
     start = "…" if first else ""
     end = "…" if first + LENGTH < len(text) else ""
     return f"{start}{text[first : first + LENGTH]}{end}"

@@ -91,7 +91,7 @@ def _example(found: dict[str, Any], placed: str | None) -> Example:
         unit=episode_name(found["unit"]),
         id=found["id"],
         heading=tuple(heading.values()),
-        text=_around(text, found["answers"] if placed else []),
+        text=_around(text, found["marked"]),
         right=tuple(dict.fromkeys(found["answers"])),
         change=pieces(_told(before), _told(after)),
         before=before["score"],
@@ -103,18 +103,10 @@ def _told(answer: dict[str, Any]) -> str:
     return NO_ANSWER if answer["no_answer"] else str(answer["text"])
 
 
-def _around(context: str, answers: list[str]) -> tuple[str, str, str]:
-    """A text before, in and after the right answer nearest to its middle."""
-    found = [
-        (abs((match.start() + match.end()) / 2 - len(context) / 2), match.start(), match.end())
-        for answer in answers
-        if answer
-        for match in re.finditer(re.escape(answer), context)
-    ]
-    if not found:
-        return context, "", ""
-    _, start, end = min(found)
-    return context[:start], context[start:end], context[end:]
+def _around(text: str, marked: list[int] | None) -> tuple[str, str, str]:
+    """A text before, in and after the right answer."""
+    start, end = marked or (len(text), len(text))
+    return text[:start], text[start:end], text[end:]
 
 
 def pieces(before: str, after: str) -> Pieces:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
+
 from onward.evaluation.examples import LENGTH, SHOWN, cut, examples
 from onward.evaluation.ledger import row_hash
 from onward.recipes import extractive
@@ -44,6 +46,35 @@ def test_a_long_context_is_cut_around_the_answer() -> None:
     )
     text = found["worst"][0]["inputs"]["context"]
     assert "HERE" in text and len(text) == LENGTH + 2 and text[0] == text[-1] == "…"
+
+
+@pytest.mark.parametrize("shift", [0, 2, 400, 900])
+def test_the_place_of_the_right_answer_is_kept(shift: int) -> None:
+    """Nothing said which of several occurrences was meant: the report marked the middle one."""
+    context = "x " * (shift // 2) + "year two, year one, year two" + " y" * 450
+    start = context.index("year")
+    found = examples(
+        extractive, compared({"0001-a": [row("q", context, "year")]}, [("year",)], [("y",)])
+    )["worst"][0]
+    first, last = found["marked"]
+    text = found["inputs"]["context"]
+    assert text[first:last] == "year" and text[last:].startswith(" two, year one")
+    assert context[start:].startswith(text[first:].removesuffix("…"))
+
+
+def test_an_answer_that_is_longer_than_the_text_shown_is_marked_to_its_end() -> None:
+    answer = "long " * 100
+    found = examples(
+        extractive, compared({"0001-a": [row("q", f"a {answer}b", answer)]}, [(answer,)], [("a",)])
+    )["worst"][0]
+    first, last = found["marked"]
+    assert found["inputs"]["context"][first:last] == answer[: last - first]
+    assert found["inputs"]["context"][last:] == "…"
+
+
+def test_where_there_is_no_answer_nothing_is_marked() -> None:
+    found = examples(extractive, compared({"0001-a": [row("q", "a b")]}, [("",)], [("a",)]))
+    assert found["worst"][0]["marked"] is None
 
 
 def test_cut() -> None:

@@ -165,6 +165,7 @@ def example(name: str, *, question: str = "", context: str = "", **changes: Any)
             "and was crowned on Christmas Day of that year in Westminster Abbey.…",
         },
         "answers": ["1066"],
+        "marked": None,
         "before": answer,
         "after": {**answer, "text": "on Christmas Day", "score": 0.0},
         **changes,
@@ -177,7 +178,7 @@ def examples(project: Project, lost: list[dict[str, Any]], won: list[dict[str, A
     files.write_json(folder / "summary.json", {"candidate": CANDIDATE})
     files.write_json(
         folder / "examples.json",
-        {"schema": 2, "before": "v7", "placed": "context", "lost": lost, "won": won, "worst": []},
+        {"schema": 3, "before": "v7", "placed": "context", "lost": lost, "won": won, "worst": []},
     )
 
 
@@ -282,6 +283,8 @@ def lively(root: Path) -> Project:
     lost = [example(f"lost-{n}") for n in range(6)]
     lost[1]["after"] = {**lost[1]["after"], "no_answer": True, "text": ""}
     lost[2].update(question="Which abbey was he crowned in?", answers=["Westminster Abbey"])
+    place = lost[2]["inputs"]["context"].index("Westminster Abbey")
+    lost[2]["marked"] = [place, place + len("Westminster Abbey")]
     lost[2]["before"] = {**lost[2]["before"], "text": "Westminster Abbey"}
     won = [example(f"won-{n}") for n in range(5)]
     for row in won:

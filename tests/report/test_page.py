@@ -220,6 +220,7 @@ def test_s07_markup_is_text(text: str, tmp_path: Path) -> None:
     verdict = projects.judged(units, champion="v4")
     projects.keep(project, verdict, version=None, turn_id="z", by=text, reason=text)
     hostile = projects.example(text, question=text, context=f"a {text} b", answers=[text])
+    hostile["marked"] = [2, 2 + len(text)]
     for side in ("before", "after"):
         hostile[side] = {**hostile[side], "text": f"{side} {text}"}
     projects.examples(project, [hostile] * 2, [hostile] * 2)
