@@ -18,6 +18,7 @@ from onward.errors import OnwardError
 from onward.evaluation.checks import episode_name
 from onward.evaluation.examples import SCHEMA
 from onward.project import Project
+from onward.recipes.scripts import SPACELESS
 
 SHOWN = 5
 NO_ANSWER = "no answer"
@@ -25,6 +26,7 @@ NO_ANSWER = "no answer"
 Pieces = list[tuple[str, str]]
 """(same, gone or come; text), in order."""
 
+_WORD = re.compile(rf"\s*(?:[{SPACELESS}]|[^\s{SPACELESS}]+)")
 
 _LONGEST = ("text", "context", "question")
 """Names of the input that is read last, the likeliest first; the others stand above it."""
@@ -110,8 +112,11 @@ def _around(text: str, marked: list[int] | None) -> tuple[str, str, str]:
 
 
 def pieces(before: str, after: str) -> Pieces:
-    """What stayed, went and came, word by word; whole answers where they share less than half."""
-    old, new = (re.findall(r"\s*\S+", text) for text in (before, after))
+    """What stayed, went and came, word by word; whole answers where they share less than half.
+
+    In scripts without spaces a character is a word.
+    """
+    old, new = (_WORD.findall(text) for text in (before, after))
     matcher = SequenceMatcher(None, old, new, autojunk=False)
     if matcher.ratio() < 0.5 or NO_ANSWER in (before, after):
         return [(kind, text) for kind, text in (("gone", before), ("come", after)) if text]

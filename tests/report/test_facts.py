@@ -298,3 +298,9 @@ def test_pieces_add_up_to_both_answers(before: str, after: str) -> None:
     found = examples.pieces(before, after)
     assert "".join(text for kind, text in found if kind != "come") == before
     assert "".join(text for kind, text in found if kind != "gone") == after
+
+
+def test_what_changed_in_a_script_without_spaces_is_told_by_its_characters() -> None:
+    """The whole answer stood as one word that went and one that came."""
+    found = examples.pieces("在1851年的博物館", "在1852年的博物館")
+    assert found == [("same", "在"), ("gone", "1851"), ("come", "1852"), ("same", "年的博物館")]

@@ -25,11 +25,11 @@ HOSTILE = [
 ]
 TAGS = set(
     "html head meta title style body header main section h1 h2 h3 h4 p b time ul li span code div "
-    "small svg rect line circle text g table thead tbody tr th td article del ins mark".split()
+    "small svg rect line circle text g table thead tbody tr th td article bdi del ins mark".split()
 )
 ATTRIBUTES = set(
     "lang charset http-equiv content name class id datetime aria-labelledby aria-hidden aria-label "
-    "role width height x y x1 x2 y1 y2 cx cy r fill-opacity".split()
+    "dir role width height x y x1 x2 y1 y2 cx cy r fill-opacity".split()
 )
 
 
@@ -78,6 +78,10 @@ def test_the_page_of_a_lively_project(tmp_path: Path) -> None:
     assert page.tags.count("article") == 10
     assert "<del>in 1066</del><ins>no answer</ins>" in html
     assert "<mark>Westminster Abbey</mark>" in html
+    # Rows may be of a script that runs from right to left, whatever the page's own does.
+    shown = ('<h4 dir="auto">', '<p class="change" dir="auto">', '<p class="context" dir="auto">')
+    assert [html.count(one) for one in shown] == [10, 10, 10]
+    assert "Right: <bdi>Westminster Abbey</bdi> ·" in html
 
 
 def test_the_table_below_the_heat_map_has_the_episodes_whole_names(tmp_path: Path) -> None:
