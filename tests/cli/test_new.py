@@ -287,6 +287,14 @@ def test_what_is_timed_is_no_longer_than_what_is_read(tmp_path: Path, recipe: st
     assert max(length for _, length in config.read(project.params, config.Benchmark).shapes) <= read
 
 
+@pytest.mark.parametrize("recipe", recipes.NAMES)
+def test_a_margin_is_in_points_of_the_metric(tmp_path: Path, recipe: str) -> None:
+    assert main.start(["new", str(tmp_path / "p"), "--recipe", recipe]) == 0
+    text = (tmp_path / "p" / "params.yaml").read_text()
+    said = text.partition("points of ")[2].partition(" that an old episode")[0]
+    assert recipes.shown(recipes.get(recipe).PRIMARY).casefold() in said.casefold()
+
+
 def test_a_new_project_of_options_times_a_line_for_each(tmp_path: Path) -> None:
     assert main.start(["new", str(tmp_path / "p"), "--recipe", "choice"]) == 0
     project = Project.find(tmp_path / "p")
