@@ -63,6 +63,14 @@ def test_a_new_row_has_those_of_the_model_that_remembers_it(grown: Project) -> N
     assert kept.shape == (len(new), 3) and torch.allclose(kept, said, atol=1e-4)
 
 
+def test_rows_that_were_replayed_are_not_among_the_new_ones(grown: Project) -> None:
+    """They are remembered as they are; what was learned now is measured on the new ones."""
+    job = lessons.job(grown)
+    assert {episode for episode, _ in job.rows()} == set(lessons.NAMES)
+    assert {episode for episode, _ in job.new_rows()} == {lessons.NAMES[1]}
+    assert {episode for episode, _ in job.old_rows()} == {lessons.NAMES[0]}
+
+
 def test_each_window_is_compared_with_its_own(toy_encoder: Path, tmp_path: Path) -> None:
     """Rows of several windows: what is stored of each is what the base says of that window."""
     episodes: dict[str, Any] = {"one": toys.toy_rows(40, 1), "two": toys.toy_rows(40, 2)}
