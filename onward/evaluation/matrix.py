@@ -3,10 +3,10 @@
     models/registry/vN/matrix.parquet   version, unit, row, statistics
     models/registry/vN/matrix.json      vN's average, forgetting and transfer when it was promoted
 
-A version's rows are those of its final verdict: its own package, on every unit that was judged, and
-the champion's before it, on the units that it had not learned yet. The rows of that champion's
-matrix are carried along, so a version's whole line can be shown where its folder is the only one on
-this machine. The trivial baseline stands among the versions as `baseline`.
+A version's rows are those of its final verdict: its own package and the champion's before it, on
+every unit that was judged, so that both sides of a change are of one scorer. The other rows of that
+champion's matrix are carried along, so a version's whole line can be shown where its folder is the
+only one on this machine. The trivial baseline stands among the versions as `baseline`.
 
 What was never scored has no rows and stays blank.
 """
@@ -120,10 +120,10 @@ def write(
         evidence: of the final verdict; None: its own rows are read from its ledger.
     """
     found = cells.stored(project.version(before), before) if before else {}
-    found = {**cells.judged(evidence, version, before), **found}
+    found |= cells.baseline(project.made("evaluate") / "ledger.parquet")
+    found |= cells.judged(evidence, version, before)
     if not any(name == version for name, _ in found):
-        found.update(cells.from_ledger(folder, version))
-    found = {**cells.baseline(project.made("evaluate") / "ledger.parquet"), **found}
+        found |= cells.from_ledger(folder, version)
     files.write_bytes(folder / cells.ROWS_FILE, cells.to_bytes(found))
     turn = files.read_json(project.turn)
     recipe = str(turn["recipe"])

@@ -116,6 +116,18 @@ def test_a_version_carries_the_rows_of_its_line(project: Project) -> None:
     assert shown(matrix.collect(project)) == {"v1": [80, 20], "v2": [77.5, 70]}
 
 
+def test_where_a_verdict_scored_the_champion_again_that_is_what_counts(tmp_path: Path) -> None:
+    """Both sides of a change are then of one scorer; what was carried may be of an earlier one."""
+    made = turns.project(tmp_path)
+    promoted(made, "first", [unit(FAQ, side(80))])
+    turns.turn(made, learning=(LEGAL,), base="v1")
+    units = [unit(FAQ, side(75), side(75), known=True), unit(LEGAL, side(70), side(20))]
+    promoted(made, "second", units)
+    found = matrix.collect(made)
+    assert shown(found) == {"v1": [75, 20], "v2": [75, 70]}
+    assert {one.name: one.value for one in found.measures}["forgetting"] == 0
+
+
 def test_a_version_that_is_nowhere_is_blank_and_never_zero(project: Project) -> None:
     for name in ("v1", "v2"):
         files.remove(project.version(name))
