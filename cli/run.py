@@ -41,12 +41,14 @@ def run(
     and `onward promote`.
     """
     from onward.episodes.turn import Turn, require_settings
+    from tasks import stage
 
     project = here()
     for block in config.BLOCKS.values():
         config.read(project.params, block)
     turn = Turn.read(project)
     require_settings(project, turn, fresh=fresh)
+    stage.require(project)
     waiting = A_DAY if wait else 0.0
     if wait and locks.is_held(project.run_lock):
         who = locks.holder(project.run_lock)

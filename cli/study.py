@@ -16,10 +16,7 @@ from onward.study.planning import DEFAULT
 def study(
     listing: Annotated[
         Path | None,
-        typer.Argument(
-            metavar="FILE",
-            help="YAML or JSON that lists a sequence; else this project's episodes.",
-        ),
+        typer.Argument(metavar="FILE", help="A sequence as YAML or JSON; else this project's."),
     ] = None,
     name: Annotated[str, typer.Option(help="Of the folder studies/NAME.")] = "study",
     combinations: Annotated[

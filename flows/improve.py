@@ -18,6 +18,7 @@ from onward import errors
 from onward.episodes.turn import Turn, compose
 from onward.locks import held
 from onward.project import Project
+from tasks import stage
 from tasks.runs import recorded
 from tasks.steps import (
     benchmark,
@@ -69,6 +70,7 @@ def improve(project: str = ".", fresh: bool = False, wait: float = 0.0) -> State
 def _turn(project: Project) -> State[None]:
     if not Turn.read(project).learning:
         return Completed(name="NothingToDo", message="every open episode is learned already")
+    stage.require(project)
     inputs(project)
     validate(project)
     prepare(project)

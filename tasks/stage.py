@@ -14,7 +14,11 @@ import uuid
 from collections.abc import Callable
 from typing import Literal
 
+from onward import config
+from onward.episodes.turn import Turn
+from onward.learning import table
 from onward.project import Project
+from onward.runtime import providers
 from onward.stages import inputs
 from tasks import versions
 
@@ -70,6 +74,20 @@ def _kept(project: Project, name: str) -> bool:
     if name == "inputs":
         return versions.as_locked(project, name) and inputs.current(project)
     return not versions.stale(project, name)
+
+
+def require(project: Project) -> None:
+    """Refuse at once what a stage would refuse hours later, after those before it.
+
+    Raises:
+        SettingsError: recipe, tuning and strategy may not be combined.
+        ProviderError: the benchmark is to be timed on CUDA, and there is none.
+    """
+    recipe = Turn.read(project).recipe
+    tuning = config.read(project.params, config.Finetune).tuning
+    table.check(recipe, tuning, config.read(project.params, config.Strategy))
+    if config.read(project.params, config.Benchmark).provider == "cuda":
+        providers.pick("cuda")
 
 
 def stale(project: Project) -> list[str]:

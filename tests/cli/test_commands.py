@@ -208,6 +208,34 @@ def test_wrong_settings_are_3_and_name_the_nearest_key(
     assert "'margin'" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("changed", "said", "code"),
+    [
+        ({"strategy": {"rows": "joint", "term": "der"}}, "needs strategy.rows replay", 3),
+        ({"benchmark": {"provider": "cuda"}}, "no NVIDIA device", 1),
+    ],
+)
+def test_a_run_refuses_at_once_what_a_later_stage_would(
+    changed: dict[str, dict[str, str]],
+    said: str,
+    code: int,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """A dry run said that it would make all stages; CUDA was missed after the training."""
+    from onward.runtime import providers
+
+    own = projects.opened(tmp_path)
+    projects.change(own.root, **changed)
+    monkeypatch.chdir(own.root)
+    monkeypatch.setattr(providers, "devices", lambda: 0)
+    for more in (["--dry-run"], []):
+        assert main.start(["run", *more]) == code
+        assert said in capsys.readouterr().err
+    assert not own.made("inputs").exists()
+
+
 def test_stages_that_are_not_made_are_named(
     here: Project,
     tmp_path: Path,
