@@ -17,6 +17,7 @@ from onward.config import Finetune
 from onward.errors import IntegrityError, SettingsError, TrainingError
 from onward.learning import checkpoints, models, orphan, tunings
 from onward.learning.parts import named as parts
+from onward.learning.parts import prefix
 from onward.learning.structures import adapters
 from onward.learning.trainer import Task, fit
 from onward.recipes import classification, extractive
@@ -104,6 +105,96 @@ def test_it_moves_what_it_says_and_is_the_same_after_a_stop(
     if tuning in PARTS:
         assert through.sizes["adapter_parameters"] == ADDED[tuning]
     assert through.sizes["trainable"] < 0.25 * through.sizes["parameters"]
+
+
+BESIDE = {
+    "bitfit": r"bias$",
+    "lora": r"(query|value)\.lora_[AB]\.",
+    "dora": r"(query|value)\.lora_(A|B|magnitude_vector)\.",
+    "ia3": r"(key|value|output\.dense)\.ia3_l\.",
+    "bottleneck": r"LayerNorm|output\.dense\.added_bottleneck\.",
+    "prompt": r"embeddings\.added_prompt$",
+    "prefix": r"attention\.self\.added_(keys|values)$",
+}
+"""What may move beside the head."""
+
+
+@pytest.mark.parametrize("tuning", BESIDE)
+def test_that_alone_may_move_and_all_of_it(tuning: str, toy_encoder: Path) -> None:
+    model = tunings.apply(extractive.build(toy_encoder, {}), tuned(tuning))
+    below = {name: p for name, p in model.named_parameters() if "qa_outputs" not in name}
+    moving = {name for name, p in below.items() if p.requires_grad}
+    assert moving == {name for name in below if re.search(BESIDE[tuning], name)}
+    assert any("magnitude" in name for name in moving) == (tuning == "dora")
+    head = [p for name, p in model.named_parameters() if "qa_outputs" in name]
+    assert any(p.requires_grad for p in head)
+
+
+def test_low_rank_weights_are_scaled_and_dropped_out_as_the_settings_say(toy_encoder: Path) -> None:
+    chosen = tuned("lora", lora_alpha=10, dropout=0.3)
+    model = tunings.apply(extractive.build(toy_encoder, {"dropout": 0.0}), chosen)
+    name, module = next((n, m) for n, m in model.named_modules() if hasattr(m, "get_delta_weight"))
+    up, down = module.lora_B["default"].weight, module.lora_A["default"].weight
+    with torch.no_grad():
+        up += torch.randn_like(up)
+    added = tunings.changes(model, "cpu")[f"{tunings._plain(name)}.weight"]()
+    assert torch.allclose(added, 10 / 2 * up @ down, atol=1e-5)
+    assert module.lora_dropout["default"].p == 0.3
+
+
+def test_a_prompt_is_vectors_before_the_embedded_text(toy_encoder: Path) -> None:
+    """Every token attends to them, padding to the right of a text included; places stay."""
+    plain = extractive.build(toy_encoder, {}).eval()
+    tokens, mask = torch.arange(5, 45).reshape(2, 20), torch.ones(2, 20, dtype=torch.int64)
+    mask[1, 12:] = 0
+    drawn = torch.randn(3, 32)
+    with torch.no_grad():
+        text = plain.bert.embeddings(tokens)
+        whole = torch.cat([drawn.expand(2, -1, -1), text], dim=1)
+        seen = torch.cat([torch.ones(2, 3, dtype=torch.int64), mask], dim=1)
+        wide = (1.0 - seen[:, None, None, :].float()) * torch.finfo(torch.float32).min
+        hidden = plain.bert.encoder(whole, attention_mask=wide)[0][:, 3:]
+        expected = plain.qa_outputs(hidden)[..., 0]
+        model = tunings.apply(plain, tuned("prompt")).eval()
+        model.bert.embeddings.added_prompt.copy_(drawn)
+        found = model(input_ids=tokens, attention_mask=mask)["start_logits"]
+    assert torch.allclose(found[0], expected[0], atol=1e-5)
+    assert torch.allclose(found[1, :12], expected[1, :12], atol=1e-5)
+
+
+def test_a_bottleneck_adds_what_two_layers_make_of_a_half(toy_encoder: Path) -> None:
+    model = tunings.apply(extractive.build(toy_encoder, {}), tuned("bottleneck")).eval()
+    for layer in model.bert.encoder.layer:
+        for matrix in (layer.attention.output.dense, layer.output.dense):
+            down, _, up = matrix.added_bottleneck
+            given = torch.randn(4, matrix.in_features)
+            with torch.no_grad():
+                up.weight.normal_()
+                half = torch.nn.functional.linear(given, matrix.weight, matrix.bias)
+                expected = half + up(torch.nn.functional.gelu(down(half)))
+                assert torch.allclose(matrix(given), expected, atol=1e-5)
+
+
+def test_a_prefix_begins_as_keys_and_values_of_words(toy_encoder: Path) -> None:
+    """Each head has its own part of them, as it has of the text's."""
+    model, read = extractive.build(toy_encoder, {}).eval(), []
+    own = model.bert.encoder.layer[1].attention.self
+    hooks = [
+        m.register_forward_hook(lambda *given: read.append(given[2][0]))
+        for m in (own.key, own.value)
+    ]
+    torch.manual_seed(4)
+    with torch.no_grad():
+        model.bert(input_ids=torch.randint(model.config.vocab_size, (1, 3)))
+    for hook in hooks:
+        hook.remove()
+    torch.manual_seed(4)
+    tunings.apply(model, tuned("prefix"))
+    assert torch.allclose(own.added_keys, read[0], atol=1e-6)
+    assert torch.allclose(own.added_values, read[1], atol=1e-6)
+    split = prefix._split(own.added_keys, torch.zeros(5, 2, 7, 16))
+    assert split.shape == (5, 2, 3, 16)
+    assert torch.equal(split[4, 1, 2], own.added_keys[2, 16:])
 
 
 @pytest.mark.parametrize("tuning", each(PARTS))
