@@ -44,6 +44,19 @@ def test_the_order_of_episodes_makes_no_difference_and_sums_are_a_few(projection
     assert torch.allclose(there, back.flip(1), atol=1e-4)
 
 
+def test_sums_are_over_all_rows_of_an_episode(projection: Any) -> None:
+    """Also of one with more rows than are looked at together."""
+    rows, labels = episode(0, 700, 1)
+    sums = Sums.of(rows, labels, projection)
+    h = closed_form.features(rows, projection).double()
+    gram = h.T @ h
+    below = torch.tril_indices(128, 128)
+    assert torch.allclose(sums.gram.double(), gram[below[0], below[1]], rtol=1e-5)
+    for label in range(LABELS):
+        expected = h[labels == label].sum(dim=0)
+        assert torch.allclose(sums.cross[:, label].double(), expected, rtol=1e-5)
+
+
 def test_probabilities_are_about_as_sure_as_they_are_right(projection: Any) -> None:
     """The temperature: without it all episodes are nearly equally likely."""
     sums = [Sums.of(*episode(at, 240, at), projection) for at in range(4)]

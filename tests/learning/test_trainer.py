@@ -230,6 +230,9 @@ def test_each_epoch_has_an_order_of_its_own(task: Task, monkeypatch: pytest.Monk
     fit(replace(task, epochs=2), QUICK)
     first, second = seen[:40], seen[40:]
     assert sorted(first) == sorted(second) == list(range(40)) and first != second
+    (task.work / "other").mkdir()
+    fit(replace(task, work=task.work / "other"), settings(seed=1))
+    assert sorted(seen[80:]) == list(range(40)) and seen[80:] not in (first, second)
 
 
 def test_steps_are_counted_as_trainer_counts_them(

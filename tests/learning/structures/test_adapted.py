@@ -80,6 +80,22 @@ def test_texts_of_a_label_come_closer_than_they_were(toy_encoder: Path, tmp_path
     assert apart(tuned) > 1.5 * apart(toy_encoder)
 
 
+def test_a_logit_is_the_cosine_of_the_pooled_text_and_a_labels_direction(toy_encoder: Path) -> None:
+    from torch.nn import functional as F
+
+    made: Any = type("Prototypes", (adapted.Prototypes, torch.nn.Module), {})
+    model = made(pooled.encoder(toy_encoder), 3).eval()
+    batch = inputs("classification", EPISODES["one"][:6], toy_encoder)
+    labels = torch.tensor([0, 1, 2, 0, 1, 2])
+    with torch.inference_mode():
+        hidden = model.encoder(**batch).last_hidden_state
+        texts = pooled.mean(hidden, batch["attention_mask"])
+        expected = F.cosine_similarity(texts[:, None], model.head.weight[None], dim=2) / 0.05
+        told = model(labels=labels, **batch)
+    assert torch.allclose(told["logits"], expected, atol=1e-4)
+    assert float(told["loss"]) == pytest.approx(float(F.cross_entropy(expected, labels)), rel=1e-4)
+
+
 @pytest.mark.parametrize("dropout", [0.0, 0.3])
 def test_dropout_is_that_of_the_settings(
     dropout: float, toy_encoder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

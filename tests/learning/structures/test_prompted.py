@@ -7,12 +7,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 from onward import files
 from onward.errors import DataError, SettingsError
-from onward.learning import finetune, models, prepare
+from onward.learning import finetune, models, pooled, prepare
+from onward.learning.structures import prompted
 from onward.project import Project
+from onward.recipes import classification
 from tests import toys
+from tests.learning.structures.turns import inputs
 
 ROWS = {"one": toys.toy_texts(40, 1), "two": toys.toy_texts(40, 2)}
 
@@ -31,6 +35,22 @@ def begun(root: Path, encoder: Path, rows: dict[str, list[dict[str, Any]]]) -> P
     toys.toy_turn(project, encoder, learning=["0001-one"], recipe="classification")
     prepare.run(project)
     return project
+
+
+def test_a_label_is_the_one_whose_text_is_nearest(toy_encoder: Path, tmp_path: Path) -> None:
+    """A logit is the cosine of both embeddings over the temperature."""
+    project = begun(tmp_path, toy_encoder, ROWS)
+    finetune.run(project)
+    made = project.made("finetune") / "model"
+    model = models.load(classification, made, {"new_head": False})
+    names = [model.config.id2label[at] for at in range(3)]
+    rows = [{"text": f"it is a {name}", "pair": None} for name in names] + ROWS["one"][:5]
+    given = inputs("classification", rows, made)
+    with torch.inference_mode():
+        hidden = pooled.encoder(toy_encoder)(**given).last_hidden_state
+        embedded = pooled.mean(hidden, given["attention_mask"])
+        found = model(**given)["logits"]
+    assert torch.allclose(found, embedded @ embedded[:3].T / prompted.TEMPERATURE, atol=1e-3)
 
 
 def test_a_solved_head_may_follow_and_counts_the_known_rows(
