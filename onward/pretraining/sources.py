@@ -45,6 +45,8 @@ def read(path: Path, max_chars: int) -> Iterator[tuple[int, Any]]:
     if not path.is_file():
         raise MissingFiles("There is no such file", where=str(path), fix="check the path")
     if path.name.lower().endswith((".txt", ".txt.gz")):
+        if lines.foreign(lines.head(path)):
+            raise lines.not_utf8(path)
         yield from _paragraphs(path, max_chars)
         return
     source = formats.sniff(path, max_chars)

@@ -13,6 +13,7 @@ import pytest
 
 from onward import recipes
 from onward.episodes.values import Fault
+from onward.errors import FormatError
 from onward.learning import encoder, features
 from onward.learning.features import Features
 from onward.pretraining import blocks, overlap, sources
@@ -55,6 +56,12 @@ def test_bytes_of_another_encoding_cost_their_text_alone(tmp_path: Path) -> None
     first, bad, last = (value for _, value in sources.read(tmp_path / "a.txt", 100))
     assert (first, last) == ("good", "good again")
     assert isinstance(bad, Fault) and bad.reason == "invalid-encoding"
+
+
+def test_a_file_in_another_encoding_is_refused_as_such(tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_bytes("博物館\n\n開放\n".encode("big5"))
+    with pytest.raises(FormatError, match="is not UTF-8"):
+        list(sources.read(tmp_path / "a.txt", 100))
 
 
 @pytest.mark.parametrize(
