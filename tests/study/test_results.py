@@ -52,6 +52,12 @@ def test_an_interval_is_over_rows_where_there_is_one_seed() -> None:
     assert (found.value, found.low, found.high) == pytest.approx((50.0, 41.0, 59.0), abs=0.01)
 
 
+def test_an_interval_is_over_seeds_that_are_drawn_again_and_again() -> None:
+    """Two seeds that differ: now and then one of them is drawn alone."""
+    sure = [np.full(1 + results.RESAMPLES, value) for value in (40.0, 60.0)]
+    assert results.mean(sure, results.seeds_drawn(2)) == results.Value(50.0, 40.0, 60.0)
+
+
 ENCODER = Path("toy")
 
 
@@ -150,7 +156,18 @@ def test_one_seed_and_three_are_drawn_over_rows_and_seeds(tmp_path: Path) -> Non
     assert beyond == pytest.approx(lost["naive"] - lost["joint"], abs=1e-3)
     assert joint.measures["beyond_joint"] == results.Value(0.0, 0.0, 0.0)
     assert naive.curve[1] == naive.measures["average"]
-    assert np.isnan(naive.matrix[0, 1]) and naive.matrix[1, 1] > 0
+    assert naive.curve[0].value == pytest.approx(naive.matrix[0, 0], abs=1e-3)
+    assert np.isnan(naive.matrix[0, 1])
+    recipe, right = results.recipes.get(made.recipe), []
+    for seed in (0, 1, 2):
+        part = trial.statistics(tmp_path, made.trials()["naive", seed].keys()[1])
+        right.append([recipe.metrics(part.total(unit))[recipe.PRIMARY] for unit in part.units()])
+    assert naive.matrix[1] == pytest.approx(np.mean(right, axis=0)), "the rows as they are"
+    spent = report.cost(naive.turns)
+    # Two turns a seed, sealed with 4 and 6 seconds, 2 and 3 of the processor, 10 steps each.
+    assert (spent["seconds"], spent["turn_seconds"]) == (10.0, 6.0)
+    assert (spent["processor_seconds"], spent["turn_processor_seconds"]) == (5.0, 3.0)
+    assert (spent["steps"], spent["rows"]) == (20, 80)
 
 
 def test_more_seeds_on_the_same_rows_do_not_pass_for_more_rows(tmp_path: Path) -> None:

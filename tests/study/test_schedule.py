@@ -52,7 +52,7 @@ class Slow(Begun):
         from concurrent.futures import Future
 
         path = schedule.log(folder, trial)
-        path.parent.mkdir(parents=True)
+        path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text("prepare 100% 9/9 done in 00:01\nfine-tune 34% 30/88 00:20 left\n")
         self.future: Future[None] = Future()
         return self.future
@@ -77,6 +77,28 @@ def test_a_trial_at_work_is_told_with_how_far_it_is(
     schedule._work(tmp_path, trials, 1, 1.0, begun.append, pool, {}, shown)
     assert begun == trials
     assert told == [(0, "(naive seed 0: fine-tune 34% 30/88 00:20 left)")]
+
+
+def test_no_more_trials_are_at_work_than_was_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One that waits is not begun: none of its test rows counts as read."""
+    monkeypatch.setattr(schedule, "POLL", 0.01)
+    plan = toy_study.plan(tmp_path, Path("toy"), "naive", "joint", "replay")
+    vars(plan)["encoder"], vars(plan)["code"] = "e", "c"
+    trials, heard = list(plan.trials().values()), list[Trial]()
+    pool: Any = Slow()
+
+    class Shown:
+        def advance(self, units: int, note: str = "") -> None:
+            assert len(heard) == len(ended) + 1
+            ended.append(pool.future)
+            pool.future.set_result(None)
+
+    ended: list[Any] = []
+    shown: Any = Shown()
+    schedule._work(tmp_path, trials, 1, 1.0, heard.append, pool, {}, shown)
+    assert heard == trials and len(ended) == 3
 
 
 def test_after_its_minutes_no_trial_is_begun(tmp_path: Path) -> None:
