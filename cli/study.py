@@ -7,10 +7,25 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.table import Table
+from rich.console import RenderableType
 
 from cli.output import Json, answer, counted, here, note, require_file
 from onward.study.planning import DEFAULT
+
+LEAVE_OUT = (
+    "stored MB",
+    "peak MB",
+    "steps",
+    "s a turn",
+    "test read",
+    "stored rows",
+    "learned",
+    "seeds",
+    "% of joint",
+    "beyond joint's",
+    "CPU s",
+)
+"""Columns that a narrow terminal does without, the least needed first."""
 
 
 def study(
@@ -73,16 +88,12 @@ def study(
     answer(as_json, table, shown(table), *report.notes(table), f"Page  {report.place(folder)}")
 
 
-def shown(table: dict[str, Any]) -> Table:
-    """The table for a terminal."""
+def shown(table: dict[str, Any]) -> RenderableType:
+    """The table for a terminal; the page has what a narrow one leaves out."""
+    from cli.tables import narrowing
     from onward.study.report import COLUMNS, cells
 
-    made = Table(box=None, padding=(0, 1, 0, 0), pad_edge=False)
-    for name, side in COLUMNS:
-        made.add_column(name, justify="right" if side == "right" else "left", overflow="fold")
-    for row in table["rows"]:
-        made.add_row(*cells(row))
-    return made
+    return narrowing(COLUMNS, [cells(row) for row in table["rows"]], LEAVE_OUT)
 
 
 COMMANDS = (study,)

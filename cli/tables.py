@@ -357,3 +357,34 @@ def _serving(lines: Sequence[dict[str, Any]], champion: str | None) -> Text:
     before = next((line.get("champion") for line in made if line.get("version") == champion), None)
     undo = f" · undo: onward rollback --to {before} --reason …" if before else ""
     return Text(f"● {champion} serves{undo}")
+
+
+def narrowing(
+    columns: Sequence[tuple[str, str]], rows: Sequence[Sequence[str]], leave_out: Sequence[str]
+) -> RenderableType:
+    """A table whose columns are left out one by one until the rest fits, whole.
+
+    Args:
+        columns: (name, left or right).
+        rows: cells in the order of the columns.
+        leave_out: names that may be missing, the least needed first.
+    """
+    every = list(range(len(columns)))
+    choices = [_of_columns(columns, rows, every)]
+    for name in leave_out:
+        every = [at for at in every if columns[at][0] != name]
+        choices.append(_of_columns(columns, rows, every))
+    return Fitting(choices)
+
+
+def _of_columns(
+    columns: Sequence[tuple[str, str]], rows: Sequence[Sequence[str]], shown: Sequence[int]
+) -> Table:
+    table = Table(box=None, padding=(0, 1, 0, 0), pad_edge=False)
+    for at in shown:
+        name, side = columns[at]
+        right = side == "right"
+        table.add_column(Text(name), justify="right" if right else "left", no_wrap=True)
+    for row in rows:
+        table.add_row(*(Text(row[at]) for at in shown))
+    return table

@@ -11,6 +11,7 @@ import pytest
 from cli import compare as comparing
 from cli import main, output
 from cli import search as searching
+from cli import study as studying
 from onward import config
 from onward.config import Finetune
 from onward.project import Project
@@ -92,6 +93,32 @@ def test_a_narrow_table_is_folded_and_not_cut(
     output.answer(False, {}, comparing.shown({"rows": [row], "against": "full"}))
     told = capsys.readouterr().out
     assert "…" not in told and "22,716,296" in told.replace("\n", "") and "78.8]" in told
+
+
+@pytest.mark.parametrize("width", [60, 80, 100, 180])
+def test_a_study_s_table_leaves_out_columns_and_breaks_no_word(
+    width: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """At 80 columns its head read "combi natio n"."""
+    monkeypatch.setenv("COLUMNS", str(width))
+    value = {"value": 93.0, "low": 92.2, "high": 93.8}
+    cost = dict.fromkeys(("turn_seconds", "turn_processor_seconds", "stored_mb"), 26.3)
+    cost |= dict.fromkeys(("steps", "peak_mb", "stored_rows"), 1846)
+    row = {
+        "combination": "replay-herding+der",
+        "seeds": [0, 1, 2],
+        "measures": dict.fromkeys(
+            ("average", "of_joint", "forgetting", "beyond_joint", "learned"), value
+        ),
+        "cost": cost,
+        "test_read": 1,
+    }
+    output.answer(False, {}, studying.shown({"rows": [row]}))
+    head, line = capsys.readouterr().out.rstrip().splitlines()
+    assert len(line) <= width
+    assert "combination" in head and "average" in head and "forgetting" in head
+    assert line.startswith("replay-herding+der") and "93.0 [92.2, 93.8]" in line
+    assert ("stored MB" in head) == (width == 180)
 
 
 def test_the_change_and_its_cost_are_told() -> None:
