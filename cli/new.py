@@ -137,7 +137,7 @@ def new(
     versions.
     """
     root = folder.resolve()
-    chosen = safe_name(name or root.name.lower(), "project")
+    chosen = _named(name or root.name.lower())
     _check(root, recipe)
     encoder = _encoder(encoder or _ENCODERS.get(recipe, ENCODER))
     missing = _missing(encoder)
@@ -154,6 +154,15 @@ def new(
         f"Made the project {chosen} in {root}",
         f"Next  cd {folder} && onward episode open NAME FILE",
     )
+
+
+def _named(name: str) -> str:
+    """The project's name. Raises UsageError: it is none; the folder may be called as it likes."""
+    try:
+        return safe_name(name, "project")
+    except UsageError as error:
+        fix = "name it apart from its folder, such as --name support-2026"
+        raise UsageError(error.what, where=error.where, fix=fix) from error
 
 
 def _check(root: Path, recipe: str) -> None:

@@ -39,6 +39,17 @@ def test_a_new_project_is_complete(tmp_path: Path, capsys: pytest.CaptureFixture
     assert "analytics = false" in (folder / ".dvc" / "config").read_text()
 
 
+def test_a_folder_that_cannot_name_a_project_is_told_of_the_option(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It asked for a plain name, as if the folder had to be called otherwise."""
+    folder = tmp_path / "\u652f\u63f4 2026"
+    assert main.start(["new", str(folder)]) == 3
+    assert "--name support-2026" in capsys.readouterr().err and not folder.exists()
+    assert main.start(["new", str(folder), "--name", "support"]) == 0
+    assert config.read(Project.find(folder).params, config.Identity).name == "support"
+
+
 def test_an_encoder_that_is_not_here_is_told_at_once_and_may_still_come(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
