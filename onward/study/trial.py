@@ -176,7 +176,7 @@ def _turn(folder: Path, project: Project, trial: Trial, number: int, key: str) -
     turn = _compose(project, trial, number)
     turn.write(project)
     _forget_peak()
-    before = cached_rows(project)
+    before = _cached_before(project, number)
     new = 0
     spent: dict[str, tuple[float, float]] = {}
     for stage in STAGES:
@@ -352,6 +352,16 @@ def _heldout(project: Project, episodes: Iterable[Named]) -> int:
 
 def _bytes(inventory: dict[str, dict[str, Any]], prefix: str) -> int:
     return sum(entry["bytes"] for name, entry in inventory.items() if name.startswith(prefix))
+
+
+def _cached_before(project: Project, number: int) -> int:
+    """Rows in the cache as a turn began: the first time, if it was killed and goes on."""
+    path = project.private / "begun.json"
+    begun = files.read_json(path) if path.is_file() else {}
+    if begun.get("turn") != number:
+        begun = {"turn": number, "rows": cached_rows(project)}
+        files.write_json(path, begun)
+    return int(begun["rows"])
 
 
 def cached_rows(project: Project) -> int:

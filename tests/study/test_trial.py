@@ -191,6 +191,28 @@ def test_a_killed_trial_ends_where_an_undisturbed_one_does(
     ]
 
 
+def test_a_trial_killed_after_its_evaluation_tells_what_that_had_to_score(
+    finished: Any, tmp_path: Path, monkeypatch: Any
+) -> None:
+    """F01, I5: what it scored before it died is cached, and would count for nothing."""
+    folder, trials = finished
+    one, real = trials["naive"], trial._keep
+
+    def dying(project: Any, name: str) -> str:
+        if name == "v2":
+            raise NotFinite("as if killed")
+        return real(project, name)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(trial, "_keep", dying)
+        with pytest.raises(NotFinite):
+            trial.run(tmp_path, one)
+    trial.run(tmp_path, one)
+    assert [plain(turn) for turn in results(tmp_path, one)] == [
+        plain(turn) for turn in results(folder, one)
+    ]
+
+
 def test_keys_tell_apart_all_that_decides_a_result(finished: Any) -> None:
     _, trials = finished
     one = trials["replay-reservoir"]
