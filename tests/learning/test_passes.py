@@ -10,9 +10,10 @@ import pytest
 
 from onward.config import Finetune, Strategy
 from onward.episodes.turn import Turn
-from onward.learning import encoder, finetune, passes, prepare
+from onward.learning import encoder, finetune, passes, pooled, prepare
 from onward.learning.job import Job
-from onward.recipes import extractive, tagging
+from onward.recipes import choice, extractive, tagging
+from onward.recipes.shapes import INPUTS
 from tests import toys
 
 
@@ -77,3 +78,28 @@ def test_a_row_whose_every_character_the_tokenizer_drops_keeps_its_place(
         assert not passes.losses(job, model, mixed)[~there].any()
         assert np.allclose(passes.embeddings(job, model, mixed)[there], embedded)
         assert passes.embeddings(job, model, mixed).shape == (len(mixed), 32)
+
+
+def test_a_row_of_options_has_a_logit_for_each_and_the_sum_of_their_embeddings(
+    toy_encoder: Path, tmp_path: Path
+) -> None:
+    import torch
+
+    rows = toys.toy_choices(24, 1)
+    job = prepared(tmp_path, toy_encoder, rows, "choice")
+    torch.manual_seed(1)
+    model = choice.build(toy_encoder, {"dropout": 0.0}).eval()
+    logits, embedded = list(passes.logits(job, model, rows)), passes.embeddings(job, model, rows)
+    (windows,) = passes.encoded(job, rows)
+    for at, row in enumerate(rows):
+        batch = job.collate()([windows[at]])
+        given = {name: batch[name] for name in INPUTS if name in batch}
+        with torch.inference_mode():
+            told = model(**given)["logits"].squeeze(-1)
+            parts = pooled.mean(
+                model.base_model(**given).last_hidden_state, given["attention_mask"]
+            )
+        ((only,), expected) = logits[at], parts.sum(dim=0).numpy()
+        assert len(only["logits"]) == len(row["options"])
+        assert np.allclose(only["logits"], told, atol=1e-5)
+        assert np.allclose(embedded[at], expected / np.linalg.norm(expected), atol=1e-5)

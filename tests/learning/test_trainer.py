@@ -139,7 +139,8 @@ def test_lora_is_merged_and_its_size_reported(task: Task) -> None:
 def test_each_setting_changes_the_result(
     change: dict[str, Any], task: Task, toy_encoder: Path, tmp_path: Path
 ) -> None:
-    before = weights(fit(task, settings(warmup_percent=0)).model)
+    optimizer = "sgd" if "clip" in change else "adamw"  # AdamW's steps are of one size
+    before = weights(fit(task, settings(warmup_percent=0, optimizer=optimizer)).model)
     other = settings(**{"warmup_percent": 0, **change})
     build = lambda: extractive.build(toy_encoder, {"dropout": other.dropout})  # noqa: E731
     (tmp_path / "other").mkdir()
