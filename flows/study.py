@@ -60,6 +60,7 @@ def study(
         table = compare(place, name, given, combinations, seeds, jobs, steps, select, minutes)
         told = ", ".join(row["combination"] for row in table["rows"]) or "nothing yet"
         if table["missing"]:
-            message = f"{len(table['missing'])} trials are left; finished: {told}"
+            left = len(table["missing"])
+            message = f"{left} trial{' is' if left == 1 else 's are'} left; finished: {told}"
             return Completed(name="Unfinished", message=message[:500])
         return Completed(name="Compared", message=told[:500])

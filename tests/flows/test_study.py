@@ -59,7 +59,7 @@ def test_without_minutes_nothing_is_begun_and_it_says_what_is_left(
 ) -> None:
     state = study(opened, listing, minutes=0.0)
     assert (state.name, state.type.value) == ("Unfinished", "COMPLETED")
-    assert state.message == "1 trials are left; finished: nothing yet"
+    assert state.message == "1 trial is left; finished: nothing yet"
     assert "| combination |" in page(connected)
 
 
