@@ -170,6 +170,15 @@ def test_a_part_is_run_and_the_rest_is_named(
         compare.compare(made, jobs=1, only=["lora"])
 
 
+@pytest.mark.parametrize(("tuning", "rate"), [("lora", 1e-3), ("full", 2e-4), ("prompt", 0.02)])
+def test_a_rate_follows_from_that_of_the_projects_own_tuning(tuning: str, rate: float) -> None:
+    """The project's 0.001 is for adapters: all weights want a fifth of it."""
+    held = {"finetune": {"tuning": "lora", "first_learning_rate": 1e-3}}
+    (one,) = compare.of_tunings([tuning])
+    key = "finetune.first_learning_rate"
+    assert compare._own(one, held, key)[key] == pytest.approx(rate)
+
+
 def test_settings_of_a_file(tmp_path: Path) -> None:
     path = tmp_path / "settings.yaml"
     path.write_text("wide: {finetune.tuning: lora, finetune.lora_rank: 32}\n")
