@@ -68,7 +68,9 @@ def reservoir(pool: Pool, size: int) -> list[Labelled]:
 def balanced(pool: Pool, size: int) -> list[Labelled]:
     """A uniform sample of each group, equally many. After Chrysakis and Moens 2020 (CBRS).
 
-    Of equal rows that two groups drew (episodes, where rows have no label) the first's counts.
+    Of equal rows that two groups drew (episodes, where rows have no label) the first's counts. With
+    such rows a memory grown turn by turn may hold others than one drawn at once, as fair a sample:
+    it no longer has those that were drawn before and dropped since.
     """
     drawn: dict[str, Draw] = {}
     for labelled in pool.each():
