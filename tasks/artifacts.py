@@ -74,7 +74,7 @@ def expectations(found: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """Lines of turn/validate/report.json as a person reads them, those that failed first."""
     return [
         {
-            "": "✓" if one["passed"] else "✗",
+            "passed": "✓" if one["passed"] else "✗",
             "expectation": one["name"],
             "of": one["frame"],
             "found": _between(one["observed"]),

@@ -270,7 +270,7 @@ def test_expectations_read_as_words_and_what_failed_is_first() -> None:
     }  # fmt: skip
     failed = {**line, "passed": False, "failed": 1, "observed": None, "sample_ids": ["a", "b"]}
     first, second = artifacts.expectations([line, failed])
-    assert (first[""], first["failed"], first["such as"]) == ("✗", "1 of 2", "a, b")
+    assert (first["passed"], first["failed"], first["such as"]) == ("✗", "1 of 2", "a, b")
     assert (second["found"], second["limit"]) == ("538 to 646", "at least 20")
     most = {**line, "limit": {"min": None, "max": 60.0}, "observed": {"min": 3.0, "max": 3.0}}
     (told,) = artifacts.expectations([most])
