@@ -117,6 +117,10 @@ def test_the_turn_is_compared_without_the_rows_of_its_gate(
     assert results["full"]["trainable"] == results["full"]["parameters"]
     assert results["prompt"]["added_bytes"] == 4 * 16 * 32
     assert results["full"]["change"] == {"value": 0.0, "low": 0.0, "high": 0.0}
+    reached = {key: row["score"]["value"] for key, row in results.items()}
+    assert len(set(reached.values())) > 1
+    for key, row in results.items():
+        assert row["change"]["value"] == pytest.approx(reached[key] - reached["full"], abs=1e-3)
     assert all(row["seconds"] > 0 and row["peak_mb"] > 100 for row in table["rows"])
     assert table["missing"] == []
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from onward import files
 from onward.errors import TrainingError
 from onward.study import schedule
 from onward.study.trial import Trial
@@ -31,6 +32,17 @@ def test_a_worker_ends_with_its_study(tmp_path: Path) -> None:
     script = tmp_path / "killed.py"
     script.write_text(STUDY)
     subprocess.run([sys.executable, str(script)], capture_output=True, timeout=100, check=True)
+
+
+def test_a_trial_is_finished_with_its_last_turn_and_counts_once(tmp_path: Path) -> None:
+    plan = toy_study.plan(tmp_path, Path("toy"), "naive")
+    vars(plan)["encoder"], vars(plan)["code"] = "e", "c"
+    (one,) = plan.trials().values()
+    for key in one.keys():
+        assert schedule.unfinished(tmp_path, [one, one]) == [one]
+        with files.building(tmp_path / "done" / key):
+            pass
+    assert schedule.unfinished(tmp_path, [one, one]) == []
 
 
 class Begun(list[str]):

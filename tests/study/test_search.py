@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import replace
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 import pytest
@@ -75,6 +76,9 @@ def test_the_best_is_a_change_and_the_cost_is_told(
     assert found["changed"] == {k: v for k, v in best["values"].items() if v != asked.present[k]}
     given_up = [one for one in tries if one["state"] == "pruned"]
     assert given_up and found["cost"]["given_up"] == len(given_up)
+    gone_on = [one for one in tries if one["state"] == "complete"]
+    early = [fmean(one["early"] for one in part) for part in (given_up, gone_on)]
+    assert early[0] < early[1], "the worse ones are given up"
     # One that is given up costs a quarter; the rest a quarter and a whole.
     spent = sum(1 if one["state"] == "pruned" else 5 for one in tries)
     assert found["cost"]["seconds"] == spent
@@ -147,6 +151,17 @@ def test_settings_that_contradict_are_a_failed_try(
     assert refused and found["cost"]["refused"] == len(refused)
     assert all("multiple of finetune.micro_batch" in one["refused"] for one in refused)
     assert found["changed"] == {}
+
+
+def test_present_settings_that_are_refused_end_the_search(
+    asked: Search, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refused(*_: Any) -> None:
+        raise SettingsError("They contradict each other", where="params.yaml", fix="mend them")
+
+    monkeypatch.setattr(trial, "run", refused)
+    with pytest.raises(SettingsError, match="contradict"):
+        search(asked, trials=3)
 
 
 def test_what_a_tuning_was_tried_with_is_part_of_the_change(
