@@ -168,12 +168,14 @@ def _launch(project: Project) -> Server:
     folder = home(project)
     folder.mkdir(parents=True, exist_ok=True)
     port = _free_port()
+    # The dashboard asks the port of Prefect's settings, not the one that the server listens on.
+    own = {"PREFECT_HOME": str(folder), "PREFECT_UI_API_URL": f"http://{HOST}:{port}/api"}
     kept = {k: v for k, v in os.environ.items() if not k.startswith("PREFECT_")}
     with (folder / "server.log").open("wb") as log:
         child = subprocess.Popen(
             [sys.executable, *COMMAND, "--host", HOST, "--port", str(port)],
             cwd=folder,
-            env={**kept, **QUIET, **direct(), "PREFECT_HOME": str(folder)},
+            env={**kept, **QUIET, **direct(), **own},
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=subprocess.STDOUT,

@@ -8,6 +8,7 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
 import httpx
+import httpx
 import psutil
 import pytest
 
@@ -128,6 +129,9 @@ def test_started_once_reused_and_stopped(
     assert running is not None
     assert running.dashboard in said and "onward server stop" in said
     assert os.getsid(running.pid) != os.getsid(0)
+    # A dashboard that asks another port than the server's shows an error and no run.
+    told = httpx.get(f"{running.dashboard}/ui-settings", trust_env=False).json()
+    assert told["api_url"] == running.api
     assert server.start(project, print) == running
     assert main.start(["server", "status"]) == 0
     assert running.api in capsys.readouterr().out
