@@ -19,6 +19,7 @@ seeds, and more seeds do not pass for more rows. Percentiles at the level below,
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -80,9 +81,13 @@ def collect(plan: Plan) -> list[Result]:
         for name, of_name in done.items()
     }
     joint = every.get("joint", {})
-    return [
-        _result(plan.folder, name, of_name, every[name], joint) for name, of_name in done.items()
-    ]
+    with warnings.catch_warnings():
+        # Of a resample without a row of some episode: that episode takes no part in it.
+        warnings.filterwarnings("ignore", "Mean of empty slice|All-NaN", RuntimeWarning)
+        return [
+            _result(plan.folder, name, of_name, every[name], joint)
+            for name, of_name in done.items()
+        ]
 
 
 def counts(size: int) -> Iterator[Array]:
@@ -109,7 +114,7 @@ class _Samples:
         self.place = {name: at for at, name in enumerate(sorted(names))}
 
     def scores(self, one: Trial) -> Array:
-        """a[t, u] of a trial: [1 + R, T, T]; NaN where u was not learned yet."""
+        """a[t, u] of a trial: [1 + R, T, T]; NaN where u was not learned yet, or no row drawn."""
         names = [named.episode for named in one.sequence.named]
         made = np.full((1 + RESAMPLES, len(names), len(names)), np.nan)
         parts = [trial.statistics(self.folder, key) for key in one.keys()]
@@ -121,8 +126,12 @@ class _Samples:
         first = 0
         for drawn in counts(len(self.place)):
             for t, u, places, values in cells:
+                picked = drawn[:, places]
                 with np.errstate(all="ignore"):
-                    made[first : first + len(drawn), t, u] = self.score(drawn[:, places] @ values)
+                    scores = self.score(picked @ values)
+                made[first : first + len(drawn), t, u] = np.where(
+                    picked.any(axis=1), scores, np.nan
+                )
             first += len(drawn)
         return made
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import shutil
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -184,6 +185,29 @@ def test_more_seeds_on_the_same_rows_do_not_pass_for_more_rows(tmp_path: Path) -
         value = results.collect(made)[0].measures["average"]
         width[folder] = value.high - value.low
     assert width["three"] == pytest.approx(width["one"], rel=0.01)
+
+
+def test_an_episode_of_which_no_row_was_drawn_is_not_scored_as_wrong(tmp_path: Path) -> None:
+    """Two test rows beside sixty: every eighth resample has none of them."""
+    made = toy_study.plan(tmp_path, ENCODER, "naive", "joint")
+    vars(made)["encoder"], vars(made)["code"] = "e", "c"
+    for one in made.trials().values():
+        for number, key in enumerate(one.keys(), start=1):
+            units = {
+                named.episode: {
+                    f"{named.episode} {at}": ledger.Entry("", statistics(True))
+                    for at in range(rows)
+                }
+                for named, rows in zip(one.sequence.named[:number], (2, 60), strict=False)
+            }
+            seal(tmp_path, one, number, key, units)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        (naive, _) = results.collect(made)
+    assert naive.measures["average"] == results.Value(100.0, 100.0, 100.0)
+    assert naive.measures["forgetting"] == results.Value(0.0, 0.0, 0.0)
+    assert naive.measures["beyond_joint"] == results.Value(0.0, 0.0, 0.0)
+    assert naive.curve == [results.Value(100.0, 100.0, 100.0)] * 2
 
 
 def copy_results(made: Any, each: trial.Trial) -> None:
