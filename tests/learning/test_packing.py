@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from onward import recipes
-from onward.config import Prepare
+from onward.config import Finetune, Prepare
 from onward.learning import encoder, packing
 from onward.learning.features import Collate
+from onward.learning.job import Job
 from tests import toys
 
 
@@ -77,3 +79,26 @@ def test_a_window_attends_to_no_other_one_in_its_line(
             for one in (first, other)
         ]
     assert torch.equal(*told) and told[0].shape[0] == len(second["input_ids"])
+
+
+@pytest.mark.parametrize(
+    ("recipe", "values", "line"),
+    [
+        ("chat", {}, 64),
+        ("chat", {"tuning": "lora"}, 64),
+        ("chat", {"tuning": "dora"}, 0),
+        ("chat", {"packing": False}, 0),
+        ("classification", {}, 0),
+    ],
+)
+def test_windows_are_packed_where_that_is_tried(
+    recipe: str, values: dict[str, Any], line: int
+) -> None:
+    found = recipes.get(recipe)
+    job: Any = SimpleNamespace(
+        recipe=found,
+        settings=Finetune(**values),
+        collate=lambda: Collate(0, found.TARGETS),
+        prepared=SimpleNamespace(manifest={"window": {"max_length": 64, "stride": 16}}),
+    )
+    assert Job.packing(job).line == line
