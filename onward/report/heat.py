@@ -1,7 +1,7 @@
 """The matrix as a heat map: versions downwards, episodes to the right, a number in every cell.
 
-One hue, darker for better, so that it reads in grey; what was never scored is an empty frame. Sizes
-are pixels: a wide matrix scrolls in its own box.
+One hue, stronger for better, so that it reads in grey, on white and on black; what was never scored
+is an empty frame. Sizes are pixels: a wide matrix scrolls in its own box.
 
 >>> shade(50.0, 0.0, 100.0)
 0.34

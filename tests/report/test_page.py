@@ -10,6 +10,7 @@ import pytest
 
 from onward import files
 from onward.evaluation.checks import FAILED, WITHDRAWN, Check, Verdict
+from onward.report import heat
 from onward.report.page import write
 from tests.report import projects
 
@@ -262,3 +263,40 @@ def test_every_expression_of_the_templates_is_escaped() -> None:
         assert "autoescape" not in template
     assert "{{ css | safe }}" in templates["page.html"]
     assert page._environment().autoescape is True
+
+
+def _luminance(colour: tuple[float, ...]) -> float:
+    parts = [c / 12.92 if c <= 0.03928 else ((c + 0.055) / 1.055) ** 2.4 for c in colour]
+    return 0.2126 * parts[0] + 0.7152 * parts[1] + 0.0722 * parts[2]
+
+
+def _over(css: str, below: str, opacity: float = 1.0) -> str:
+    """A colour, its own opacity included, as it looks over another."""
+    opacity *= int(css[7:], 16) / 255 if len(css) > 7 else 1.0
+    pairs = [(int(css[at : at + 2], 16), int(below[at : at + 2], 16)) for at in (1, 3, 5)]
+    return "#" + "".join(f"{round(a * opacity + b * (1 - opacity)):02x}" for a, b in pairs)
+
+
+def _contrast(one: str, other: str) -> float:
+    """As WCAG 2 defines it; 4.5 is what text of this size needs."""
+    bright = [
+        _luminance(tuple(int(c[at : at + 2], 16) / 255 for at in (1, 3, 5))) for c in (one, other)
+    ]
+    return (max(bright) + 0.05) / (min(bright) + 0.05)
+
+
+@pytest.mark.parametrize("theme", [0, 1], ids=["light", "dark"])
+def test_text_stands_out_from_what_is_behind_it(theme: int) -> None:
+    css = (Path(heat.__file__).parent / "templates" / "page.css").read_text()
+    block = css.split(":root {")[theme + 1].partition("}")[0]
+    colour = dict(re.findall(r"--(\w+): (#\w+)", block))
+    (cell,) = re.findall(r"\.heat \.fill \{ fill: (#\w+)", css)
+    card = colour["card"]
+    behind = {
+        "ink": [card, colour["mark"], *(_over(cell, card, at) for at in (heat.PALE, heat.DARK))],
+        "bad": [card, _over(colour["gone"], card)],
+        "good": [card, _over(colour["come"], card)],
+        **{name: [card, colour["paper"]] for name in ("soft", "open", "told", "force")},
+    }
+    found = {(name, one): _contrast(colour[name], one) for name in behind for one in behind[name]}
+    assert min(found.values()) >= 4.5, found
