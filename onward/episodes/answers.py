@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from onward.episodes.incoming import Unreadable, loads
-from onward.episodes.values import Fault, readable
+from onward.episodes.values import Fault, readable, whole
 
 _YES, _NO = ("true", "1", "yes"), ("false", "0", "no", "")
 
@@ -103,15 +103,10 @@ def _flag(value: Any) -> bool | None:
 
 
 def _offset(value: Any) -> int | None:
-    """A whole number, also one that came as text or as a float; None where there is none."""
-    if value is None or value == "" or (isinstance(value, float) and value != value):
-        return None
     try:
-        if isinstance(value, bool) or len(str(value)) > 20 or float(value) != int(float(value)):
-            raise ValueError
-        return int(float(value))
-    except (TypeError, ValueError, OverflowError):
-        raise Fault("wrong-type", f"the offset {str(value)[:40]!r} is not a number") from None
+        return whole(value)
+    except ValueError as error:
+        raise Fault("wrong-type", f"the offset {error}") from None
 
 
 def place(text: str, start: int | None, context: str) -> tuple[Gold, str]:

@@ -11,12 +11,11 @@ head and tail are, in characters.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from typing import Any
 
 from onward.episodes import labels
-from onward.episodes.values import Fault, readable, text
+from onward.episodes.values import Fault, readable, text, whole
 from onward.recipes import entity_marks
 
 PLACES = ("head_start", "head_end", "tail_start", "tail_end")
@@ -55,13 +54,13 @@ def _unmarked(body: str) -> tuple[str, list[int]]:
 
 
 def _whole(value: Any, name: str) -> int:
-    if value is None:
+    try:
+        found = whole(value)
+    except ValueError as error:
+        raise Fault("wrong-type", f"{name}: {error}") from None
+    if found is None:
         raise Fault("missing-field", f"{name} is missing")
-    if isinstance(value, str) and re.fullmatch(r"[0-9]{1,9}", value.strip(), re.ASCII):
-        value = int(value)
-    if isinstance(value, bool) or not isinstance(value, int):
-        raise Fault("wrong-type", f"{name} is {str(value)[:40]!r}, not a place")
-    return value
+    return found
 
 
 def _check(body: str, places: list[int]) -> None:

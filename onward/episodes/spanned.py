@@ -20,7 +20,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from onward.episodes.values import Fault, opened, readable, sound, text
+from onward.episodes.values import Fault, opened, readable, sound, text, whole
 
 OUTSIDE = "O"
 TAG = re.compile(r"(?:O|[BIESLU]-\S+)")
@@ -134,8 +134,11 @@ def _span(item: Any) -> Span:
         ]
     if not isinstance(item, list | tuple) or len(item) != 3:
         raise Fault("wrong-type", "a span is start, end and tag")
-    start, end, tag = item
-    if any(isinstance(n, bool) or not isinstance(n, int) for n in (start, end)):
+    try:
+        start, end, tag = whole(item[0]), whole(item[1]), item[2]
+    except ValueError as error:
+        raise Fault("wrong-type", f"a span's start or end {error}") from None
+    if start is None or end is None:
         raise Fault("wrong-type", "a span's start and end are whole numbers")
     if not isinstance(tag, str):
         raise Fault("wrong-type", "a span's tag is text")

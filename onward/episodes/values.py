@@ -69,6 +69,22 @@ def given_id(value: Any) -> Any:
     return None if isinstance(value, str) and is_blank(value) else value
 
 
+def whole(value: Any) -> int | None:
+    """A whole number, also one that came as text or as a float; None where there is none.
+
+    Raises:
+        ValueError: it is something else.
+    """
+    if value is None or value == "" or (isinstance(value, float) and value != value):
+        return None
+    try:
+        if isinstance(value, bool) or len(str(value)) > 20 or float(value) != int(float(value)):
+            raise ValueError
+        return int(float(value))
+    except (TypeError, ValueError, OverflowError):
+        raise ValueError(f"{str(value)[:40]!r} is not a whole number") from None
+
+
 def optional(fields: Mapping[str, Any], name: str, max_chars: int) -> str | None:
     """A text that may be missing; a blank one is. Raises Fault."""
     value = fields.get(name)

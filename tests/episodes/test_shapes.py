@@ -66,7 +66,7 @@ def test_every_shape_of_tags_is_read(fields: dict[str, Any]) -> None:
         ("bad-span", {"text": "a b", "spans": [[1, 2, "x"]]}),
         ("bad-span", {"text": "😀 in Oslo.", "spans": [{**OSLO, "start": 6, "end": 10}]}),
         ("bad-span", {"text": "in Oslo.", "spans": [{**OSLO, "start": -5, "end": -1}]}),
-        ("wrong-type", {"text": "a b", "spans": [{"start": "0", "end": 1, "label": "x"}]}),
+        ("wrong-type", {"text": "a b", "spans": [{"start": "first", "end": 1, "label": "x"}]}),
     ],
 )
 def test_d04_d07_faulty_tags_have_their_reason(reason: str, fields: dict[str, Any]) -> None:
@@ -121,6 +121,40 @@ def test_markers_and_places_say_the_same() -> None:
     assert found["text"][found["head_start"] : found["head_end"]] == "child"
     assert found["text"][found["tail_start"] : found["tail_end"]] == "cradle"
     assert marked.read(found, MOST)[0] == found
+
+
+PLACED = {"text": "a big cat", "head_start": 0, "head_end": 1, "tail_start": 6, "tail_end": 9}
+
+
+@pytest.mark.parametrize(
+    ("reason", "changed"),
+    [
+        ("missing-field", {"head_end": None}),
+        ("wrong-type", {"tail_start": "six"}),
+        ("wrong-type", {"tail_start": True}),
+        ("bad-span", {"tail_end": 10}),
+        ("bad-span", {"head_start": 1, "head_end": 1}),
+        ("bad-span", {"tail_start": 5, "tail_end": 6}),
+        ("bad-span", {"head_end": 7}),
+        ("bad-span", {"head_start": 7, "head_end": 8}),
+        ("markers-unclear", {"text": "a <e1>big</e1> cat"}),
+    ],
+)
+def test_d07_faulty_places_have_their_reason(reason: str, changed: dict[str, Any]) -> None:
+    with pytest.raises(Fault) as caught:
+        marked.read({**PLACED, "label": "x", **changed}, MOST)
+    assert caught.value.reason == reason in REASONS
+
+
+@pytest.mark.parametrize("kind", [int, float, str])
+def test_places_are_whole_numbers_however_a_table_has_them(kind: type) -> None:
+    """One row without a place makes floats of a whole column; a CSV has texts alone."""
+    row = {name: kind(value) for name, value in PLACED.items() if name != "text"}
+    found, _ = marked.read({"text": PLACED["text"], **row, "label": "x"}, MOST)
+    assert {name: found[name] for name in PLACED} == PLACED
+    spans = {**SPANS, "starts": [kind(3)], "ends": [kind(11)]}
+    assert spanned.read(spans, MOST) == (SPANS, "")
+    assert spanned.read({"text": SPANS["text"], "spans": [[kind(3), kind(11), "city"]]}, MOST)
 
 
 def test_references_are_one_text_or_several_each_once() -> None:
@@ -185,12 +219,47 @@ def test_answers_of_conversations_without_an_id_share_none(blank: Any) -> None:
         ("wrong-type", {"role": "user"}),
         ("wrong-type", [{"role": "user", "content": 3}]),
         ("wrong-type", ["a", "b"]),
+        ("wrong-type", [{"role": "user", "content": [{"type": "image", "url": "x"}]}]),
     ],
 )
 def test_d04_faulty_conversations_have_their_reason(reason: str, messages: Any) -> None:
     with pytest.raises(Fault) as caught:
         exchanges.several({"messages": messages})
     assert caught.value.reason == reason in REASONS
+
+
+@pytest.mark.parametrize(
+    ("reason", "history"),
+    [
+        ("wrong-type", "Hi"),
+        ("wrong-type", ["Hi", 3]),
+        ("blank", ["Hi", " "]),
+        ("turns-unclear", ["Hi"]),
+        ("turns-unclear", ["Hi", "Hello", "Who?"]),
+    ],
+)
+def test_d04_a_faulty_history_has_its_reason(reason: str, history: Any) -> None:
+    asked = {"question": "Who?", "references": ["Ana"]}
+    for whole in (["Hi", "Hello"], [], "", None):
+        assert exchanges.read({**asked, "history": whole}, MOST)[0]["history"] == (whole or [])
+    with pytest.raises(Fault) as caught:
+        exchanges.read({**asked, "history": history}, MOST)
+    assert caught.value.reason == reason in REASONS
+
+
+def test_a_message_may_come_in_parts_and_a_speaker_in_lines() -> None:
+    parts = [{"type": "text", "text": "Hi"}, "there"]
+    spoken = [{"role": "user", "content": parts}, {"role": "assistant", "content": "Hello"}]
+    for messages in (spoken, "A: Hi\nthere\nB: Hello", "A: Hi\nA: there\nB: Hello"):
+        (row,) = exchanges.several({"messages": messages})
+        assert (row["question"], row["references"]) == ("Hi\nthere", ["Hello"])
+
+
+def test_a_system_message_is_read_where_a_conversation_can_be() -> None:
+    told = [{"role": "system", "content": "Be kind."}, *said("Hi", "Hello")]
+    assert exchanges.system({"messages": told}) == "Be kind."
+    assert exchanges.system({"messages": said("Hi", "Hello")}) is None
+    assert exchanges.system({"messages": ["no", "messages"]}) is None
 
 
 def _chat(project: Project) -> None:
