@@ -202,6 +202,11 @@ def changes(model: Any, device: str) -> dict[str, Callable[[], Any]]:
     return found
 
 
+def shapes(model: Any) -> dict[str, tuple[int, ...]]:
+    """By the plain name of each weight that is trained itself: its shape."""
+    return {_plain(name): tuple(p.shape) for name, p in model.named_parameters() if p.requires_grad}
+
+
 def _minus(weight: Any, before: Any) -> Any:
     return weight - before
 

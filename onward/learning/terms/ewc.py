@@ -47,7 +47,7 @@ def past(job: Job, model: Any, device: str) -> Past | None:
     held = _held(job)
     if not held:
         return None
-    moving = tunings.changes(model, device)
+    moving, shapes = tunings.changes(model, device), tunings.shapes(model)
     lacking = sorted(set(moving) - set(held))
     if lacking:
         raise SettingsError(
@@ -56,8 +56,11 @@ def past(job: Job, model: Any, device: str) -> Past | None:
             where="params.yaml, finetune.tuning and strategy.term: ewc",
             fix="go on with the tuning that made the base, or start over with `onward run --fresh`",
         )
-    shapes = {name: tuple(change().shape) for name, change in moving.items()}
-    fisher = {name: _grown(held[name], shapes[name]).to(device) for name in moving}
+    fisher = {}
+    for name in moving:
+        # A weight under adapters is none of those that are trained, and does not grow.
+        shape = shapes.get(name, tuple(held[name].shape))
+        fisher[name] = _grown(held[name], shape).to(device)
     return Past(fisher, moving, job.strategy.ewc_weight)
 
 

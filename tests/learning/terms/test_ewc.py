@@ -129,6 +129,19 @@ def test_past_holds_every_weight_that_moves_to_where_the_base_has_it(grown: Proj
     assert float(ewc.loss(model, batch, {}, past).detach()) == pytest.approx(expected, rel=1e-4)
 
 
+@pytest.mark.parametrize("tuning", ["full", "lora"])
+def test_it_is_made_for_another_device_than_the_model_is_still_on(
+    tuning: str, grown: Project
+) -> None:
+    """Trainer moves the model to the GPU later; `meta` refuses to be mixed with it as well."""
+    job = lessons.job(grown)
+    model = tunings.apply(job.build(), job.settings.model_copy(update={"tuning": tuning}))
+    past = ewc.past(job, model, "meta")
+    assert past is not None and past.fisher["classifier.weight"].shape == (3, 32)
+    assert {fisher.device.type for fisher in past.fisher.values()} == {"meta"}
+    assert past.fisher.keys() == past.changes.keys()
+
+
 def test_of_adapters_it_is_what_they_add_to_the_weight(grown: Project) -> None:
     """The penalty on s B A is the one on the merged weights."""
     job = lessons.job(grown)
