@@ -14,7 +14,7 @@ from cli import main
 from onward import files
 from onward.episodes.turn import Turn
 from onward.errors import IntegrityError, MissingFiles, SettingsError, UsageError
-from onward.learning import base, finetune, prepare
+from onward.learning import base, finetune, models, prepare
 from onward.project import Project
 from onward.recipes import classification, extractive
 from onward.registry import journal
@@ -190,6 +190,17 @@ def test_s02_code_of_its_own_is_refused(toy: Project, reader: Path, tmp_path: Pa
     files.write_json(folder / "config.json", {**config, "auto_map": {"AutoModel": "evil.Model"}})
     with pytest.raises(SettingsError, match="auto_map"):
         adopt(toy, folder)
+
+
+def test_a_model_of_several_sets_of_weights_is_refused(
+    toy: Project, reader: Path, tmp_path: Path
+) -> None:
+    folder = shutil.copytree(reader, tmp_path / "several")
+    files.write_json(folder / models.STRUCTURE, {"schema": models.SCHEMA, "structure": "adapters"})
+    with pytest.raises(SettingsError, match="structure adapters") as caught:
+        adopt(toy, folder)
+    assert "merged" in caught.value.fix
+    assert not (toy.root / "models" / "adopted").exists()
 
 
 def test_what_is_no_model_is_refused(toy: Project, tmp_path: Path) -> None:

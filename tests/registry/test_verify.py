@@ -111,6 +111,22 @@ def test_what_was_not_pulled_is_missing_not_corrupt(two: Project) -> None:
     assert all("dvc pull" in problem.fix for problem in found)
 
 
+@pytest.mark.parametrize("place", ["adopted", "pretrained"])
+def test_a_model_that_was_brought_in_is_looked_at_too(project: Project, place: str) -> None:
+    folder = project.root / "models" / place / "reader"
+    with files.building(folder) as at:
+        files.write_text(at / "config.json", "{}")
+    files.write_text(folder.with_suffix(".dvc"), "outs: []\n")
+    assert verify_all(project) == []
+    (folder / "config.json").chmod(0o644)
+    (folder / "config.json").write_text('{"edited": true}')
+    (problem,) = verify_all(project)
+    assert isinstance(problem, IntegrityError) and "config.json" in " ".join(problem.lines())
+    files.remove(folder)
+    (problem,) = verify_all(project)
+    assert isinstance(problem, MissingFiles) and "dvc pull" in problem.fix
+
+
 def test_it_changes_nothing(two: Project) -> None:
     two.journal.open("ab").write(b'{"torn')
     before = two.journal.read_bytes()
