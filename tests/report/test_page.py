@@ -121,6 +121,15 @@ def test_every_mark_that_is_drawn_is_in_the_key_and_no_other(tmp_path: Path) -> 
     assert "● promoted ✗ refused ! forced ? undecided ↩ rollback SEQ" in _page(project)[0].text
     projects.append(project, "withdrawn", episode="0002-science", reason="wrong labels")
     assert "↩ rollback – withdrawn SEQ" in _page(project)[0].text
+    assert "● serves ! forced ↩ rolled back from See onward matrix" in _page(project)[0].text
+
+
+def test_the_heat_map_s_key_has_no_mark_that_is_not_drawn(tmp_path: Path) -> None:
+    project = projects.empty(tmp_path)
+    projects.turn(project, ["0001-faq"], [])
+    projects.append(project, "promoted", version="v1", champion=None, episodes=["0001-faq"])
+    projects.version(project, "v1", {"0001-faq": 70.0}, 1, {("v1", "0001-faq"): 70.0})
+    assert "● serves See onward matrix" in _page(project)[0].text
 
 
 def test_versions_that_cannot_be_compared_are_not_told_as_never_promoted(tmp_path: Path) -> None:
