@@ -180,6 +180,8 @@ def _failed(check: Check) -> str:
 def _unclear(check: Check) -> str:
     if seeds_differ(check):
         return "seeds differ"
+    if check.kind == "budget":
+        return "budget unclear"
     return "looks worse" if looks_worse(check) else "too few rows"
 
 

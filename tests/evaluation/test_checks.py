@@ -132,6 +132,8 @@ def test_the_two_words_name_a_failure_before_an_open_check() -> None:
     assert verdict(GAIN, UNCLEAR).because == "too few rows"
     slow = Check("budget", P95, FAILED, new=600.0, limit=500.0)
     assert verdict(GAIN, slow).because == "over budget"
+    unclear = Check("budget", P95, OPEN, new=600.0, limit=500.0)
+    assert verdict(GAIN, unclear).because == "budget unclear", "rows would not help"
 
 
 @pytest.mark.parametrize(
