@@ -120,11 +120,16 @@ def _example(row: dict[str, Any], placed: str | None) -> list[str]:
     gold = " | ".join(dict.fromkeys(row["answers"])) or "no answer"
     return [
         f"  {row['unit']} · {row['id']}",
-        *(f"    {name:<9} {text}" for name, text in row["inputs"].items() if name != placed),
-        f"    gold      {gold}",
-        f"    before    {_told(row['before'])}",
-        f"    after     {_told(row['after'])}",
+        *(_field(name, text) for name, text in row["inputs"].items() if name != placed),
+        _field("gold", gold),
+        _field("before", _told(row["before"])),
+        _field("after", _told(row["after"])),
     ]
+
+
+def _field(name: str, text: str) -> str:
+    """A name and its text; the text's further lines stand under its first."""
+    return f"    {name:<9} " + f"\n{'':14}".join(text.strip().splitlines())
 
 
 def _told(side: dict[str, Any]) -> str:

@@ -255,6 +255,18 @@ def test_one_row_is_a_row() -> None:
     assert examples.lines(found) == ["LOST against v1: 1 row", "WON against v1: 0 rows"]
 
 
+def test_the_lines_of_a_text_stand_under_its_first() -> None:
+    """A dialogue's turns stood at the margin, like rows of their own."""
+    side = {"text": "He went.\nSo.", "score": 7.0, "probability": 0.5, "no_answer": False}
+    row = {"unit": "0001-a", "id": "1", "inputs": {"question": "A: Hi\nB: Oh\n"}}
+    row |= {"answers": ["Bye"], "before": side, "after": side}
+    found = {"before": "v1", "counts": {"lost": 1, "won": 0}, "placed": None}
+    shown = examples.lines({**found, "lost": [row], "won": []})
+    under = " " * len("    question  ")
+    assert shown[2] == f"    question  A: Hi\n{under}B: Oh"
+    assert shown[4] == f"    before    He went.\n{under}So.   (score 7, probability 0.50)"
+
+
 def test_status_counts_rows_and_the_matrix_episodes(
     here: Project, capsys: pytest.CaptureFixture[str]
 ) -> None:
