@@ -266,7 +266,8 @@ def _arguments(task: Task, settings: Finetune, micro: int, steps: int, number: s
         learning_rate=task.rate,
         num_train_epochs=task.epochs,
         lr_scheduler_type=_SCHEDULES[settings.schedule],
-        warmup_steps=math.ceil(steps * settings.warmup_percent / 100),
+        # The first step of a warm-up is at rate 0: an only step would move nothing.
+        warmup_steps=max(min(math.ceil(steps * settings.warmup_percent / 100), steps - 1), 0),
         weight_decay=settings.weight_decay,
         max_grad_norm=settings.clip,
         optim="adamw_torch_fused",

@@ -236,6 +236,13 @@ def test_each_epoch_has_an_order_of_its_own(task: Task, monkeypatch: pytest.Monk
     assert sorted(seen[80:]) == list(range(40)) and seen[80:] not in (first, second)
 
 
+def test_an_only_step_moves_the_weights(task: Task) -> None:
+    """A warm-up's first step is at rate 0: of a small episode nothing was learned."""
+    warm = settings(batch_size=40, micro_batch=8, warmup_percent=10)
+    trained = fit(task, warm)
+    assert trained.steps == 1 and moved(task, trained, warm)
+
+
 def test_steps_are_counted_as_trainer_counts_them(
     task: Task, monkeypatch: pytest.MonkeyPatch
 ) -> None:
