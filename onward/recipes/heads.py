@@ -69,7 +69,7 @@ def _require_kind(auto: Any, config: Any, source: Path, kind: str) -> None:
         raise SettingsError(
             f"{source.name} holds a {config.model_type} model, which is none of the kind {kind}",
             where="params.yaml, project.encoder",
-            fix=f"name the folder or package of a {kind} model",
+            fix=f"name the folder or package of a model of the kind {kind}",
         )
 
 
