@@ -27,7 +27,7 @@ def test_i4_a_failure_is_typed_and_a_later_pass_clears_it(tmp_path: Path) -> Non
     assert done.returncode == 1
     assert done.stderr.splitlines()[-3:] == [
         "Expected: enough training rows. 1 of 1 episodes failed (train_delivered at least 31, "
-        "found 30 to 30), for example 0001-new",
+        "found 30), for example 0001-new",
         str(at.private / "reports" / "validate.json"),
         "withdraw the episode and open a file with more rows (`onward episode --help`), or change "
         "validate.min_train_rows in params.yaml",

@@ -166,7 +166,7 @@ def test_of_adapters_it_is_what_they_add_to_the_weight(grown: Project) -> None:
         # A new label's row of the head is drawn anew by each build; its Fisher is zero.
         rows = slice(0, 2) if name.startswith("classifier") else slice(None)
         change = merged[name][rows] - before[name][rows]
-        expected += past.weight / 2 * float((fisher[rows] * change**2).sum())
+        expected += past.weight / 2 * (fisher[rows] * change**2).sum().item()
     assert added == pytest.approx(expected, rel=1e-3) and added > 0
 
 
