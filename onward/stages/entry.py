@@ -22,6 +22,9 @@ from onward.project import Project
 RUN = "ONWARD_RUN"
 """The environment variable that holds the id of the run a stage belongs to."""
 
+SPINS = "1000"
+"""Turns of the loop in which a thread waits before it sleeps: some microseconds."""
+
 
 class _Unbroken:
     """A stream whose reader may go: what is written from then on is lost, and nothing else is.
@@ -57,11 +60,24 @@ class _Unbroken:
         return getattr(self._stream, name)
 
 
+def _share_the_cores() -> None:
+    """Let torch's threads (GNU OpenMP) sleep soon where they wait for each other.
+
+    By default they spin for milliseconds. On a machine that does other work, too, the one that is
+    waited for often has no core meanwhile, and a training takes several times as long. OpenMP reads
+    this as torch is loaded. Whoever has set it, or OMP_WAIT_POLICY, is left alone.
+    """
+    if "OMP_WAIT_POLICY" not in os.environ:
+        os.environ.setdefault("GOMP_SPINCOUNT", SPINS)
+
+
 def start(name: str, run: Callable[[Project], None]) -> None:
     """Run a stage in the project of the current folder and exit with its code."""
     sys.stdout, sys.stderr = _Unbroken(sys.stdout), _Unbroken(sys.stderr)
     project = Project(Path.cwd())
     project.error(name).unlink(missing_ok=True)
+    if name != "benchmark":  # which times torch as it comes
+        _share_the_cores()
     try:
         with files.disk_errors(project.root, 0), costs.measured(project, name):
             run(project)

@@ -80,3 +80,50 @@ def test_f04_a_full_disk_is_no_defect_whoever_wrote(
     assert ended.value.code == 1
     error = failed(Project(tmp_path), "finetune", "")
     assert isinstance(error, DiskFull) and "needed" not in error.what
+
+
+CORES = """
+import os, sys
+from onward.stages.entry import start
+
+def run(project):
+    print("torch" in sys.modules, os.environ.get("GOMP_SPINCOUNT"))
+
+start(sys.argv[1], run)
+"""
+
+
+@pytest.mark.parametrize(
+    ("stage", "given", "found"),
+    [
+        ("finetune", {}, "1000"),
+        ("benchmark", {}, "None"),
+        ("finetune", {"GOMP_SPINCOUNT": "7"}, "7"),
+        ("finetune", {"OMP_WAIT_POLICY": "ACTIVE"}, "None"),
+    ],
+)
+def test_threads_that_wait_leave_the_cores_to_others(
+    tmp_path: Path, stage: str, given: dict[str, str], found: str
+) -> None:
+    """Before torch is loaded, which is when it is read."""
+    done = subprocess.run(
+        [sys.executable, "-c", CORES, stage],
+        cwd=tmp_path,
+        env=given,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout.split() == ["False", found]
+
+
+def test_no_stage_loads_torch_as_it_is_imported() -> None:
+    stages = ("prepare", "finetune", "evaluate", "export")
+    code = f"import sys; {'; '.join(f'import onward.stages.{s}' for s in stages)}"
+    done = subprocess.run(
+        [sys.executable, "-c", f"{code}; print('torch' in sys.modules)"],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout.strip() == "False"
