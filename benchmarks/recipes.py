@@ -96,7 +96,8 @@ def _measured(options: argparse.Namespace, place: Path) -> int:
         "entries that reach their target",
         len(ENTRIES),
         met=met == len(ENTRIES),
-        **parts,
+        **{name: part for name, part in parts.items() if part["seeds"]},
+        missing=[name for name, part in parts.items() if not part["seeds"]],
         smoke=options.smoke,
     )
     return record.finish(found, record=options.record)
