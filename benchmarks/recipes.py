@@ -96,11 +96,16 @@ def _measured(options: argparse.Namespace, place: Path) -> int:
         "entries that reach their target",
         len(ENTRIES),
         met=met == len(ENTRIES),
-        **{name: part for name, part in parts.items() if part["seeds"]},
-        missing=[name for name, part in parts.items() if not part["seeds"]],
+        **finished(parts),
         smoke=options.smoke,
     )
     return record.finish(found, record=options.record)
+
+
+def finished(parts: Mapping[str, dict[str, Any]]) -> dict[str, Any]:
+    """The parts that have a seed, and the names of the `missing` ones: they have no number."""
+    found = {name: part for name, part in parts.items() if part["seeds"]}
+    return {**found, "missing": [name for name in parts if name not in found]}
 
 
 def asked(options: argparse.Namespace, entries: Sequence[Entry]) -> list[tuple[str, int]]:

@@ -18,7 +18,6 @@ is finished.
 from __future__ import annotations
 
 import argparse
-import math
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -65,11 +64,14 @@ def main() -> int:
     with studies.folder(options, "tunings") as place:
         for name in options.sets:
             tables[name] = _compared(name, place / name, options)
-    parts = {name: part(table) for name, table in tables.items()}
-    value = max((found["value"] for found in parts.values()), default=math.inf)
+    parts = {name: found for name, table in tables.items() if (found := part(table))}
+    if not parts:
+        print("No claim yet: neither set has full and a small tuning measured", flush=True)
+        return 1
+    value = max(found["value"] for found in parts.values())
     found = record.result(
         "tunings",
-        value if math.isfinite(value) else 100.0,
+        value,
         f"points behind full, best tuning under {SMALL:g}% of the weights, worse of the sets",
         BEHIND,
         met=set(parts) == set(SETTINGS) and value <= BEHIND and not options.smoke,
@@ -119,17 +121,19 @@ def _compared(name: str, place: Path, options: argparse.Namespace) -> dict[str, 
 
 
 def part(table: dict[str, Any]) -> dict[str, Any]:
-    """The best small tuning of a set, against full."""
+    """The best small tuning of a set, against full; empty where one of them is not measured."""
     small = [
         row
         for row in table["rows"]
         if row["trainable_percent"] < SMALL and row["change"] and row["name"] != "full"
     ]
-    best = max(small, key=lambda row: row["score"]["value"], default=None)
-    behind = -best["change"]["value"] if best else 100.0
+    if not small:
+        return {}
+    best = max(small, key=lambda row: float(row["score"]["value"]))
+    behind = -best["change"]["value"]
     return {
         "value": round(behind, 2),
-        "unit": f"points of {table['metric']} behind full, {best['name'] if best else 'none'}",
+        "unit": f"points of {table['metric']} behind full, {best['name']}",
         "target": BEHIND,
         "met": behind <= BEHIND,
     }

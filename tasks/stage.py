@@ -1,4 +1,6 @@
-"""Run one DVC stage, stream its log, raise its typed error. Free of Prefect.
+"""Run one DVC stage, stream its log, raise its typed error: at once where it can be foreseen.
+
+Free of Prefect.
 
 DVC alone decides whether a stage is up to date; asking it first costs 10 ms, so a kept stage costs
 no process.

@@ -29,8 +29,11 @@ SPACELESS = (
 LETTERS = 2
 """Letters of other scripts that say about as much as one character of these."""
 
+WORD = rf"[{SPACELESS}][\u0300-\u036f]*|[^\s{SPACELESS}]+"
+"""A word, as a regular expression."""
+
 _ANY = re.compile(f"[{SPACELESS}]")
-_WORD = re.compile(rf"[{SPACELESS}][\u0300-\u036f]*|[^\s{SPACELESS}]+")
+_WORD = re.compile(WORD)
 
 
 def words(text: str) -> list[str]:

@@ -18,7 +18,7 @@ from onward.errors import OnwardError
 from onward.evaluation.checks import episode_name
 from onward.evaluation.examples import SCHEMA
 from onward.project import Project
-from onward.recipes.scripts import SPACELESS
+from onward.recipes.scripts import WORD
 
 SHOWN = 5
 NO_ANSWER = "no answer"
@@ -26,7 +26,7 @@ NO_ANSWER = "no answer"
 Pieces = list[tuple[str, str]]
 """(same, gone or come; text), in order."""
 
-_WORD = re.compile(rf"\s*(?:[{SPACELESS}]|[^\s{SPACELESS}]+)")
+_WORD = re.compile(rf"\s*(?:{WORD})")
 
 _LONGEST = ("text", "context", "question")
 """Names of the input that is read last, the likeliest first; the others stand above it."""

@@ -9,8 +9,9 @@ from typing import Any
 
 import pytest
 
+from benchmarks import tunings
 from benchmarks.recipe_entries import ENTRIES, Entry
-from benchmarks.recipes import Bench, asked
+from benchmarks.recipes import Bench, asked, finished
 from onward import recipes
 from tests import toys
 
@@ -65,6 +66,19 @@ def test_a_graph_that_scores_otherwise_misses(bench: Counted) -> None:
     for seed in (0, 1):
         bench.run(seed)
     assert bench.part()["value"] == 92.5 and not bench.part()["met"]
+
+
+def test_what_was_not_measured_is_missing_and_has_no_number(bench: Counted) -> None:
+    before = bench.part()
+    bench.run(0)
+    after = bench.part()
+    assert finished({"one": before, "two": after}) == {"two": after, "missing": ["one"]}
+    full = {"name": "full", "trainable_percent": 100.0, "change": None, "score": {"value": 90.0}}
+    small = {"name": "lora", "trainable_percent": 1.0, "change": None, "score": {"value": 89.5}}
+    assert tunings.part({"metric": "accuracy", "rows": [full, small]}) == {}
+    against = [full, {**small, "change": {"value": -0.5}}]
+    found = tunings.part({"metric": "accuracy", "rows": against})
+    assert (found["value"], found["met"]) == (0.5, True)
 
 
 def test_entries_name_recipes_and_measures_that_exist() -> None:

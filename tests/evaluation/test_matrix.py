@@ -73,15 +73,20 @@ def baseline(project: Project, **right: float) -> None:
     files.seal(path.parent)
 
 
-@pytest.fixture
-def project(tmp_path: Path) -> Project:
-    """v1 knows faq; v2 learned legal, and lost two points and a half of faq."""
-    made = turns.project(tmp_path)
+def two(root: Path, *, new: float, old: float) -> Project:
+    """v1 has 80 on faq; v2 learned legal, and was judged on faq by these scores."""
+    made = turns.project(root)
     promoted(made, "first", [unit(FAQ, side(80))])
     turns.turn(made, learning=(LEGAL,), base="v1")
-    units = [unit(FAQ, side(77.5), side(80), known=True), unit(LEGAL, side(70), side(20))]
+    units = [unit(FAQ, side(new), side(old), known=True), unit(LEGAL, side(70), side(20))]
     promoted(made, "second", units)
     return made
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Project:
+    """v2 lost two points and a half of faq."""
+    return two(tmp_path, new=77.5, old=80)
 
 
 def shown(found: matrix.Matrix) -> dict[str, list[float | None]]:
@@ -118,12 +123,7 @@ def test_a_version_carries_the_rows_of_its_line(project: Project) -> None:
 
 def test_where_a_verdict_scored_the_champion_again_that_is_what_counts(tmp_path: Path) -> None:
     """Both sides of a change are then of one scorer; what was carried may be of an earlier one."""
-    made = turns.project(tmp_path)
-    promoted(made, "first", [unit(FAQ, side(80))])
-    turns.turn(made, learning=(LEGAL,), base="v1")
-    units = [unit(FAQ, side(75), side(75), known=True), unit(LEGAL, side(70), side(20))]
-    promoted(made, "second", units)
-    found = matrix.collect(made)
+    found = matrix.collect(two(tmp_path, new=75, old=75))
     assert shown(found) == {"v1": [75, 20], "v2": [75, 70]}
     assert {one.name: one.value for one in found.measures}["forgetting"] == 0
 
