@@ -151,7 +151,8 @@ def _attempt(task: Task, settings: Finetune, micro: int) -> Trained:
     number = precision.resolve(settings.precision)
     past = _past(task, model)
     started = time.monotonic()
-    course = _finish(task, model) or _train(task, settings, micro, model, past, number)
+    with precision.attention(model, number):
+        course = _finish(task, model) or _train(task, settings, micro, model, past, number)
     seconds = time.monotonic() - started
     model = tunings.plain(model).cpu().eval()
     if caches is not None:
