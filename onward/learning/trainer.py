@@ -260,7 +260,7 @@ def _arguments(task: Task, settings: Finetune, micro: int, steps: int, number: s
     import torch
     from transformers import TrainingArguments
 
-    return TrainingArguments(
+    args = TrainingArguments(
         output_dir=str(task.work),
         per_device_train_batch_size=micro,
         gradient_accumulation_steps=settings.batch_size // micro,
@@ -287,6 +287,11 @@ def _arguments(task: Task, settings: Finetune, micro: int, steps: int, number: s
         disable_tqdm=True,
         log_level="error",
     )
+    # Of several GPUs Trainer would take all and split each micro-batch; what a strategy adds to the
+    # loss is computed beside one model.
+    if args.n_gpu > 1:
+        args._n_gpu = 1
+    return args
 
 
 def _ensure_space(task: Task, model: Any) -> None:

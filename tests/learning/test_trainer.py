@@ -570,3 +570,31 @@ def test_a_language_model_keeps_its_attention(toy_causal: Path) -> None:
     model = AutoModelForCausalLM.from_pretrained(toy_causal)
     with precision.attention(model, "bf16"):
         assert model.config._attn_implementation == "sdpa"
+
+
+def test_one_of_several_gpus_is_used(task: Task, monkeypatch: pytest.MonkeyPatch) -> None:
+    import transformers
+
+    class TwoGpus:
+        """What TrainingArguments say of a machine that has two."""
+
+        def __init__(self, **asked: Any) -> None:
+            self.asked, self._n_gpu = asked, 2
+
+        @property
+        def n_gpu(self) -> int:
+            return self._n_gpu
+
+    monkeypatch.setattr(transformers, "TrainingArguments", TwoGpus)
+    args = trainer._arguments(task, settings(), micro=4, steps=5, number="fp32")
+    assert args.n_gpu == 1 and args.asked["per_device_train_batch_size"] == 4
+
+
+def test_the_library_takes_as_many_gpus_as_it_is_told(tmp_path: Path) -> None:
+    """`_n_gpu` is not public: a release that renames it would take all GPUs again."""
+    from transformers import TrainingArguments
+
+    args = TrainingArguments(output_dir=str(tmp_path), use_cpu=True)
+    assert args.n_gpu == 0
+    args._n_gpu = 1
+    assert args.n_gpu == 1
