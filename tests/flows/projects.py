@@ -31,6 +31,7 @@ SETTINGS: dict[str, dict[str, Any]] = {
         "batch_size": 16,
         "micro_batch": 16,
         "threads": 1,
+        "precision": "fp32",  # in bf16 a toy learns something else
     },
     "evaluate": {"threads": 1, "max_answer_tokens": 4},
     "gate": {"floor": 40.0, "margin": 10.0, "min_rows": 20, "p95_change_percent": 10_000},

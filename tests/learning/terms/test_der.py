@@ -152,4 +152,4 @@ def test_it_keeps_what_naive_forgets(toy_encoder: Path, tmp_path: Path) -> None:
         kept[name] = lessons.right(project, "classification", model, lessons.NAMES[0], [])
         assert lessons.right(project, "classification", model, lessons.NAMES[1], []) >= 95
     assert kept["naive"] <= 85 and kept["der"] >= kept["naive"] + 10, kept
-    assert moved["der"] < 0.5 * moved["replay"] < moved["naive"], moved
+    assert moved["der"] < 0.75 * moved["replay"] and moved["replay"] < 0.5 * moved["naive"], moved
