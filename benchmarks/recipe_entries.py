@@ -146,7 +146,7 @@ ENTRIES = (
         92.5,
         banking77,
         _texts(64),
-        _rates((1e-4, 6), (2e-4, 6), (4e-4, 6)),
+        _rates((2e-4, 6), (4e-4, 6)),
     ),
     Entry(
         "snips_slots",
@@ -155,7 +155,7 @@ ENTRIES = (
         93.0,
         snips_slots,
         _texts(64),
-        _rates((1e-4, 5), (3e-4, 5), (6e-4, 5)),
+        _rates((2e-4, 5), (5e-4, 5)),
     ),
     Entry(
         "snips_intents",
@@ -173,7 +173,7 @@ ENTRIES = (
         80.0,
         semeval,
         _texts(128),
-        _rates((1e-4, 6), (2e-4, 6), (4e-4, 6)),
+        _rates((2e-4, 6), (4e-4, 6)),
         measure="macro_f1",
     ),
     Entry(
@@ -183,7 +183,7 @@ ENTRIES = (
         recipes_choice.PROBE,
         recipes_choice.sides,
         _texts(64),
-        _rates((5e-5, 3), (1e-4, 3), (2e-4, 3)),
+        _rates((5e-5, 2), (2e-4, 2)),
         about={"chance": recipes_choice.CHANCE, "linear_probe": recipes_choice.PROBE},
     ),
     Entry(
