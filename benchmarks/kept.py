@@ -27,7 +27,7 @@ from onward.evaluation import ledger
 from onward.study import trial
 
 ABOUT = "about.json"
-PLAIN = ("threads.json",)
+THREADS = "threads.json"
 
 
 def main() -> int:
@@ -68,9 +68,8 @@ def pack(folder: Path, archive: Path, revision: str) -> int:
 
 def _members(folder: Path) -> Iterator[tuple[str, str]]:
     """Path in the folder -> text of all that is kept."""
-    for name in PLAIN:
-        if (folder / name).is_file():
-            yield name, (folder / name).read_text(encoding="utf-8")
+    if (folder / THREADS).is_file():
+        yield THREADS, (folder / THREADS).read_text(encoding="utf-8")
     for path in sorted(folder.glob("**/done/*")):
         name = path.relative_to(folder).as_posix()
         if path.suffix == ".json":
@@ -100,7 +99,7 @@ def _told(path: Path) -> list[dict[str, Any]]:
 def unpack(archive: Path, folder: Path) -> int:
     """Write an archive's files into a benchmark's folder, as they were. Returns how many."""
     with tarfile.open(archive, "r:xz") as tar:
-        read = {name: (tar.extractfile(name) or io.BytesIO()).read() for name in tar.getnames()}
+        read = {member.name: tar.extractfile(member).read() for member in tar}  # type: ignore[union-attr]
     about = json.loads(read.pop(ABOUT))
     print(f"measured at {about['revision']} on {about['machine']}")
     sealed: dict[str, dict[str, bytes]] = {}

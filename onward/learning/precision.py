@@ -49,7 +49,6 @@ def attention(model: Any, number: str) -> Iterator[None]:
     """
     import torch
 
-    inner = getattr(model.base_model, "model", model.base_model)  # peft's holds the model itself
     config = model.config
     change = (
         number == "bf16"
@@ -61,8 +60,8 @@ def attention(model: Any, number: str) -> Iterator[None]:
     if not change:
         yield
         return
-    inner.set_attn_implementation(_PLAIN)
+    model.set_attn_implementation(_PLAIN)
     try:
         yield
     finally:
-        inner.set_attn_implementation(_FUSED)
+        model.set_attn_implementation(_FUSED)
