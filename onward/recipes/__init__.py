@@ -26,6 +26,9 @@ NAMES = (
     "translation",
 )
 
+_WORDS = frozenset({"accuracy"})
+"""Metrics whose names are words; all others' are abbreviations."""
+
 
 def get(name: str) -> ModuleType:
     """The recipe's module, imported when it is first asked for.
@@ -45,10 +48,10 @@ def get(name: str) -> ModuleType:
 def shown(metric: str) -> str:
     """A metric's name as people read it.
 
-    >>> shown("rouge_l"), shown("f1")
-    ('ROUGE-L', 'F1')
+    >>> shown("rouge_l"), shown("f1"), shown("accuracy")
+    ('ROUGE-L', 'F1', 'accuracy')
     """
-    return metric.upper().replace("_", "-")
+    return metric if metric in _WORDS else metric.upper().replace("_", "-")
 
 
 def sizes(recipe: ModuleType) -> Callable[[Any], Any] | None:

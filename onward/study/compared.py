@@ -59,7 +59,7 @@ def describe(made: Comparison, choices: Mapping[str, Choice]) -> dict[str, Any]:
     ]
     return {
         "schema": SCHEMA,
-        "metric": recipe.PRIMARY,
+        "metric": recipes.shown(recipe.PRIMARY),
         "interval": f"{100 * (1 - 2 * results.LEVEL):.0f}%, over seeds and rows",
         "against": first,
         "episodes": [one.episode for one in made.episodes.named],

@@ -60,7 +60,7 @@ def describe(
 
     return {
         "schema": SCHEMA,
-        "metric": recipes.get(plan.recipe).PRIMARY,
+        "metric": recipes.shown(recipes.get(plan.recipe).PRIMARY),
         "interval": f"{100 * (1 - 2 * LEVEL):.0f}%, over seeds and test rows",
         "episodes": [one.episode for one in plan.sequences[plan.seeds[0]].named],
         "seeds": plan.seeds,

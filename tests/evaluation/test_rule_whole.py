@@ -319,8 +319,8 @@ class TestQuietLoss:
 
     def test_a_p_value_that_can_be_told_is_told(self) -> None:
         found = Check("harm", "0002-support", FAILED, 300, change=-8.0, limit=-5.0, p_change=0.0386)
-        assert sentence(found, "ACCURACY") == (
-            "support is forgotten: −8.0 ACCURACY on 300 rows, limit −5.0; "
+        assert sentence(found, "accuracy") == (
+            "support is forgotten: −8.0 accuracy on 300 rows, limit −5.0; "
             "p = .039 against no change"
         )
 
