@@ -29,10 +29,12 @@ def pretrain(
     """
     import functools
 
+    from onward import allocation
     from onward.pretraining.pretrain import pretrain as read
     from tasks import versions
 
     require_file(source)
+    allocation.keep()
     found = read(here(), name, source, keep=functools.partial(versions.add, here()))
     answer(as_json, found, *_told(found))
 

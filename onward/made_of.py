@@ -312,6 +312,7 @@ SETTINGS: dict[str, tuple[str, ...]] = {
 
 PLUMBING = frozenset(
     {
+        "onward.allocation",
         "onward.config",  # the defaults that matter are in the fingerprint by themselves
         "onward.costs",
         "onward.errors",

@@ -15,7 +15,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from onward import costs, files
+from onward import allocation, costs, files
 from onward.errors import InternalError, OnwardError
 from onward.project import Project
 
@@ -76,8 +76,9 @@ def start(name: str, run: Callable[[Project], None]) -> None:
     sys.stdout, sys.stderr = _Unbroken(sys.stdout), _Unbroken(sys.stderr)
     project = Project(Path.cwd())
     project.error(name).unlink(missing_ok=True)
-    if name != "benchmark":  # which times torch as it comes
+    if name != "benchmark":  # which times torch as it comes, and counts its memory
         _share_the_cores()
+        allocation.keep()
     try:
         with files.disk_errors(project.root, 0), costs.measured(project, name):
             run(project)

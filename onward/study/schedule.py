@@ -17,7 +17,7 @@ from concurrent.futures.process import BrokenProcessPool
 from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 
-from onward import files
+from onward import allocation, files
 from onward.errors import OnwardError, TrainingError, UsageError
 from onward.progress import Progress
 from onward.study.trial import Trial, run, sealed
@@ -178,6 +178,7 @@ def _begin(study: int) -> None:
     threading.Thread(target=_end_with, args=(study,), daemon=True).start()
     os.environ.setdefault("HF_HUB_OFFLINE", "1")
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    allocation.keep()
 
 
 def _end_with(study: int) -> None:

@@ -117,6 +117,38 @@ def test_threads_that_wait_leave_the_cores_to_others(
     assert done.stdout.split() == ["False", found]
 
 
+KEEPS = """
+import resource, sys
+from onward.stages.entry import start
+
+def faults(times):
+    began = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    for _ in range(times):
+        b"x" * (64 << 20)
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - began
+
+def run(project):
+    first = faults(1)
+    print(faults(10) < first)
+
+start(sys.argv[1], run)
+"""
+
+
+@pytest.mark.parametrize(("stage", "kept"), [("finetune", "True"), ("benchmark", "False")])
+def test_a_stage_keeps_the_memory_that_it_frees(tmp_path: Path, stage: str, kept: str) -> None:
+    """But the one whose memory is measured."""
+    done = subprocess.run(
+        [sys.executable, "-c", KEEPS, stage],
+        cwd=tmp_path,
+        env={},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout.strip() == kept
+
+
 def test_no_stage_loads_torch_as_it_is_imported() -> None:
     stages = ("prepare", "finetune", "evaluate", "export")
     code = f"import sys; {'; '.join(f'import onward.stages.{s}' for s in stages)}"

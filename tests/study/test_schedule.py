@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -32,6 +33,13 @@ def test_a_worker_ends_with_its_study(tmp_path: Path) -> None:
     script = tmp_path / "killed.py"
     script.write_text(STUDY)
     subprocess.run([sys.executable, str(script)], capture_output=True, timeout=100, check=True)
+
+
+def test_a_worker_keeps_the_memory_that_it_frees(monkeypatch: pytest.MonkeyPatch) -> None:
+    kept: list[bool] = []
+    monkeypatch.setattr(schedule.allocation, "keep", lambda: kept.append(True))
+    schedule._begin(os.getppid())
+    assert kept == [True]
 
 
 def test_a_trial_is_finished_with_its_last_turn_and_counts_once(tmp_path: Path) -> None:
