@@ -13,38 +13,31 @@ batch, as they do in a training: blocks of other sizes leave gaps between them.
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import statistics
-import subprocess
 import sys
 from typing import Any
 
-from benchmarks import record
+from benchmarks import children, record
 
 LESS, MEMORY = 0.95, 1.35
 """Times the default's processor seconds, and the memory that may be paid for it, at most."""
 
-STEPS = """
-import json, resource, sys, torch
-from transformers import BertConfig, BertForSequenceClassification
+STEPS = f"""
+import resource, sys
 from onward import allocation
 count, penalty, kept = int(sys.argv[1]), sys.argv[2] == "ewc", sys.argv[3] == "kept"
 if kept and not allocation.keep():
-    raise SystemExit("this C library, or the environment, does not let memory be kept")
+    raise SystemExit("this C library does not let memory be kept")
+{children.MODEL}
 torch.set_num_threads(1)
-torch.manual_seed(0)
-model = BertForSequenceClassification(BertConfig(
-    hidden_size=384, num_hidden_layers=6, num_attention_heads=12, intermediate_size=1536,
-    num_labels=77))
-optimizer = torch.optim.AdamW(model.parameters(), lr=1e-4, fused=True)
 base = [weight.detach().clone() for weight in model.parameters()]
 fisher = [torch.rand_like(weight) for weight in base]
 for step in range(5 + count):
     if step == 5:
         began = resource.getrusage(resource.RUSAGE_SELF)
     tokens = torch.randint(0, 30_000, (8, int(torch.randint(8, 41, ()))))
-    loss = model(input_ids=tokens, labels=torch.randint(0, 77, (8,))).loss
+    loss = model(input_ids=tokens, labels=torch.randint(0, {children.LABELS}, (8,))).loss
     if penalty:
         loss = loss + sum(
             (f * (weight - b) ** 2).sum()
@@ -54,11 +47,11 @@ for step in range(5 + count):
     optimizer.step()
     optimizer.zero_grad()
 ended = resource.getrusage(resource.RUSAGE_SELF)
-print(json.dumps({
+print(json.dumps({{
     "seconds": ended.ru_utime - began.ru_utime + ended.ru_stime - began.ru_stime,
     "kernel": ended.ru_stime - began.ru_stime,
     "peak_mb": ended.ru_maxrss / 1024,
-    "loss": loss.item()}))
+    "loss": loss.item()}}))
 """
 
 
@@ -119,15 +112,12 @@ def _compared(term: str, options: argparse.Namespace) -> dict[str, Any]:
 
 def steps(count: int, term: str, which: str) -> dict[str, float]:
     """What so many steps took in a process of its own."""
-    done = subprocess.run(
-        [sys.executable, "-c", STEPS, str(count), term, which],
-        env={name: value for name, value in os.environ.items() if "MALLOC" not in name},
-        capture_output=True,
-        text=True,
-    )
-    if done.returncode:
-        raise SystemExit(done.stderr)
-    found: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
+    env = {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith("MALLOC_") and name != "GLIBC_TUNABLES"
+    }
+    found: dict[str, float] = children.printed(STEPS, env, str(count), term, which)
     return found
 
 

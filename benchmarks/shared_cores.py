@@ -12,7 +12,6 @@ idle machine. Needs two cores and nothing else on them.
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import statistics
 import subprocess
@@ -20,21 +19,15 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from benchmarks import record
+from benchmarks import children, record
 from onward.stages import entry
 
 FASTER, SLOWER = 1.5, 1.1
 """Times as fast beside other work, at least; times as slow alone, at most."""
 
-STEPS = """
-import json, sys, time, torch
-from transformers import BertConfig, BertForSequenceClassification
+STEPS = f"""{children.MODEL}
+import time
 torch.set_num_threads(2)
-torch.manual_seed(0)
-model = BertForSequenceClassification(BertConfig(
-    hidden_size=384, num_hidden_layers=6, num_attention_heads=12, intermediate_size=1536,
-    num_labels=8))
-optimizer = torch.optim.AdamW(model.parameters(), lr=1e-4, fused=True)
 tokens, labels = torch.randint(0, 30_000, (16, 16)), torch.randint(0, 8, (16,))
 taken = []
 for step in range(3 + int(sys.argv[1])):
@@ -89,12 +82,7 @@ def steps(count: int, *, ours: bool) -> list[float]:
     env = {name: value for name, value in os.environ.items() if name not in NAMES}
     if ours:
         env["GOMP_SPINCOUNT"] = entry.SPINS
-    done = subprocess.run(
-        [sys.executable, "-c", STEPS, str(count)], env=env, capture_output=True, text=True
-    )
-    if done.returncode:
-        raise SystemExit(done.stderr)
-    taken: list[float] = json.loads(done.stdout.splitlines()[-1])
+    taken: list[float] = children.printed(STEPS, env, str(count))
     return taken
 
 

@@ -103,23 +103,22 @@ def start(arguments: list[str]) -> int:
     debug = "--debug" in arguments
     as_json = "--json" in arguments
     arguments = [word for word in arguments if word != "--debug"]
-    code = 0
     try:
         with output.only_json(as_json):
-            code = _run(arguments, as_json=as_json, debug=debug)
-        sys.stdout.flush()  # of what could not be printed, before the interpreter's end trips on it
-        return code
+            return _run(arguments, as_json=as_json, debug=debug)
     except OSError as error:
         # Nothing more can be printed. That a reader (head, less) has seen enough is no error of
         # ours; a full disk was told on stderr.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return code or (0 if isinstance(error, BrokenPipeError) else DiskFull.exit_code)
+        return 0 if isinstance(error, BrokenPipeError) else DiskFull.exit_code
 
 
 def _run(arguments: list[str], *, as_json: bool, debug: bool) -> int:
     try:
-        app(arguments, prog_name="onward")
-        sys.stdout.flush()
+        try:
+            app(arguments, prog_name="onward")
+        finally:
+            sys.stdout.flush()  # what does not get out is told here, not as the interpreter ends
     except SystemExit as ended:
         return _of_typer(ended, as_json=as_json)
     except output.Ended as ended:

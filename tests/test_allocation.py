@@ -7,9 +7,8 @@ import sys
 
 import pytest
 
-TAKEN = """
-import resource, sys
-from onward import allocation
+FAULTS = """
+import resource
 
 def faults(times):
     began = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
@@ -17,11 +16,17 @@ def faults(times):
         b"x" * (64 << 20)
     return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - began
 
-kept = allocation.keep()
-first = faults(1)
-print(kept, faults(10) < first)
+def again():
+    first = faults(1)
+    return faults(10) < first
 """
-"""Each block is of 64 MB: mapped and cleared for each one, or the same pages again."""
+"""Whether blocks of 64 MB are the same pages again, not mapped and cleared for each one."""
+
+TAKEN = f"""
+from onward import allocation
+{FAULTS}
+print(allocation.keep(), again())
+"""
 
 
 def taken(**given: str) -> list[str]:

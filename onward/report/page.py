@@ -87,6 +87,7 @@ def _environment() -> jinja2.Environment:
     made.filters.update(
         day=_day,
         episode=episode_name,
+        heading=lambda text: text[:1].upper() + text[1:],
         listed=lambda units: listed(tuple(units)),
         minute=_minute,
         outcome=outcome,

@@ -205,8 +205,12 @@ def test_a_file_that_may_not_be_written_is_no_defect(
 def _printing_to(out: Any, *arguments: str) -> subprocess.CompletedProcess[str]:
     """`onward combinations`, a command that needs no project, in a process of its own."""
     begin = "import sys; from cli.main import start; sys.exit(start(sys.argv[1:]))"
+    return _python(begin, out, "combinations", "--recipe", "chat", *arguments)
+
+
+def _python(code: str, out: Any, *arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-c", begin, "combinations", "--recipe", "chat", *arguments],
+        [sys.executable, "-c", code, *arguments],
         stdout=out,
         stderr=subprocess.PIPE,
         text=True,
@@ -241,10 +245,19 @@ def test_a_terminal_that_is_not_of_utf_8_is_no_defect(encoding: str, tmp_path: P
     assert json.loads(told.stdout.decode(encoding))["where"] == str(folder)
 
 
-@pytest.mark.parametrize("more", [[], ["--json"]])
-def test_output_that_finds_the_disk_full_is_no_defect(more: list[str]) -> None:
+LAST_WORDS = """
+import sys
+from cli import main
+main.app = lambda *_, **__: print("never flushed")
+sys.exit(main.start([]))
+"""
+
+
+@pytest.mark.parametrize("more", [[], ["--json"], None])
+def test_output_that_finds_the_disk_full_is_no_defect(more: list[str] | None) -> None:
+    """Also where only what was printed last does not get out; the interpreter's own code is 120."""
     with Path("/dev/full").open("w") as out:
-        done = _printing_to(out, *more)
+        done = _printing_to(out, *more) if more is not None else _python(LAST_WORDS, out)
     assert done.returncode == 1
     assert done.stderr.startswith("The disk is full")
     assert "Traceback" not in done.stderr and "Exception ignored" not in done.stderr

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from cli import main
-from onward import files
+from onward import allocation, files
 from onward.episodes import rows as parquet
 from onward.episodes import turn as turns
 from onward.errors import DataError, IntegrityError, SettingsError, UsageError
@@ -186,8 +186,9 @@ def test_the_command_line_says_what_was_read(
     read: tuple[Project, Any], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     at, found = read
-    kept_under_dvc = []
+    kept_under_dvc, keeps_memory = [], []
     monkeypatch.setattr(versions, "add", lambda *given: kept_under_dvc.append(given))
+    monkeypatch.setattr(allocation, "keep", lambda: keeps_memory.append(True))
     monkeypatch.chdir(at.root)
     assert main.start(["pretrain", "notes", "notes.jsonl"]) == 0
     first, texts, perplexity, then = capsys.readouterr().out.splitlines()
@@ -195,6 +196,7 @@ def test_the_command_line_says_what_was_read(
     assert "1 duplicate, 1 held-out, 1 nul-character" in texts
     assert f"{found['perplexity']['after']:.2f}, masked" in perplexity and "--fresh" in then
     assert kept_under_dvc == [(at, at.root / "models" / "pretrained" / "notes")]
+    assert keeps_memory == [True]
     assert main.start(["pretrain", "../notes", "notes.jsonl"]) == 3
 
 

@@ -12,6 +12,7 @@ import pytest
 from onward.errors import DiskFull
 from onward.project import Project
 from onward.stages.entry import failed, start
+from tests.test_allocation import FAULTS
 
 STAGE = """
 import sys
@@ -117,21 +118,11 @@ def test_threads_that_wait_leave_the_cores_to_others(
     assert done.stdout.split() == ["False", found]
 
 
-KEEPS = """
-import resource, sys
+KEEPS = f"""
+import sys
 from onward.stages.entry import start
-
-def faults(times):
-    began = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
-    for _ in range(times):
-        b"x" * (64 << 20)
-    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - began
-
-def run(project):
-    first = faults(1)
-    print(faults(10) < first)
-
-start(sys.argv[1], run)
+{FAULTS}
+start(sys.argv[1], lambda project: print(again()))
 """
 
 
