@@ -109,7 +109,7 @@ def start(arguments: list[str]) -> int:
     except OSError as error:
         # Nothing more can be printed. That a reader (head, less) has seen enough is no error of
         # ours; a full disk was told on stderr.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _drop()
         return 0 if isinstance(error, BrokenPipeError) else DiskFull.exit_code
 
 
@@ -118,7 +118,7 @@ def _run(arguments: list[str], *, as_json: bool, debug: bool) -> int:
         try:
             app(arguments, prog_name="onward")
         finally:
-            sys.stdout.flush()  # what does not get out is told here, not as the interpreter ends
+            _let_out()
     except SystemExit as ended:
         return _of_typer(ended, as_json=as_json)
     except output.Ended as ended:
@@ -143,6 +143,20 @@ def _run(arguments: list[str], *, as_json: bool, debug: bool) -> int:
     except Exception as error:  # noqa: BLE001 - the border: every defect gets a type here
         return _defect(error, as_json=as_json, debug=debug)
     return 0
+
+
+def _let_out() -> None:
+    """What was printed gets out now, where an error of it is told, not as the interpreter ends."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        _drop()
+        raise
+
+
+def _drop() -> None:
+    """What cannot get out goes nowhere; the interpreter would try again, and end with its 120."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _of_typer(ended: SystemExit, *, as_json: bool) -> int:

@@ -215,6 +215,7 @@ def _python(code: str, out: Any, *arguments: str) -> subprocess.CompletedProcess
         stderr=subprocess.PIPE,
         text=True,
         cwd=Path(main.__file__).parent.parent,
+        env={name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"},
     )
 
 
