@@ -45,6 +45,9 @@ def test_s07_the_panel_shows_scores_unsafe_rows_and_exchanges(tmp_path: Path) ->
     ):
         assert told in html
     assert "diverse" not in html
+    assert "<th>F1</th>" in html
+    files.write_json(path, {**SUMMARY, "metric": "accuracy"})
+    assert "<th>Accuracy</th>" in page.write(project, now=NOW).read_text()
 
 
 def test_another_candidates_answers_are_not_shown(tmp_path: Path) -> None:

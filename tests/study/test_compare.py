@@ -122,7 +122,7 @@ def test_the_turn_is_compared_without_the_rows_of_its_gate(
     for key, row in results.items():
         assert row["change"]["value"] == pytest.approx(reached[key] - reached["full"], abs=1e-3)
     assert all(row["seconds"] > 0 and row["peak_mb"] > 100 for row in table["rows"])
-    assert table["missing"] == []
+    assert table["missing"] == [] and table["metric"] == "accuracy"
 
     place = compared.place(tmp_path)
     assert {path.name for path in place.parent.iterdir()} == {

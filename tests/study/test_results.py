@@ -135,7 +135,7 @@ def test_a_table_without_joint_is_of_what_is_finished(tmp_path: Path, finished: 
             shutil.rmtree(tmp_path / "done" / key)
     table = report.make(made, {})
     assert [row["combination"] for row in table["rows"]] == finished
-    assert "joint seed 0" in table["missing"]
+    assert "joint seed 0" in table["missing"] and table["metric"] == "F1"
     page = report.place(tmp_path).read_text()
     assert page.count("| — |") == 2 * len(finished)
     drawn = sorted(path.name for path in report.place(tmp_path).parent.glob("*.png"))
