@@ -35,6 +35,20 @@ TOKENIZER_FILES = (
 )
 """The files that make a tokenizer; a candidate carries copies of those that its base has."""
 
+AFTER_PADDING = (
+    "camembert",
+    "data2vec-text",
+    "ibert",
+    "longformer",
+    "mpnet",
+    "roberta",
+    "roberta-prelayernorm",
+    "xlm-roberta",
+    "xlm-roberta-xl",
+    "xmod",
+)
+"""Models whose places are counted from the padding token's number on: of 514, 512 can be used."""
+
 _MODEL_FILES = ("config.json", "model.safetensors.index.json")
 _PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl", "*.h5", "*.msgpack")
 _FIX = "name an encoder with safetensors and a tokenizer.json in project.encoder of params.yaml"
@@ -137,6 +151,10 @@ def check_window(folder: Path, window: int) -> None:
     # GPT-2's name for it; a T5 has it, too, and looks at none of these places.
     other = None if "relative_attention_num_buckets" in config else config.get("n_positions")
     places = config.get("max_position_embeddings", other)
+    if isinstance(places, int) and config.get("model_type") in AFTER_PADDING:
+        # MPNet's class has the number 1 in it, whatever its tokenizer pads with.
+        padding = config.get("pad_token_id") if config["model_type"] != "mpnet" else 1
+        places -= (1 if padding is None else padding) + 1
     if isinstance(places, int) and window > places:
         raise SettingsError(
             f"A window of {window} tokens is longer than the model's {places}",

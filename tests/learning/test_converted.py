@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import importlib.util
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -81,6 +83,45 @@ def test_the_longest_window_is_named_as_the_architecture_names_it(
     if longest:
         with pytest.raises(SettingsError, match=f"longer than the model's {longest}"):
             encoder.check_window(tmp_path, longest + 1)
+
+
+@pytest.mark.parametrize(
+    "kind", ["bert", "deberta-v2", "distilbert", "electra", "mobilebert", *encoder.AFTER_PADDING]
+)
+@pytest.mark.parametrize("padding", [None, 0, 3])
+def test_a_window_fits_just_where_the_model_reads_it(
+    tmp_path: Path, kind: str, padding: int | None
+) -> None:
+    """RoBERTa has 514 places and reads 512 tokens: its places are counted from the padding on."""
+    import torch
+    from transformers import AutoConfig, AutoModel
+
+    sizes = {"hidden_size": 8, "num_hidden_layers": 1, "num_attention_heads": 2}
+    more = {"vocab_size": 50, "intermediate_size": 8, "max_position_embeddings": 24}
+    of_kind = {
+        "distilbert": {"dim": 8, "hidden_dim": 8, "n_layers": 1, "n_heads": 2},
+        "longformer": {"attention_window": [4]},
+        "xmod": {"languages": ["en"], "default_language": "en"},
+    }
+    padded = {} if padding is None else {"pad_token_id": padding}
+    config = AutoConfig.for_model(kind, **sizes, **more, **of_kind.get(kind, {}), **padded)
+    config.save_pretrained(tmp_path)
+    model = AutoModel.from_config(config).eval()
+    fits = [n for n in range(12, 28) if not _refuses(lambda n=n: encoder.check_window(tmp_path, n))]
+    with torch.inference_mode():
+        ids = [torch.full((1, n), 9) for n in range(12, 28)]
+        read = [
+            each.shape[1] for each in ids if not _refuses(lambda each=each: model(input_ids=each))
+        ]
+    assert fits == read
+
+
+def _refuses(call: Callable[[], Any]) -> bool:
+    try:
+        call()
+    except (SettingsError, IndexError, RuntimeError):
+        return True
+    return False
 
 
 @pytest.mark.slow
