@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from onward import config, files, recipes
-from onward.errors import UsageError
+from onward.errors import MissingFiles, UsageError
 from onward.evaluation import cells, transfer
 from onward.evaluation.cells import Found
 from onward.evaluation.evidence import Evidence
@@ -146,7 +146,8 @@ def collect(project: Project, joint: str | None = None) -> Matrix:
         joint: a version that was trained on everything at once, to measure the gap to.
 
     Raises:
-        UsageError: `joint` is not a version, or has no rows on this machine.
+        UsageError: `joint` is not a version, has no rows on this machine, or learned from a base
+            and not from everything.
         IntegrityError: the journal, the pointer or a matrix cannot be read.
     """
     recipe = config.read(project.params, config.Identity).recipe
@@ -166,6 +167,8 @@ def collect(project: Project, joint: str | None = None) -> Matrix:
             where=str(project.registry),
             fix=f"versions are {', '.join(one.name for one in known) or 'none yet'}",
         )
+    if joint:
+        _require_joint(project, joint)
     scores = {
         key: transfer.value(cell, line.score)
         for key, cell in shown.items()
@@ -181,6 +184,24 @@ def collect(project: Project, joint: str | None = None) -> Matrix:
         joint=joint or "",
         scores={key: score for key, score in scores.items() if score is not None},
     )
+
+
+def _require_joint(project: Project, name: str) -> None:
+    """Whether a version learned everything at once is on its card, which may lie elsewhere."""
+    try:
+        card = versions.card(project, name)
+    except MissingFiles:
+        return
+    given = (card.get("parameters") or {}).get("strategy") or {}
+    rows = given.get("rows", config.Strategy.model_fields["rows"].default)
+    if card["known"] and rows != "joint":
+        before = ", ".join(each["episode"] for each in card["known"])
+        raise UsageError(
+            f"{name} did not learn everything at once: its base knew {before:.200}, and of that it "
+            f"was given what strategy.rows {rows!r} leaves",
+            where="--joint",
+            fix="name a version of `onward run --fresh`, or of strategy.rows: joint",
+        )
 
 
 def _metric(recipe: str) -> str:

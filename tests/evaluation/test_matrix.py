@@ -228,6 +228,24 @@ def test_the_gap_to_a_version_trained_on_everything(project: Project) -> None:
         matrix.collect(project, joint="v9")
 
 
+@pytest.mark.parametrize("rows", ["naive", "replay", "joint", None])
+def test_the_gap_is_to_a_version_that_learned_everything_at_once(
+    project: Project, rows: str | None
+) -> None:
+    """joint is the default of the settings; a card that lies elsewhere says nothing against it."""
+    at = project.version("v2") / "card.json"
+    strategy = {"strategy": {"rows": rows}} if rows else {}
+    card = files.read_json(at)
+    assert card["known"]
+    files.write_json(at, {**card, "parameters": {**card["parameters"], **strategy}})
+    if rows in ("naive", "replay"):
+        with pytest.raises(UsageError, match=f"knew {FAQ}, .* '{rows}'") as error:
+            matrix.collect(project, joint="v2")
+        assert "run --fresh" in str(error.value.fix)
+        at.unlink()
+    assert matrix.collect(project, joint="v2").joint == "v2"
+
+
 def test_an_adopted_model_learned_none_of_the_episodes(tmp_path: Path) -> None:
     made = turns.project(tmp_path)
     at = turns.turn(made, learning=(FAQ,))
