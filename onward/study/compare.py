@@ -250,6 +250,7 @@ def compare(
             where=", ".join(names),
             fix="rename one, or leave it out",
         )
+    _asked(made, only)  # refused before hours of choosing, and before there is a folder
     with locks.held(made.folder / "study.lock", "a comparison"):
         for inside in ("done", "data", "work"):
             files.sweep(made.folder / inside)

@@ -52,6 +52,7 @@ def study(
         UsageError: `only` names a trial that is not of the plan; as `readings.check`.
         OnwardError: the first error of a trial, after all others were run.
     """
+    _asked(plan, only)  # refused before hours of choosing, and before there is a folder
     with locks.held(plan.folder / "study.lock", "a study"):
         for inside in ("done", "data", "work"):
             files.sweep(plan.folder / inside)

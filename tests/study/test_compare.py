@@ -170,8 +170,10 @@ def test_a_part_is_run_and_the_rest_is_named(
     assert {row["name"]: row["seeds"] for row in table["rows"]} == {"ia3": [1], "full": [0]}
     changes = {row["name"]: row["change"] for row in table["rows"]}
     assert changes["ia3"] and changes["full"] is None, "no seed that both have"
+    ran, elsewhere = len(here), tmp_path / "elsewhere"
     with pytest.raises(UsageError, match="'lora' is no trial"):
-        compare.compare(made, jobs=1, only=["lora"])
+        compare.compare(replace(made, folder=elsewhere), jobs=1, select=True, only=["lora"])
+    assert len(here) == ran and not elsewhere.exists(), "before hours of choosing"
 
 
 @pytest.mark.parametrize(("tuning", "rate"), [("lora", 1e-3), ("full", 2e-4), ("prompt", 0.02)])

@@ -14,7 +14,7 @@ import pytest
 from onward import files
 from onward.errors import UsageError
 from onward.evaluation import ledger
-from onward.study import figures, readings, report, results, schedule, study, trial
+from onward.study import choosing, figures, readings, report, results, schedule, study, trial
 from onward.study.choosing import GRID, Choice, choose, keys
 from onward.study.combinations import parse
 from tests.study import toy_study
@@ -311,8 +311,17 @@ def test_parts_of_a_plan_are_run_and_the_table_is_of_all(tmp_path: Path, monkeyp
     assert [row["combination"] for row in table["rows"]] == ["naive", "joint"]
     assert readings.times(tmp_path, "joint") == 1
     assert readings.times(tmp_path, "naive") == 0, "of these none was begun"
-    with pytest.raises(UsageError, match="joint:7"):
-        study.study(made, jobs=1, only=["joint:7"])
+
+
+def test_a_trial_that_is_none_is_told_before_hours_of_choosing(
+    tmp_path: Path, monkeypatch: Any
+) -> None:
+    made = toy_study.plan(tmp_path / "study", ENCODER, "naive")
+    vars(made)["encoder"], vars(made)["code"] = "e", "c"
+    monkeypatch.setattr(choosing, "choose", lambda *_, **__: pytest.fail("chose"))
+    with pytest.raises(UsageError, match="naive:7"):
+        study.study(made, jobs=1, select=True, only=["naive:7"])
+    assert not made.folder.exists()
 
 
 def test_settings_are_chosen_key_by_key_on_the_carved_part(
