@@ -321,7 +321,7 @@ def test_a_trial_that_is_none_is_told_before_hours_of_choosing(
     monkeypatch.setattr(choosing, "choose", lambda *_, **__: pytest.fail("chose"))
     with pytest.raises(UsageError, match="naive:7"):
         study.study(made, jobs=1, select=True, only=["naive:7"])
-    assert not made.folder.exists()
+    assert not (made.folder / "study.lock").exists()
 
 
 def test_settings_are_chosen_key_by_key_on_the_carved_part(
