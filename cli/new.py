@@ -141,6 +141,8 @@ def new(
     _check(root, recipe)
     encoder = _encoder(encoder or _ENCODERS.get(recipe, ENCODER))
     missing = _missing(encoder)
+    if missing is None:
+        _require_kind(recipe, encoder)
     _write(root, name=chosen, recipe=recipe, encoder=encoder)
     from tasks.new import begin
 
@@ -205,6 +207,14 @@ def _missing(encoder: str) -> MissingFiles | None:
     except MissingFiles as error:
         return error
     return None
+
+
+def _require_kind(recipe: str, encoder: str) -> None:
+    """Refuse a model that cannot have the recipe's head. Raises SettingsError: naming both."""
+    from onward.learning.encoder import described
+    from onward.recipes import heads
+
+    heads.require(recipes.get(recipe).KIND, described(encoder), encoder)
 
 
 def _write(root: Path, **words: str) -> None:

@@ -70,6 +70,23 @@ def packed_in(name: str) -> Path | None:
     return found[0] if found else None
 
 
+def model_type(name: str) -> str:
+    """The architecture that the GGUF file of an installed package names, such as llama.
+
+    Empty where it cannot be read; the conversion says why.
+    """
+    packed = packed_in(name)
+    if packed is None or importlib.util.find_spec("gguf") is None:
+        return ""
+    from gguf import GGUFReader
+
+    try:
+        named = GGUFReader(packed).get_field("general.architecture")
+        return str(named.contents()) if named else ""
+    except (ValueError, IndexError, OSError):
+        return ""
+
+
 def _convert(packed: Path, made: Path) -> None:
     if importlib.util.find_spec("gguf") is None:
         raise MissingFiles(

@@ -108,6 +108,23 @@ def require(name: str) -> None:
     check(folder)
 
 
+def described(name: str) -> dict[str, Any]:
+    """The config.json of a model that `require` takes; nothing is converted or made.
+
+    Only `model_type` of what is yet to be converted or made, and nothing where the conversion is to
+    tell.
+    """
+    if name.startswith(scratch.PREFIX):
+        return {"model_type": scratch.MODEL_TYPE}
+    folder = _package(name) or _folder(name)
+    if folder is None and packed_e5.packed_in(name):
+        return {"model_type": packed_e5.MODEL_TYPE}
+    if folder is None and converted.packed_in(name):
+        return {"model_type": converted.model_type(name)}
+    folder = folder or _downloaded(name)
+    return dict(files.read_json(folder / "config.json")) if folder else {}
+
+
 def _missing(name: str) -> MissingFiles | SettingsError:
     at = Path(name).expanduser()
     if at.is_absolute() and at.exists():

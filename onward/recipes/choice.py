@@ -43,6 +43,7 @@ SCHEMA = pa.schema(
 )
 """One canonical row: two options or more, all different; `answer` is the place of the right one."""
 
+KIND = heads.CHOOSER
 PRIMARY = "accuracy"
 METRICS = ("accuracy",)
 STATISTICS = ("n", "right")
@@ -184,7 +185,7 @@ def baseline(row: Row, common: int) -> Prediction:
 
 def build(source: Path, spec: Mapping[str, Any]) -> Any:
     """A torch model with one output, an option's score: see `options.model` and `heads`."""
-    return options.model(heads.regressor(source, spec, kind="choice"))
+    return options.model(heads.regressor(source, spec, kind=KIND))
 
 
 def graphs(model: Any) -> list[ExportSpec]:

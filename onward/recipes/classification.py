@@ -24,6 +24,7 @@ inputs, inputs_cut, split_key = texts.inputs, texts.inputs_cut, texts.split_key
 vocabulary, labels_of = labels.single, labels.of_folder
 
 SCHEMA = texts.schema(pa.field("label", pa.string(), nullable=False))
+KIND = heads.CLASSIFIER
 PRIMARY = "accuracy"
 METRICS = ("accuracy",)
 STATISTICS = ("n", "right")

@@ -28,6 +28,7 @@ from onward.recipes.texts import folded, named, span_of
 encode, inputs_cut = windows.encode, windows.inputs_cut
 decode, labels_of = spans.decode, labels.none
 metrics, statistics = squad_metrics.metrics, squad_metrics.statistics
+KIND = heads.READER
 METRICS, PRIMARY = squad_metrics.METRICS, squad_metrics.PRIMARY
 STATISTICS = squad_metrics.STATISTICS
 
@@ -180,11 +181,9 @@ def build(source: Path, spec: Mapping[str, Any]) -> Any:
     Raises:
         IntegrityError: weights are missing and `new_head` is false.
     """
-    from transformers import AutoModelForQuestionAnswering as Auto
-
     config = heads.config(source, spec)
     new_head = bool(spec.get("new_head", True))
-    return heads.load(Auto, source, config, new_head=new_head, kind="question-answering")
+    return heads.load(KIND, source, config, new_head=new_head)
 
 
 def graphs(model: Any) -> list[ExportSpec]:

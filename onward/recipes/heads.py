@@ -8,6 +8,7 @@ gives for another number of columns).
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,25 @@ from onward.recipes.shapes import ExportSpec
 
 SINGLE = "single_label_classification"
 """transformers' name of the problem whose answer is one label."""
+
+
+@dataclass(frozen=True)
+class Kind:
+    """What a recipe's models are."""
+
+    name: str
+    """In messages."""
+    auto: str
+    """The class of transformers that loads one."""
+
+
+READER = Kind("question-answering", "AutoModelForQuestionAnswering")
+CLASSIFIER = Kind("classification", "AutoModelForSequenceClassification")
+REGRESSOR = Kind("regression", "AutoModelForSequenceClassification")
+CHOOSER = Kind("choice", "AutoModelForSequenceClassification")
+TAGGER = Kind("tagging", "AutoModelForTokenClassification")
+WRITER = Kind("causal language", "AutoModelForCausalLM")
+TRANSLATOR = Kind("encoder-decoder", "AutoModelForSeq2SeqLM")
 
 _DROPOUTS = (
     *("hidden_dropout_prob", "attention_probs_dropout_prob"),
@@ -34,43 +54,65 @@ def config(source: Path, spec: Mapping[str, Any]) -> Any:
     return found
 
 
-def load(auto: Any, source: Path, config: Any, *, new_head: bool, kind: str) -> Any:
+def require(kind: Kind, described: Mapping[str, Any], name: str) -> None:
+    """Refuse a model whose architecture is not of this kind.
+
+    Args:
+        kind: a recipe's constant KIND.
+        described: the model's config.json: `model_type` and, of a decoder, `is_decoder`.
+        name: the model's, for the message.
+
+    Raises:
+        SettingsError: naming both. An architecture that transformers does not know is left to what
+            loads it.
+    """
+    import transformers
+
+    model_type, known = described.get("model_type"), transformers.CONFIG_MAPPING
+    if model_type not in known:
+        return
+    form, auto = known[model_type], getattr(transformers, kind.auto)
+    # transformers has classes of a BERT and of a Marian's decoder that write on their own, which a
+    # BERT and a Marian are not unless they say so.
+    others = (transformers.AutoModelForMaskedLM, transformers.AutoModelForSeq2SeqLM)
+    reads = any(form in each._model_mapping for each in others) and not described.get("is_decoder")
+    if form not in auto._model_mapping or (kind is WRITER and reads):
+        raise SettingsError(
+            f"{name} holds a {model_type} model, which is none of the kind {kind.name}",
+            where="params.yaml, project.encoder",
+            fix=f"name the folder or package of a model of the kind {kind.name}",
+        )
+
+
+def load(kind: Kind, source: Path, config: Any, *, new_head: bool) -> Any:
     """A torch model in fp32 from a folder with safetensors; nothing is fetched or unpickled.
 
     Args:
-        auto: an AutoModel class of transformers.
+        kind: of the model.
         source: an encoder or a trained model.
         config: what `config` gave.
         new_head: a head that the folder lacks is drawn from torch's global generator. So is the
             pooler that a head reads: its matrices are then named in the configuration, `drawn`.
-        kind: of the model, for messages.
 
     Raises:
         IntegrityError: weights are missing, or of another shape, and `new_head` is false.
         SettingsError: no model of this architecture is one of that kind.
     """
-    _require_kind(auto, config, source, kind)
-    model, lacking = loaded(auto, source, config)
+    import transformers
+
+    require(kind, config.to_dict(), source.name)
+    model, lacking = loaded(getattr(transformers, kind.auto), source, config)
     if lacking and not new_head:
         raise IntegrityError(
             f"The model lacks {len(lacking)} weights, first {lacking[0]}",
             where=str(source),
-            fix=f"name the folder of a trained {kind} model, not of an encoder",
+            fix=f"name the folder of a trained {kind.name} model, not of an encoder",
         )
     pooler = f"{model.base_model_prefix}.pooler."
     drawn = sorted({name.rpartition(".")[0] for name in lacking if name.startswith(pooler)})
     if drawn:  # kept with the model: a later turn moves it, too
         model.config.drawn = drawn
     return model
-
-
-def _require_kind(auto: Any, config: Any, source: Path, kind: str) -> None:
-    if type(config) not in auto._model_mapping:
-        raise SettingsError(
-            f"{source.name} holds a {config.model_type} model, which is none of the kind {kind}",
-            where="params.yaml, project.encoder",
-            fix=f"name the folder or package of a model of the kind {kind}",
-        )
 
 
 def loaded(auto: Any, source: Path, config: Any) -> tuple[Any, list[str]]:
@@ -106,8 +148,6 @@ def classifier(source: Path, spec: Mapping[str, Any], problem: str) -> Any:
         IntegrityError: `new_head` is false and the folder has no head, or one for labels with
             which `labels` do not begin.
     """
-    from transformers import AutoModelForSequenceClassification as Auto
-
     own = config(source, spec)
     own.problem_type = problem
     labels = list(spec.get("labels") or _held(own))
@@ -117,7 +157,7 @@ def classifier(source: Path, spec: Mapping[str, Any], problem: str) -> Any:
             where=str(source),
             fix="open an episode with rows of a second label, or use the recipe multilabel",
         )
-    return _labelled(Auto, source, spec, own, labels, kind="classification")
+    return _labelled(CLASSIFIER, source, spec, own, labels)
 
 
 def tagger(source: Path, spec: Mapping[str, Any]) -> Any:
@@ -127,8 +167,6 @@ def tagger(source: Path, spec: Mapping[str, Any]) -> Any:
         DataError: there is no label but that of tokens outside.
         IntegrityError: as `classifier`.
     """
-    from transformers import AutoModelForTokenClassification as Auto
-
     own = config(source, spec)
     labels = list(spec.get("labels") or _held(own))
     if len(labels) < 2:
@@ -137,7 +175,7 @@ def tagger(source: Path, spec: Mapping[str, Any]) -> Any:
             where=str(source),
             fix="open an episode whose rows have tags",
         )
-    return _labelled(Auto, source, spec, own, labels, kind="tagging")
+    return _labelled(TAGGER, source, spec, own, labels)
 
 
 def _held(config: Any) -> list[str]:
@@ -145,18 +183,12 @@ def _held(config: Any) -> list[str]:
 
 
 def _labelled(
-    auto: Any,
-    source: Path,
-    spec: Mapping[str, Any],
-    own: Any,
-    labels: Sequence[str],
-    *,
-    kind: str,
+    kind: Kind, source: Path, spec: Mapping[str, Any], own: Any, labels: Sequence[str]
 ) -> Any:
     """A model with these labels: those of the folder's head, if it has one, and new ones."""
     held = _held(own)
     if spec.get("new_head", True):
-        return load(auto, source, _named(own, labels), new_head=True, kind=kind)
+        return load(kind, source, _named(own, labels), new_head=True)
     if labels[: len(held)] != held:
         raise IntegrityError(
             f"The model's labels are {', '.join(held)[:200]}, with which those asked for, "
@@ -164,21 +196,16 @@ def _labelled(
             where=str(source),
             fix="labels of a base keep their order; new ones come after them",
         )
-    model = load(auto, source, own, new_head=False, kind=kind)
-    return model if labels == held else _grown(auto, model, labels)
+    model = load(kind, source, own, new_head=False)
+    return model if labels == held else _grown(kind, model, labels)
 
 
-def regressor(source: Path, spec: Mapping[str, Any], kind: str = "regression") -> Any:
-    """A model with one output, a number. `spec` and errors as `classifier`, without labels.
-
-    `kind` names the model in messages.
-    """
-    from transformers import AutoModelForSequenceClassification as Auto
-
+def regressor(source: Path, spec: Mapping[str, Any], kind: Kind = REGRESSOR) -> Any:
+    """A model with one output, a number. `spec` and errors as `classifier`, without labels."""
     own = config(source, spec)
     own.problem_type = "regression"
     new_head = bool(spec.get("new_head", True))
-    return load(Auto, source, _named(own, ["value"]), new_head=new_head, kind=kind)
+    return load(kind, source, _named(own, ["value"]), new_head=new_head)
 
 
 def _named(config: Any, labels: Sequence[str]) -> Any:
@@ -187,7 +214,7 @@ def _named(config: Any, labels: Sequence[str]) -> Any:
     return config
 
 
-def _grown(auto: Any, model: Any, labels: Sequence[str]) -> Any:
+def _grown(kind: Kind, model: Any, labels: Sequence[str]) -> Any:
     """A model with more labels: drawn anew, then every weight of the old one put in its place.
 
     What has one row for each label keeps its first rows; all else keeps its shape.
@@ -195,7 +222,9 @@ def _grown(auto: Any, model: Any, labels: Sequence[str]) -> Any:
     from copy import deepcopy
 
     import torch
+    import transformers
 
+    auto = getattr(transformers, kind.auto)
     larger = auto.from_config(_named(deepcopy(model.config), labels), dtype=torch.float32)
     old = model.state_dict()
     with torch.no_grad():

@@ -24,6 +24,7 @@ inputs, inputs_cut, split_key = texts.inputs, texts.inputs_cut, texts.split_key
 vocabulary, labels_of = labels.several, labels.of_folder
 
 SCHEMA = texts.schema(pa.field("labels", pa.list_(pa.string()), nullable=False))
+KIND = heads.CLASSIFIER
 PRIMARY, METRICS, STATISTICS = micro_f1.PRIMARY, micro_f1.METRICS, micro_f1.STATISTICS
 metrics, row_scores = micro_f1.metrics, micro_f1.row_scores
 sizes = micro_f1.sizes

@@ -30,6 +30,7 @@ inputs, inputs_cut, split_key = texts.inputs, texts.inputs_cut, texts.split_key
 labels_of = labels.none
 
 SCHEMA = texts.schema(pa.field("value", pa.float64(), nullable=False))
+KIND = heads.REGRESSOR
 PRIMARY = "r2"
 METRICS = ("r2", "mae", "rmse")
 """Explained variance in percent; mean absolute error and the root of the mean squared error in

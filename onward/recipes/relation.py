@@ -46,6 +46,7 @@ PRIMARY, METRICS, STATISTICS = micro_f1.PRIMARY, micro_f1.METRICS, micro_f1.STAT
 metrics, row_scores = micro_f1.metrics, micro_f1.row_scores
 sizes = micro_f1.sizes
 TARGETS, build, graphs = classification.TARGETS, classification.build, classification.graphs
+KIND = classification.KIND
 
 ENTITIES = ("head_start", "head_end", "tail_start", "tail_end")
 SCHEMA = pa.schema(

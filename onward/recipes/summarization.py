@@ -24,6 +24,7 @@ split_key, inputs, gold = texttotext.split_key, texttotext.inputs, texttotext.go
 slices, vocabulary, labels_of = texttotext.slices, texttotext.vocabulary, texttotext.labels_of
 encode, inputs_cut, decode = texttotext.encode, texttotext.inputs_cut, texttotext.decode
 common, build, graphs = texttotext.common, texttotext.build, texttotext.graphs
+KIND = texttotext.KIND
 report, longest = texttotext.report, texttotext.longest
 
 PRIMARY = "rouge_l"

@@ -28,6 +28,7 @@ from onward.recipes.shapes import ExportSpec, Feature, Prediction, Row, Target
 
 split_key, labels_of = texts.split_key, labels.of_folder
 encode, inputs_cut, spans_of = word_windows.encode, word_windows.inputs_cut, word_windows.spans_of
+KIND = heads.TAGGER
 PRIMARY, METRICS, STATISTICS = micro_f1.PRIMARY, micro_f1.METRICS, micro_f1.STATISTICS
 metrics, row_scores = micro_f1.metrics, micro_f1.row_scores
 sizes = micro_f1.sizes

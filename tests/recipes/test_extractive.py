@@ -19,7 +19,7 @@ from tests import toys
 FUNCTIONS = (
     "guess split_key inputs gold slices vocabulary encode inputs_cut decode statistics metrics "
     "row_scores report common baseline build labels_of graphs scorer SCHEMA METRICS STATISTICS "
-    "PRIMARY PERFECT PLACED RIGHT_OR_WRONG TARGETS"
+    "KIND PRIMARY PERFECT PLACED RIGHT_OR_WRONG TARGETS"
 )
 
 

@@ -11,10 +11,10 @@ import pytest
 
 from onward import recipes
 from onward.config import Evaluate, Prepare
-from onward.errors import DataError, IntegrityError
+from onward.errors import DataError, IntegrityError, SettingsError
 from onward.learning import encoder
 from onward.learning.features import Collate
-from onward.recipes import classification, extractive, multilabel, regression
+from onward.recipes import classification, extractive, heads, multilabel, regression
 from tests import toys
 
 WINDOW = Prepare(max_length=64, stride=16)
@@ -65,6 +65,57 @@ def test_D14_a_single_label_can_be_tagged_and_not_told_apart(
     assert model.classifier.weight.shape == (2, 32)
     with pytest.raises(DataError, match="one label, 'only': there is nothing to tell apart"):
         classification.build(toy_encoder, {"labels": ["only"]})
+
+
+FORMS: dict[str, dict[str, Any]] = {
+    "bert": {"model_type": "bert"},
+    "bert that writes": {"model_type": "bert", "is_decoder": True},
+    "llama": {"model_type": "llama"},
+    "t5": {"model_type": "t5"},
+    "marian": {"model_type": "marian"},
+    "vit": {"model_type": "vit"},
+    "unheard": {"model_type": "of-tomorrow"},
+    "unsaid": {},
+}
+READ = {"bert", "bert that writes", "llama", "t5"}
+
+
+@pytest.mark.parametrize(
+    ("names", "taken"),
+    [
+        (["extractive", "classification", "multilabel", "relation", "regression", "choice"], READ),
+        (["tagging"], READ),
+        (["chat"], {"bert that writes", "llama"}),
+        (["summarization", "translation"], {"t5", "marian"}),
+    ],
+)
+def test_a_recipe_takes_the_architectures_that_have_its_head(
+    names: list[str], taken: set[str]
+) -> None:
+    """What transformers has never heard of is told by what loads it."""
+    for name in names:
+        kind, found = recipes.get(name).KIND, set()
+        for form, described in FORMS.items():
+            try:
+                heads.require(kind, described, "folder")
+            except SettingsError as error:
+                assert f"none of the kind {kind.name}" in error.what and error.fix
+            else:
+                found.add(form)
+        assert found - {"unheard", "unsaid"} == taken and {"unheard", "unsaid"} <= found
+
+
+def test_every_recipe_has_a_kind_of_model() -> None:
+    assert {recipes.get(name).KIND.name for name in recipes.NAMES} == {
+        *("question-answering", "classification", "regression", "choice", "tagging"),
+        *("causal language", "encoder-decoder"),
+    }
+
+
+def test_a_model_of_another_kind_is_no_defect(toy_encoder: Path, toy_causal: Path) -> None:
+    for name, folder in (("chat", toy_encoder), ("translation", toy_causal)):
+        with pytest.raises(SettingsError, match="model, which is none of the kind"):
+            recipes.get(name).build(folder, {})
 
 
 def _tiny(kind: str, folder: Path) -> Any:
