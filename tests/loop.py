@@ -40,7 +40,7 @@ PARAMS: dict[str, dict[str, Any]] = {
         "shapes": [[1, 16]],
         "serving_shape": [1, 16],
         "seconds": 0.1,
-        "min_repeats": 20,
+        "min_repeats": 60,
     },
 }
 

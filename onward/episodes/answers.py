@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from onward.episodes.incoming import Unreadable, loads
-from onward.episodes.values import Fault, readable, whole
+from onward.episodes.values import Fault, opened, readable, whole
 
 _YES, _NO = ("true", "1", "yes"), ("false", "0", "no", "")
 
@@ -46,7 +46,7 @@ def golds(fields: Mapping[str, Any], context: str) -> list[tuple[Any, int | None
         Fault: there is none and nothing says so, or the shapes do not fit.
     """
     answers = _opened(fields.get("answers"), context)
-    starts = _opened(fields.get("starts"), context)
+    starts = opened(fields.get("starts"))
     texts, inner = _split(answers)
     offsets = inner if inner is not None else _list(starts)
     impossible = _flag(fields.get("is_impossible"))
@@ -94,6 +94,9 @@ def _list(value: Any) -> list[Any]:
 
 
 def _flag(value: Any) -> bool | None:
+    if isinstance(value, float) and (value != value or value.is_integer()):
+        # So a table has them as soon as one row of it has none.
+        value = None if value != value else int(value)
     if value is None or isinstance(value, bool):
         return value
     word = str(value).strip().casefold()

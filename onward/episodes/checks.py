@@ -38,7 +38,7 @@ from typing import Any
 
 from onward import files
 from onward.episodes.kinds import KINDS, Kind
-from onward.episodes.values import Fault, identity, optional
+from onward.episodes.values import Fault, given_id, identity, optional
 from onward.recipes.shapes import Row
 
 REASONS = {
@@ -111,7 +111,8 @@ def check(fields: Mapping[str, Any], max_chars: int, kind: Kind) -> Checked:
     try:
         columns, repair = kind.read(fields, max_chars)
         given = identity(fields.get("id"), max_chars)
-        title = optional(fields, "title", max_chars)
+        # A topic's number is as good a title as its name.
+        title = optional({"title": given_id(fields.get("title"))}, "title", max_chars)
     except Fault as fault:
         return Checked(None, fault.reason, fault.detail)
     derived = {name: columns[name] for name in kind.asked}

@@ -14,6 +14,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from onward import recipes
+from onward.episodes import references
 from onward.episodes.kinds import KINDS
 from onward.errors import DataError, UsageError
 
@@ -122,13 +123,23 @@ def _needed(recipe: str) -> list[str]:
 
 
 def fields_of(
-    values: Mapping[str, Any], mapping: Mapping[str, str], separator: str | None = None
+    values: Mapping[str, Any],
+    mapping: Mapping[str, str],
+    separator: str | None = None,
+    *,
+    cells: bool = False,
 ) -> dict[str, Any]:
     """The values of a row under canonical names; a column the row lacks is left out.
 
-    `separator` splits a text of LISTS that is not the JSON of a list.
+    Args:
+        values: by source column.
+        mapping: canonical field -> source column.
+        separator: splits a text of LISTS that is not the JSON of a list.
+        cells: the values are cells of a table of texts, in which a list can only be JSON.
     """
     found = {field: values[column] for field, column in mapping.items() if column in values}
+    for field in (f for f in JOINED if cells and f in found):
+        found[field] = references.of_cell(found[field])
     for field in (f for f in JOINED if f in mapping and f not in found):
         parts = [values.get(column) for column in _parts(field, mapping[field], list(values))]
         found[field] = [part for part in parts if part not in (None, "")]

@@ -1,10 +1,11 @@
 """CSV and TSV as a stream of rows, values as text: "null" and "NaN" stay words.
 
 A record that is not one (other number of columns, a quote in the wrong place, too long) is handed
-on as unreadable. A quote that is never closed swallows what follows, so it refuses the file.
+on as unreadable. In CSV a quote that is never closed swallows what follows, so it refuses the file.
+TSV is often written without quotes: `tabbed` says how its own are told.
 
-What this does not cover: a quote that opens by mistake and is closed by the next quote, lines
-later. The rows between become one record with too many columns, and are counted as that one.
+What this does not cover: a quote of a CSV that opens by mistake and is closed by the next quote,
+lines later. The rows between become one record with too many columns, and are counted as that one.
 """
 
 from __future__ import annotations
@@ -14,8 +15,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from onward.episodes import text
+from onward.episodes import tabbed, text
 from onward.episodes.incoming import Incoming
+from onward.episodes.tabbed import Record
 from onward.errors import DataError, FormatError
 
 
@@ -35,7 +37,7 @@ class _Feed:
                 self.first, self.shown = line.number, line.text[: text.SHOWN]
             if line.reason:
                 self.reasons[line.reason] = f"line {line.number}"
-            yield ("" if line.reason == "line-too-long" else line.text) + "\n"
+            yield ("" if line.reason == "line-too-long" else line.text) + line.end
 
     def take(self) -> tuple[int, dict[str, str], str]:
         """Where the record began, its reasons and its first line; then forget them."""
@@ -85,12 +87,10 @@ def read(path: Path, delimiter: str, most_bytes: int) -> Iterator[Incoming]:
         most_bytes: a longer line is unreadable; a longer record refuses the file.
 
     Raises:
-        FormatError: a quote is never closed.
+        FormatError: a quote of a CSV is never closed.
     """
     names = header(path, delimiter, most_bytes)
-    records = _records(path, delimiter, most_bytes)
-    next(records)
-    for record in records:
+    for record in _after_header(path, delimiter, most_bytes, len(names)):
         if isinstance(record, Incoming):
             yield record
             continue
@@ -102,7 +102,17 @@ def read(path: Path, delimiter: str, most_bytes: int) -> Iterator[Incoming]:
             yield Incoming(line, None, "malformed", detail, shown)
 
 
-Record = tuple[int, str, list[str]]
+def _after_header(
+    path: Path, delimiter: str, most_bytes: int, width: int
+) -> Iterator[Record | Incoming]:
+    records = _records(path, delimiter, most_bytes)
+    first = next(records)
+    if delimiter != tabbed.TAB:
+        yield from records
+        return
+    begins = first.line if isinstance(first, Incoming) else first[0]
+    lines = (line for line in text.lines(path, most_bytes) if line.number > begins)
+    yield from tabbed.records(lines, width, most_bytes)
 
 
 def _records(path: Path, delimiter: str, most_bytes: int) -> Iterator[Record | Incoming]:

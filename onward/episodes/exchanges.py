@@ -12,6 +12,10 @@ row for each answer, with all that was said before as its history. A system mess
 
 What is no row: an unanswered last message. What cannot be taken at all: a conversation that the
 assistant begins, two messages of one role in a row, other roles, or a third speaker.
+
+A row's id is its conversation's with the number of the exchange, so that a correction with more
+exchanges replaces the first ones. What this does not cover: a correction with fewer leaves the last
+ones of the old, which then have to be withdrawn with their episode.
 """
 
 from __future__ import annotations
@@ -97,7 +101,7 @@ def several(fields: Mapping[str, Any], instruction: str | None = None) -> list[d
         | {"references": [texts[at]], "title": fields.get("title"), "id": identity}
         for at in range(1, len(texts), 2)
     ]
-    if len(rows) > 1 and isinstance(identity, str):
+    if isinstance(identity, str):
         for number, row in enumerate(rows, 1):
             row["id"] = f"{identity}/{number}"
     return rows

@@ -60,6 +60,10 @@ _SUFFIXES = {
 PLAIN = "plain text without columns"
 """What a file is called that holds lines of text alone."""
 
+_MARKED, _LISTED = "HTML or XML", "a JSON list (send one object a line: JSONL)"
+_BEGINNINGS = (_MARKED, _LISTED)
+"""What a first character makes of a text; subtitles begin so, too."""
+
 _ROW = re.compile(rb'^\{\s*"', re.MULTILINE)
 
 _FOREIGN = (
@@ -96,6 +100,11 @@ class Source:
     def bytes(self) -> int:
         """How large it is."""
         return sum(path.stat().st_size for path in (self.path, self.target) if path)
+
+    @property
+    def cells(self) -> bool:
+        """Whether its values are texts alone, so that a list is the JSON of one."""
+        return self.format in ("csv", "tsv")
 
     def sha256(self) -> str:
         """Hash of the file; of two files, of both hashes."""
@@ -155,10 +164,11 @@ def _two(path: Path, target: Path | None, declared: str | None, most: int) -> So
         )
     for each in (path, target):
         found = _content(each, likely_rows=False)
-        if found in FORMATS and found not in ("csv", "tsv"):
-            raise _differs(each, "lines of plain text", _called(found))
-        if found not in (*FORMATS, PLAIN):
-            raise _differs(each, "lines of plain text", found)
+        taken = ("csv", "tsv", PLAIN)
+        said = (*taken, *_BEGINNINGS, *(kind for kind in FORMATS if kind != "parquet"))
+        if found not in (taken if declared is None else said):
+            fix = "where it is lines of text, add --format parallel" if found in said else ""
+            raise _differs(each, "lines of plain text", _called(found), fix)
     return Source(path, "parallel", list(parallel.COLUMNS), most, target=target)
 
 
@@ -222,9 +232,9 @@ def _content(path: Path, *, likely_rows: bool) -> str:
     if likely_rows and _ROW.search(body) and (body[:1] != b"{" or _json_kind(body) == "jsonl"):
         return "jsonl"
     if body.startswith(b"<"):
-        return "HTML or XML"
+        return _MARKED
     if body.startswith(b"["):
-        return "a JSON list (send one object a line: JSONL)"
+        return _LISTED
     if body.startswith(b"{"):
         return _json_kind(body)
     return blocks.kind(found.decode("utf-8", "replace")) or _delimited_kind(found)
@@ -236,9 +246,9 @@ def _json_kind(body: bytes) -> str:
     events = ijson.sendable_list()
     parser = ijson.get_backend("python").basic_parse_coro(events)
     # Only the part before a fault (or the end of `body`) is looked at; reading names the fault.
-    with suppress(ijson.JSONError, ValueError, StopIteration):
+    with suppress(ijson.JSONError, ValueError, ArithmeticError, StopIteration):
         parser.send(body.decode("utf-8", "replace").encode())
-    with suppress(ijson.JSONError, ValueError):
+    with suppress(ijson.JSONError, ValueError, ArithmeticError):
         parser.close()
     depth = 0
     for number, (kind, value) in enumerate(events[:-1]):
@@ -281,9 +291,9 @@ def _unknown(path: Path, found: str) -> FormatError:
     )
 
 
-def _differs(path: Path, expected: str, found: str) -> FormatError:
+def _differs(path: Path, expected: str, found: str, fix: str = "") -> FormatError:
     known = {name: key for key, name in FORMATS.items()}
-    fix = (
+    fix = fix or (
         f"if that is meant, say `--format {known[found]}`"
         if found in known
         else f"send one of {', '.join(FORMATS.values())}"

@@ -87,7 +87,7 @@ def tried_out(source: Source, recipe: str, mapping: dict[str, str], max_chars: i
             continue
         tried += 1
         try:
-            found = kind.rows(fields_of(row.values, mapping))
+            found = kind.rows(fields_of(row.values, mapping, cells=source.cells))
             taken += any(check(fields, max_chars, kind).row is not None for fields in found)
         except Fault:
             continue

@@ -95,11 +95,21 @@ def _option(value: Any, max_chars: int) -> str:
     if isinstance(value, bool):
         value = str(value).lower()
     elif isinstance(value, int | float):
-        value = f"{value:.15g}"
+        value = _number(value)
     found = unicodedata.normalize("NFC", sound(value, "an option", max_chars).strip())
     if all(unicodedata.category(character)[0] in "CZ" for character in found):
         raise Fault("blank", "an option holds nothing to read")
     return found
+
+
+def _number(value: float) -> str:
+    """A number's name: a whole one has all its digits, however many."""
+    if isinstance(value, int):
+        try:
+            return str(value)
+        except ValueError:
+            raise Fault("wrong-type", "a number has more digits than can be read") from None
+    return f"{value:.15g}"
 
 
 def _place(answer: Any, options: Sequence[str], names: Sequence[str]) -> int:
@@ -118,13 +128,15 @@ def _readings(answer: Any, options: Sequence[str], names: Sequence[str]) -> dict
     """Place -> how the answer says so, of all ways to read it. Labels stand for letter and place.
 
     Raises:
-        Fault: it is no text and no whole number.
+        Fault: it is no text and no number.
     """
     if isinstance(answer, float) and answer.is_integer():
         answer = int(answer)
     if isinstance(answer, bool):
         answer = str(answer).lower()
-    if not isinstance(answer, str | int):
+    if isinstance(answer, int | float):
+        answer = _number(answer)
+    if not isinstance(answer, str):
         raise Fault("wrong-type", f"answer is {type(answer).__name__}, not a text or a place")
     said = unicodedata.normalize("NFC", str(answer).strip())
     found = {options.index(said): "its text"} if said in options else {}

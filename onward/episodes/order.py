@@ -158,7 +158,11 @@ def _replaced(project: Project, name: str, corrects: str | None) -> list[str]:
             where=str(project.data),
             fix="`onward episode list` names them",
         )
-    return [earlier.folder, *earlier.replaces]
+    # Also what corrected the same rows before: of two corrections, the later one is right.
+    own = same_name(project, name)
+    before = [each for each in folders(project) if own is None or each.number < own.number]
+    others = [each.folder for each in before if earlier.folder in each.replaces]
+    return [earlier.folder, *earlier.replaces, *others]
 
 
 def same_name(project: Project, name: str) -> Folder | None:

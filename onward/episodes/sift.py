@@ -34,7 +34,9 @@ def sifted(project: Project, order: Order) -> Iterator[Sieve]:
             if row.values is None:
                 sieve.add(row.line, Checked(None, row.reason, row.detail), row.text)
             else:
-                _take(sieve, row.line, fields_of(row.values, order.mapping, order.separator), order)
+                cells = order.source.cells
+                fields = fields_of(row.values, order.mapping, order.separator, cells=cells)
+                _take(sieve, row.line, fields, order)
         sieve.compare()
         _refuse_changed(order)
         split.know(sieve, [project.episode(f.folder) / "sides.parquet" for f in folders(project)])

@@ -28,7 +28,7 @@ COLUMNS = ("id", "title", "context", "question", "answers", "is_impossible")
 """What a row of this format holds, under canonical names."""
 
 _SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
-_BROKEN = (ijson.JSONError, ValueError, SystemError, StopIteration)
+_BROKEN = (ijson.JSONError, ValueError, ArithmeticError, SystemError, StopIteration)
 
 Event = tuple[str, Any]
 
@@ -167,6 +167,8 @@ def _article(stream: _Stream, first: Event, titles: bool) -> Iterator[tuple[str,
                 yield "paragraph", _build(stream, item)
     if titles:
         yield "title", title
+    elif "paragraphs" not in seen:
+        yield "odd", {"title": title}
 
 
 def _members(stream: _Stream) -> Iterator[Event]:

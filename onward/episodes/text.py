@@ -51,6 +51,8 @@ class Line:
     number: int
     text: str
     reason: str | None = None
+    end: str = "\n"
+    """How it ended, where a text that goes on over lines has it in it."""
 
 
 def encoding(path: Path) -> tuple[str, int]:
@@ -168,8 +170,9 @@ def _line(number: int, kept: bytearray, dropped: bool) -> Line:
     data = bytes(kept).removesuffix(b"\r")
     if dropped:
         return Line(number, data.decode("utf-8", "replace")[:SHOWN], "line-too-long")
+    end = "\n" if len(data) == len(kept) else "\r\n"
     try:
-        return Line(number, data.decode("utf-8"))
+        return Line(number, data.decode("utf-8"), end=end)
     except UnicodeDecodeError:
         return Line(number, data.decode("utf-8", "surrogateescape"), "invalid-encoding")
 

@@ -63,12 +63,15 @@ def _within(check: Check, found: Interval, draws: Draws) -> Check:
     if found.flag in (statistics.NOT_FINITE, statistics.NO_ROWS):
         return replace(unusable(check), note="was not measured")
     limit = check.limit or 0.0
+    few = found.flag == statistics.FEW_TIMINGS
     mark: Mark = OPEN
-    if not found.flag:
-        mark = PASSED if found.high <= limit else FAILED if found.low > limit else OPEN
+    if not found.flag or (few and check.unit == P95):
+        above = FAILED if found.low > limit else OPEN
+        mark = PASSED if found.high <= limit and not few else above
     note = ""
-    if found.flag == statistics.FEW_TIMINGS:
-        note = f"fewer than {statistics.MIN_TIMINGS} timings: raise benchmark.min_repeats"
+    if few:
+        least = max(statistics.timings_needed(draws.level), statistics.MIN_TIMINGS)
+        note = f"fewer than {least} timings: raise benchmark.min_repeats"
     elif found.flag:
         note = too_fine(draws)
     p = found.p_above(limit)

@@ -31,6 +31,7 @@ independent.
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from statistics import NormalDist
@@ -60,6 +61,8 @@ MOST_ROWS = 1e12
 """More than this is as good as never."""
 MIN_TIMINGS = 20
 """Below this the 95th percentile is the largest value, and its resamples cannot exceed it."""
+SHARE = 0.95
+"""Of the timings that lie at or below their 95th percentile."""
 
 NO_ROWS, ONE_ROW, NOT_FINITE = "no rows", "one row only", "not finite"
 TOO_FINE, FEW_TIMINGS = "more resamples needed", "too few timings"
@@ -70,6 +73,7 @@ class Interval:
     """A value with its one-sided bounds at one level.
 
     Where `flag` is set, the bounds are the value itself (0 where there is none) and mean nothing.
+    Only of FEW_TIMINGS `low` is a bound, and `high` the largest timing.
     """
 
     value: float
@@ -287,30 +291,70 @@ def rows_needed(
 
 
 def p95(samples: Sequence[float], draws: Draws) -> Interval:
-    """The 95th percentile (nearest rank) of timings, in their unit."""
-    return _latency([np.asarray(samples, dtype=np.float64)], draws)
+    """The 95th percentile (nearest rank) of timings, in their unit, with exact bounds.
+
+    The k-th smallest of n lies below the percentile with a chance of at most P(Bin(n, .95) >= k),
+    whatever the timings' law (David and Nagaraja, Order Statistics, 2003, section 7.1). From above
+    there is no bound where .95^n is more than the level: see `timings_needed`.
+    """
+    side = np.asarray(samples, dtype=np.float64)
+    if flag := _unusable([side]):
+        return Interval(0.0, 0.0, 0.0, 0.0, flag)
+    ordered, tail = np.sort(side), _tail(side.size)
+    levels = np.arange(1, draws.resamples + 1) / (draws.resamples + 1)
+    value = float(ordered[_rank(side.size) - 1])
+    low, high = (float(each[0]) for each in _exact(ordered, tail, np.array([draws.level])))
+    lows, highs = _exact(ordered, tail, levels)
+    flag = "" if math.isfinite(high) else FEW_TIMINGS
+    high = float(ordered[-1]) if flag else high
+    return Interval(value, low, high, 0.0, flag, ordered, lows, highs[::-1])
+
+
+def timings_needed(level: float) -> int:
+    """Timings below which none bounds their 95th percentile from above.
+
+    >>> timings_needed(0.05), timings_needed(0.025)
+    (59, 72)
+    """
+    return math.ceil(math.log(max(level, sys.float_info.min)) / math.log(SHARE))
+
+
+def _tail(size: int) -> Array:
+    """P(Bin(n, .95) >= k) for k = 0, 1, ..., n."""
+    ways = [math.lgamma(size + 1) - math.lgamma(k + 1) - math.lgamma(size - k + 1)
+            for k in range(size + 1)]  # fmt: skip
+    k = np.arange(size + 1)
+    chances = np.exp(np.array(ways) + k * math.log(SHARE) + (size - k) * math.log1p(-SHARE))
+    return np.asarray(np.minimum(np.cumsum(chances[::-1])[::-1], 1.0))
+
+
+def _exact(ordered: Array, tail: Array, levels: Array) -> tuple[Array, Array]:
+    """The lower and the upper bound at each level; infinite where no timing is one from above."""
+    above = np.searchsorted(-tail, -levels, side="left")
+    below = np.searchsorted(-tail, -(1 - levels), side="right") - 1
+    places = np.concatenate([[0.0], ordered, [math.inf]])
+    return places[np.maximum(below, 0)], places[np.maximum(above, 1)]
 
 
 def p95_change(new: Sequence[float], old: Sequence[float], draws: Draws) -> Interval:
-    """The change of the 95th percentile in percent of the old one's."""
-    return _latency([np.asarray(side, dtype=np.float64) for side in (new, old)], draws)
-
-
-def _latency(sides: list[Array], draws: Draws) -> Interval:
-    if any(side.size == 0 for side in sides):
-        return Interval(0.0, 0.0, 0.0, 0.0, NO_ROWS)
-    if not all(np.isfinite(side).all() and (side > 0).all() for side in sides):
-        return Interval(0.0, 0.0, 0.0, 0.0, NOT_FINITE)
+    """The change of the 95th percentile in percent of the old one's, resampled."""
+    sides = [np.asarray(side, dtype=np.float64) for side in (new, old)]
+    if flag := _unusable(sides):
+        return Interval(0.0, 0.0, 0.0, 0.0, flag)
     flag = FEW_TIMINGS if min(side.size for side in sides) < MIN_TIMINGS else ""
     values = [np.sort(side)[_rank(side.size) - 1] for side in sides]
     generator = draws.generator()
     drawn = [_quantiles(np.sort(side), draws.resamples, generator) for side in sides]
-    if len(sides) == 1:
-        return _interval(float(values[0]), np.round(drawn[0], DECIMALS), draws.level, flag)
     with np.errstate(all="ignore"):
         value = 100 * (values[0] / values[1] - 1)
         samples = np.round(100 * (drawn[0] / drawn[1] - 1), DECIMALS)
     return _interval(float(np.round(value, DECIMALS)), samples, draws.level, flag)
+
+
+def _unusable(sides: list[Array]) -> str:
+    if any(side.size == 0 for side in sides):
+        return NO_ROWS
+    return "" if all(np.isfinite(s).all() and (s > 0).all() for s in sides) else NOT_FINITE
 
 
 def _rank(size: int) -> int:

@@ -7,7 +7,7 @@ enough, or when the time is used up; never because of who is ahead.
 >>> ticks = iter(range(0, 10**9, 1_000_000))
 >>> rounds, why = measure({"a": lambda n: None}, 1.0, 20, clock=lambda: next(ticks))
 >>> rounds["a"][0], len(rounds["a"]), why
-(1.0, 20, 'narrow')
+(1.0, 60, 'narrow')
 """
 
 from __future__ import annotations

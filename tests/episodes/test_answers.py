@@ -39,6 +39,9 @@ def checked(**fields: Any) -> checks.Checked:
         {"answers": [{"text": "Cy", "answer_start": CY}], "is_impossible": False},
         {"answers": "Cy", "starts": CY, "is_impossible": "no"},
         {"answers": "Cy", "starts": CY, "is_impossible": ""},
+        {"answers": "Cy", "starts": CY, "is_impossible": 0.0},
+        {"answers": "Cy", "starts": CY, "is_impossible": float("nan")},
+        {"answers": "Cy", "starts": f"[{CY}]", "context": f"{CONTEXT} See [{CY}]."},
     ],
 )
 def test_every_shape_of_an_answer_with_its_offset(fields: dict[str, Any]) -> None:
@@ -155,7 +158,7 @@ def test_an_answer_in_another_width_or_without_an_invisible_mark_is_told(
         ({"answers": "Cy", "question": "a\ud800"}, "lone-surrogate"),
         ({"answers": "Cy\udfff"}, "lone-surrogate"),
         ({"answers": "Cy", "question": "x" * 1_001}, "field-too-long"),
-        ({"answers": "Cy", "title": 5}, "wrong-type"),
+        ({"answers": "Cy", "title": 1.5}, "wrong-type"),
         ({"answers": "Cy", "title": "a\0"}, "nul-character"),
         ({"answers": "Cy", "id": True}, "wrong-type"),
         ({"answers": "Cy", "id": 1.5}, "wrong-type"),

@@ -151,6 +151,18 @@ def test_d02_a_pair_of_something_else(tmp_path: Path) -> None:
         pair(tmp_path, b'{"a": 1}\n', b"a\n")
     with pytest.raises(FormatError, match="HTML"):
         pair(tmp_path, b"a\n", b"<html></html>\n")
+    # A person may know better: so subtitles begin.
+    for first in (b"<i>Hello</i> there", b"[Applause] Thank you", b"{Music}"):
+        (tmp_path / "a.en").write_bytes(first + b"\nGood day\n")
+        (tmp_path / "a.de").write_bytes(b"Hallo\nGuten Tag\n")
+        with pytest.raises(FormatError) as caught:
+            formats.sniff(tmp_path / "a.en", MOST, target=tmp_path / "a.de")
+        assert "--format parallel" in caught.value.fix
+        said = formats.sniff(tmp_path / "a.en", MOST, "parallel", target=tmp_path / "a.de")
+        assert len(list(formats.read(said))) == 2
+    (tmp_path / "a.en").write_bytes(b"PK\x03\x04")
+    with pytest.raises(FormatError, match="zip"):
+        formats.sniff(tmp_path / "a.en", MOST, "parallel", target=tmp_path / "a.de")
     (tmp_path / "a.en").write_bytes(b"a\n")
     with pytest.raises(MissingFiles):
         formats.sniff(tmp_path / "a.en", MOST, target=tmp_path / "none")

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import csv
 import gzip
+import io
 import json
 from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from onward.episodes import formats
+from onward.episodes import formats, tabbed, text
 from onward.episodes.incoming import Incoming, Unreadable, loads
 from onward.errors import DataError, FormatError, MissingFiles, OnwardError, UsageError
 from tests.episodes import deliveries
@@ -309,6 +311,81 @@ def test_one_bad_csv_record_is_told_and_the_next_is_read(
     (tmp_path / "a.csv").write_bytes(b"question,context,answer\nq,c,a\n" + line + b"\nq,c,a\n")
     _, rows = rows_of(tmp_path / "a.csv")
     assert [(row.line, row.reason) for row in rows] == [(2, ""), (3, reason), (4, "")]
+
+
+@pytest.mark.parametrize(
+    ("lines", "texts"),
+    [
+        # Two quotes of the texts, one opened and the other closed: never CSV's.
+        (['"I went home.\t0', 'Then I slept."\t1'], ['"I went home.', 'Then I slept."']),
+        (['"No," he said.\t0', '"\t1', 'a "b" c\t2'], ['"No," he said.', '"', 'a "b" c']),
+        (['"all of ""it"""\t0', '"never closed\t1'], ['all of "it"', '"never closed']),
+        (['"a\tb"\t0', '"two', 'lines"\t1', '""\t2'], ["a\tb", "two\nlines", ""]),
+        (['"two\r', 'lines"\t1\r', "b\t2\r"], ["two\r\nlines", "b"]),
+    ],
+)
+def test_quotes_of_a_tsv_belong_to_its_text_unless_they_are_csvs(
+    tmp_path: Path, lines: list[str], texts: list[str]
+) -> None:
+    path = tmp_path / "a.tsv"
+    path.write_bytes("\n".join(["text\tlabel", *lines, ""]).encode())
+    _, rows = rows_of(path)
+    assert [row.values["text"] for row in rows if row.values] == texts and len(rows) == len(texts)
+    # The same where the last column may go on over lines.
+    if not any("\r" in line for line in lines):
+        turned = ["\t".join(reversed(line.rsplit("\t", 1))) for line in lines if "\t" in line]
+        if len(turned) == len(lines):
+            path.write_text("\n".join(["label\ttext", *turned, ""]))
+            assert [row.values["text"] for row in rows_of(path)[1] if row.values] == texts
+
+
+def test_d11_one_bad_line_of_a_tsv_is_one_bad_row(tmp_path: Path) -> None:
+    lines = [b"text\tlabel", b'"x\ty\tz', b"\xff\t1", b'"open', b"\xff", b"", b"a\t1",
+             b'"' + b"x" * (16 * MOST + 1), b"b\t2"]  # fmt: skip
+    (tmp_path / "a.tsv").write_bytes(b"\n".join(lines))
+    found = [(row.line, row.reason) for row in rows_of(tmp_path / "a.tsv")[1]]
+    assert found == [
+        (2, "malformed"), (3, "invalid-encoding"), (4, "malformed"), (5, "invalid-encoding"),
+        (7, ""), (8, "line-too-long"), (9, ""),
+    ]  # fmt: skip
+
+
+@given(st.lists(st.tuples(st.text('"ab\t\n', min_size=1), st.text("cd", min_size=1)), max_size=6))
+def test_what_csv_writes_with_tabs_is_read_again(rows: list[tuple[str, str]]) -> None:
+    """But for texts whose lines each are a record: nothing tells those from unquoted ones."""
+    out = io.StringIO()
+    csv.writer(out, delimiter="\t", lineterminator="\n", quoting=csv.QUOTE_ALL).writerows(rows)
+    lines = [text.Line(at, line) for at, line in enumerate(out.getvalue().split("\n"), 2)]
+    assume(not any("\t" in given and "\n" in given for given, _ in rows))
+    found = list(tabbed.records(lines, 2, 1_000))
+    assert [tuple(one[2]) for one in found if isinstance(one, tuple)] == rows
+
+
+def test_d07_a_text_keeps_its_line_ends_so_that_offsets_fit(tmp_path: Path) -> None:
+    """They were made LF, and every place after one pointed one character too far."""
+    held = "Dear Sir\r\nI live in Paris"
+    (tmp_path / "a.csv").write_bytes(f'text,label\r\n"{held}",1\r\n"a\nb",2\r\n'.encode())
+    _, rows = rows_of(tmp_path / "a.csv")
+    assert [row.values for row in rows] == [
+        {"text": held, "label": "1"}, {"text": "a\nb", "label": "2"},
+    ]  # fmt: skip
+
+
+def test_an_article_without_paragraphs_is_counted(tmp_path: Path) -> None:
+    held = deliveries.squad(GOOD)
+    held["data"].insert(0, {"title": "a", "Paragraphs": []})
+    (tmp_path / "a.json").write_text(json.dumps(held))
+    _, rows = rows_of(tmp_path / "a.json")
+    assert [row.reason for row in rows] == ["wrong-type", *[""] * len(GOOD)]
+
+
+def test_d13_a_number_beyond_any_machine_is_no_defect(tmp_path: Path) -> None:
+    held = deliveries.squad(GOOD[:2])
+    held["data"][0]["paragraphs"][0]["qas"][0]["answers"][0]["answer_start"] = "N"
+    text = json.dumps(held).replace('"N"', "1e" + "9" * 20)
+    (tmp_path / "a.json").write_text(text)
+    with pytest.raises(FormatError, match="not SQuAD JSON"):
+        rows_of(tmp_path / "a.json")
 
 
 @pytest.mark.parametrize("tail", ["", "x\n" * 20, "x" * 30 * MOST], ids=["end", "lines", "long"])

@@ -391,6 +391,25 @@ def test_an_episode_without_a_row_left_leaves_the_turn(
     assert turns.rows(project, "0001-faq", "train") == []
 
 
+def test_of_two_corrections_of_an_episode_the_later_one_is_right(
+    project: Project, opener: Opener, delivery: Path, tmp_path: Path
+) -> None:
+    opener("faq", delivery)
+    first = deliveries.jsonl(tmp_path / "b.jsonl", [corrected(row) for row in GOOD[:80]])
+    again = [{**row, "question": f"{row['question']} Say."} for row in GOOD[:60]]
+    second = deliveries.jsonl(tmp_path / "c.jsonl", again)
+    opener("b", first, corrects="faq")
+    opener("c", second, corrects="faq")
+    held = [
+        row["id"]
+        for folder in turns.Turn.read(project).learning_episodes
+        for side in ("train", "heldout")
+        for row in turns.rows(project, folder, side)  # type: ignore[arg-type]
+    ]
+    assert len(held) == len(set(held)) == len(GOOD)
+    assert opener("b", first, corrects="faq").already_open
+
+
 @pytest.mark.parametrize("named", ["none", "mended", "7"])
 def test_a_correction_of_nothing_is_refused(opener: Opener, delivery: Path, named: str) -> None:
     with pytest.raises(UsageError, match="no other episode"):

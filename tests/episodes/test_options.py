@@ -56,6 +56,32 @@ def write(path: Path, rows: list[Row]) -> Path:
     return path
 
 
+LARGE = 2**60
+
+
+@pytest.mark.parametrize(
+    ("options", "answer", "expected"),
+    [
+        ([LARGE, 5], "A", ([str(LARGE), "5"], 0)),
+        ([LARGE, 5], LARGE, ([str(LARGE), "5"], 0)),
+        ([LARGE, LARGE + 1], LARGE + 1, ([str(LARGE), str(LARGE + 1)], 1)),
+        ([0.5, 1.5], 0.5, (["0.5", "1.5"], 0)),
+        ([1.0, 2.0], 2.0, (["1", "2"], 1)),
+        ([10**400, 5], 10**400, ([str(10**400), "5"], 0)),
+    ],
+)
+def test_options_that_are_numbers_keep_every_digit(
+    options: list[float], answer: Any, expected: tuple[list[str], int]
+) -> None:
+    assert read({"options": options, "answer": answer}, 1_000)[:2] == expected
+
+
+def test_d13_a_number_too_long_to_be_written_has_its_reason() -> None:
+    with pytest.raises(Fault) as caught:
+        read({"options": [10**5_000, 5], "answer": "A"}, 1_000)
+    assert caught.value.reason == "wrong-type"
+
+
 @pytest.mark.parametrize("kind", ["csv", "jsonl", "parquet"])
 def test_every_format_holds_the_same_rows(tmp_path: Path, kind: str) -> None:
     at, rows = project(tmp_path / "p"), toy_choices(120, 3)

@@ -12,7 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from onward.episodes import exchanges, marked, references, spanned
-from onward.episodes.checks import REASONS
+from onward.episodes.checks import KINDS, REASONS, check
+from onward.episodes.columns import fields_of
 from onward.episodes.values import Fault
 from onward.project import Project
 from tests.episodes import deliveries
@@ -158,12 +159,26 @@ def test_places_are_whole_numbers_however_a_table_has_them(kind: type) -> None:
 
 
 def test_references_are_one_text_or_several_each_once() -> None:
-    for value in ("a b", ["a b", "a b"], '["a b"]', {"text": ["a b"]}, [{"text": "a b"}]):
+    for value in ("a b", ["a b", "a b"], {"text": ["a b"]}, [{"text": "a b"}]):
         assert references.listed({"references": value}, MOST) == ["a b"]
+        cell = json.dumps(value)
+        found = fields_of({"c": cell}, {"references": "c"}, cells=True)
+        assert references.listed(found, MOST) == [cell if isinstance(value, str) else "a b"]
     for value in (None, "", [], ["a", None]):
         with pytest.raises(Fault) as caught:
             references.listed({"references": value}, MOST)
         assert caught.value.reason == "answer-missing"
+
+
+@pytest.mark.parametrize(
+    "answer", ['["apple", "pear"]', '{"text": "hi", "n": 1}', "[2, 3, 5]", '{"name": "Ann"}']
+)
+def test_an_answer_that_is_json_is_learned_as_it_stands(answer: str) -> None:
+    """The first of a list was learned in its place, and of numbers nothing was taken."""
+    assert references.listed({"references": answer}, MOST) == [answer]
+    if answer != '["apple", "pear"]':  # in a table of texts this is how a list is written
+        cell = fields_of({"c": answer}, {"references": "c"}, cells=True)
+        assert references.listed(cell, MOST) == [answer]
 
 
 def said(*messages: str) -> list[dict[str, str]]:
@@ -193,6 +208,9 @@ def test_each_answer_is_a_row_with_what_was_said_before() -> None:
     assert (second["id"], second["history"]) == ("7/2", ["one", "two"])
     assert (second["question"], second["references"]) == ("three", ["four"])
     assert exchanges.several(talk, "Be short.")[0]["context"] is None
+    # A correction of it may have one exchange less or more: the first keeps its id.
+    (only,) = exchanges.several({"id": 7, "messages": said("one", "two")})
+    assert only["id"] == "7/1"
 
 
 @pytest.mark.parametrize("blank", ["", " ", None, float("nan")])
@@ -287,3 +305,12 @@ def test_a_bad_conversation_is_counted_once_and_the_common_instruction_is_left_o
     held = {row["question"].split()[-1] for row in turn.rows(project, "0001-talks", "heldout")}
     taught = {row["question"].split()[-1] for row in turn.rows(project, "0001-talks", "train")}
     assert held and taught and not held & taught  # a conversation has one side
+
+
+@pytest.mark.parametrize(
+    ("given", "kept"), [(3, "3"), (4.0, "4"), (float("nan"), None), ("", None)]
+)
+def test_a_title_may_be_a_number(given: Any, kept: str | None) -> None:
+    """A column `topic` of numbers is guessed as the title; every row of it was refused."""
+    found = check({"text": "a b", "label": "x", "title": given}, MOST, KINDS["classification"])
+    assert found.row is not None and found.row["title"] == kept

@@ -283,6 +283,9 @@ class TestBudgets:
         verdict = self.final(budgets(n=19))
         assert (check(verdict, P95).mark, verdict.outcome) == (OPEN, "undecided")
         assert "benchmark.min_repeats" in check(verdict, P95).note
+        # Too few for a bound from above, enough for one from below.
+        slow = self.final(budgets(n=19), p95_ms=0.001)
+        assert (check(slow, P95).mark, slow.outcome) == (FAILED, "refused")
 
     def test_the_first_champion_is_held_to_no_change(self) -> None:
         verdict = self.final(budgets(), champion=None)

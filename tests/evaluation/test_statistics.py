@@ -203,10 +203,41 @@ class TestLatency:
         assert statistics.p95(timings[:20], DRAWS).value == 19.0
         assert statistics.p95(timings[:30], DRAWS).value == 29.0, "28 of 30 are less than 95%"
 
-    def test_resamples_have_the_law_of_sorting_each_one(self) -> None:
+    @pytest.mark.parametrize(
+        ("size", "level", "low", "high"),
+        [
+            # Of P(Bin(n, .95) >= k), by hand: .95^59 is .0485, and of 100 the 99th leaves .0371.
+            (59, 0.05, 53, 59), (60, 0.05, 54, 60), (100, 0.05, 91, 99), (600, 0.05, 561, 580),
+            (100, 0.025, 90, 100), (1_000, 0.05, 938, 962),
+        ],
+    )  # fmt: skip
+    def test_bounds_are_the_order_statistics_that_the_binomial_law_names(
+        self, size: int, level: float, low: int, high: int
+    ) -> None:
+        found = statistics.p95([float(ms) for ms in range(1, size + 1)], Draws(1_000, level))
+        assert (found.low, found.high, found.flag) == (low, high, "")
+
+    @pytest.mark.parametrize("size", [60, 100, 250])
+    def test_a_bound_fails_no_more_often_than_its_level(self, size: int) -> None:
+        """Resampled bounds failed two to four times as often: a budget was met by luck."""
+        chance, truth, wrong = np.random.default_rng(4), -math.log(0.05), [0, 0]
+        for _ in range(2_000):
+            found = statistics.p95(list(chance.exponential(size=size)), Draws(50))
+            wrong[0] += found.high < truth
+            wrong[1] += found.low > truth
+        assert max(wrong) <= 2_000 * 0.05 + 3 * math.sqrt(2_000 * 0.05 * 0.95)
+
+    def test_p_is_the_smallest_level_whose_bound_reaches_the_limit(self) -> None:
+        found = statistics.p95([float(ms) for ms in range(1, 101)], Draws(9_999))
+        assert found.p_above(99.0) == pytest.approx(0.0371, abs=2e-4)
+        assert found.p_above(98.5) == pytest.approx(0.1183, abs=2e-4)
+        assert found.p_above(1_000.0) == pytest.approx(0.95**100, abs=2e-4)
+
+    def test_resamples_of_a_change_have_the_law_of_sorting_each_one(self) -> None:
         timings = np.random.default_rng(2).gamma(4, 10, 60).round(6)
-        found = statistics.p95(list(timings), Draws(20_000))
+        found = statistics.p95_change(list(timings), [1.0] * 60, Draws(20_000))
         drawn = np.sort(np.random.default_rng(3).choice(timings, (20_000, 60)), axis=1)[:, 56]
+        drawn = 100 * (drawn - 1)
         for share in (0.05, 0.5, 0.95):
             at = np.quantile(found.samples, share)
             assert (drawn <= at).mean() == pytest.approx((found.samples <= at).mean(), abs=0.02)
@@ -220,8 +251,13 @@ class TestLatency:
         assert statistics.p95(timings, DRAWS) == statistics.p95(timings[::-1], DRAWS)
 
     def test_few_timings_are_flagged(self) -> None:
-        assert statistics.p95([40.0] * 19, DRAWS).flag == statistics.FEW_TIMINGS
-        assert statistics.p95([40.0] * 20, DRAWS).flag == ""
+        for level, needed in ((0.05, 59), (0.025, 72)):
+            assert statistics.timings_needed(level) == needed
+            few, enough = ([40.0] * size for size in (needed - 1, needed))
+            assert statistics.p95(few, Draws(500, level)).flag == statistics.FEW_TIMINGS
+            assert statistics.p95(enough, Draws(500, level)).flag == ""
+        assert statistics.p95_change([40.0] * 19, [40.0] * 40, DRAWS).flag
+        assert not statistics.p95_change([40.0] * 20, [40.0] * 40, DRAWS).flag
 
     def test_no_timings_and_wrong_ones_are_flagged(self) -> None:
         assert statistics.p95([], DRAWS).flag == statistics.NO_ROWS

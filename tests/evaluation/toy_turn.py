@@ -112,8 +112,8 @@ def exported(
 def benchmarked(
     at: Project, ms: float = 40.0, champion: str | None = None, variant: str = "fp32"
 ) -> None:
-    timing = {"batch": 1, "length": 64, "samples_ms": [ms + n / 100 for n in range(40)]}
-    shorter, longer = ({**timing, "length": n, "samples_ms": [9_999.0] * 40} for n in (32, 128))
+    timing = {"batch": 1, "length": 64, "samples_ms": [ms + n / 100 for n in range(100)]}
+    shorter, longer = ({**timing, "length": n, "samples_ms": [9_999.0] * 100} for n in (32, 128))
     timed = (variant, "champion") if champion else (variant,)
     report = {
         "variant": variant,

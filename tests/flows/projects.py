@@ -40,7 +40,7 @@ SETTINGS: dict[str, dict[str, Any]] = {
         "shapes": [[1, 32]],
         "serving_shape": [1, 32],
         "seconds": 0.2,
-        "min_repeats": 20,  # fewer cannot bound a p95, however slow the machine is
+        "min_repeats": 60,  # fewer cannot bound a p95, however slow the machine is
         "threads": 1,
     },
 }

@@ -30,7 +30,7 @@ benchmark:
   shapes: [[1, 16], [2, 40]]
   serving_shape: [1, 16]
   seconds: 0.2
-  min_repeats: 20
+  min_repeats: 60
 """
 
 

@@ -57,7 +57,9 @@ def test_the_report_holds_every_variant_at_every_shape_with_raw_samples(done: Pr
     shapes = [(1, 16), (2, 40)]
     assert set(entries) == {(v, *s) for v in ("torch", "fp32", "int8") for s in shapes}
     for (_, batch, length), entry in entries.items():
-        assert len(entry["samples_ms"]) >= 20 and all(x > 0 for x in entry["samples_ms"])
+        served = (batch, length) == (1, 16)  # a budget rests on it, and 60 bound its p95
+        assert len(entry["samples_ms"]) >= (60 if served else bench.REPEATS)
+        assert not (entry["flag"] and served) and all(x > 0 for x in entry["samples_ms"])
         assert entry["p50_ms"] <= entry["p95_ms"] <= entry["p99_ms"]
         assert entry["p95_low_ms"] <= entry["p95_ms"] <= entry["p95_high_ms"]
         assert entry["tokens"] == batch * length and math.isfinite(entry["tokens_per_s"])
