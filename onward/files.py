@@ -104,8 +104,7 @@ def disk_errors(path: Path, needed: int) -> Iterator[None]:
 
 def _sync(path: Path) -> None:
     operation("fsync", path)
-    flags = os.O_RDONLY | (os.O_DIRECTORY if path.is_dir() else 0)
-    descriptor = os.open(path, flags)
+    descriptor = os.open(path, os.O_RDONLY | (os.O_DIRECTORY if path.is_dir() else 0))
     try:
         os.fsync(descriptor)
     finally:
@@ -215,9 +214,6 @@ def append_line(path: Path, value: Any) -> None:
 
 
 def _drop_torn_line(out: Any) -> None:
-    end = out.seek(0, os.SEEK_END)
-    if end == 0:
-        return
     out.seek(0)
     data = out.read()
     if not data.endswith(b"\n"):
@@ -290,7 +286,7 @@ def building(final: Path, *, replace: bool = False, **extra: Any) -> Iterator[Pa
     A reader sees the whole folder or none. With `replace` an existing one is moved away first.
 
     Raises:
-        IntegrityError: the folder exists and `replace` is not set.
+        IntegrityError: the folder exists and `replace` is not set, or what was written is gone.
         DiskFull: the device is full; `final` is untouched.
     """
     if final.exists() and not replace:
@@ -302,9 +298,11 @@ def building(final: Path, *, replace: bool = False, **extra: Any) -> Iterator[Pa
     final.parent.mkdir(parents=True, exist_ok=True)
     temporary = Path(tempfile.mkdtemp(dir=final.parent, prefix=f".{final.name}.", suffix=".tmp"))
     temporary.chmod(0o755)
+    opened = os.open(temporary, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         with disk_errors(final, 0):
             yield temporary
+            _require_same(temporary, opened, final)
             seal(temporary, **extra)
             if final.exists():
                 remove(final)
@@ -312,6 +310,15 @@ def building(final: Path, *, replace: bool = False, **extra: Any) -> Iterator[Pa
     except BaseException:
         shutil.rmtree(temporary, ignore_errors=True)
         raise
+    finally:
+        os.close(opened)
+
+
+def _require_same(temporary: Path, opened: int, final: Path) -> None:
+    """Refuse to seal a folder that was made anew: held open, its number is given to no other."""
+    if not temporary.is_dir() or temporary.stat().st_ino != os.fstat(opened).st_ino:
+        what = f"What was being written for {final.name} was removed meanwhile"
+        raise IntegrityError(what, where=str(temporary), fix="run the same command again")
 
 
 def copy_folder(source: Path, target: Path) -> None:
@@ -373,28 +380,21 @@ def verify(folder: Path, manifest_sha256: str | None = None) -> dict[str, dict[s
             fix="`dvc pull` fetches it; nothing was changed",
         )
     if manifest_sha256 is not None and sha256(path) != manifest_sha256:
-        raise IntegrityError(
-            f"The manifest of {folder.name} is not the one that was recorded",
-            where=str(path),
-            fix="`onward repair` brings the recorded files back",
-            details={"expected": manifest_sha256, "found": sha256(path)},
-        )
+        what = f"The manifest of {folder.name} is not the one that was recorded"
+        raise _damaged(what, path, expected=manifest_sha256, found=sha256(path))
     manifest = read_json(path)
     named = manifest.get("files") if isinstance(manifest, dict) else None
     if not isinstance(named, dict):
-        raise IntegrityError(
-            f"The manifest of {folder.name} names no files",
-            where=str(path),
-            fix="`onward repair` brings the recorded files back",
-        )
+        raise _damaged(f"The manifest of {folder.name} names no files", path)
     found = inventory(folder)
     for name in sorted(set(named) | set(found)):
         if named.get(name) != found.get(name):
             state = "missing" if name not in found else "extra" if name not in named else "changed"
-            raise IntegrityError(
-                f"{name} in {folder.name} is {state}",
-                where=str(folder / name),
-                fix="`onward repair` brings the recorded files back",
-                details={"expected": named.get(name), "found": found.get(name)},
-            )
+            both = {"expected": named.get(name), "found": found.get(name)}
+            raise _damaged(f"{name} in {folder.name} is {state}", folder / name, **both)
     return named
+
+
+def _damaged(what: str, where: Path, **details: Any) -> IntegrityError:
+    fix = "`onward repair` brings the recorded files back"
+    return IntegrityError(what, where=str(where), fix=fix, details=details)

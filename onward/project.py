@@ -160,3 +160,8 @@ class Project:
     def train_lock(self) -> Path:
         """Held by the trainer itself, whoever started it."""
         return self.private / "train.lock"
+
+    @property
+    def stages_at_work(self) -> Path:
+        """A lock for each process of a stage, held as long as it runs."""
+        return self.private / "stages"

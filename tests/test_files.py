@@ -449,6 +449,22 @@ def test_f02_a_removal_that_fails_leaves_the_folder_whole(
     assert [path.name for path in tmp_path.iterdir()] == ["v1"]
 
 
+@pytest.mark.parametrize("again", [True, False])
+def test_i4_a_folder_that_was_removed_while_it_was_written_is_not_sealed(
+    tmp_path: Path, again: bool
+) -> None:
+    """`write_text` makes the folder anew: a manifest of the rest alone would be consistent."""
+    with (
+        pytest.raises(IntegrityError, match="removed meanwhile"),
+        files.building(tmp_path / "v1") as folder,
+    ):
+        files.write_text(folder / "first", "1")
+        shutil.rmtree(folder)
+        if again:
+            files.write_text(folder / "second", "2")
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_sweeping_takes_leftovers_alone(tmp_path: Path) -> None:
     assert files.sweep(tmp_path / "absent") == []
     for name in (".v1.abcd_123.tmp", ".v1.abcd_123.old"):

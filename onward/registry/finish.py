@@ -126,6 +126,15 @@ def _numbers(folder: Path) -> list[int]:
 def _sweep(project: Project) -> list[Path]:
     folders = [project.root, project.turn.parent, project.registry, project.verdicts, project.data]
     made = project.root / "turn"
-    if made.is_dir() and not locks.is_held(project.train_lock):
+    if made.is_dir() and not _stage_at_work(project):
         folders += [made, *(path for path in sorted(made.iterdir()) if path.is_dir())]
     return [path for folder in folders for path in files.sweep(folder)]
+
+
+def _stage_at_work(project: Project) -> bool:
+    """Whether a stage writes in turn/ now: of `dvc repro`, or of a run that was killed."""
+    stages = sorted(project.stages_at_work.glob("*.lock"))
+    ended = [path for path in stages if not locks.is_held(path)]
+    for path in ended:
+        path.unlink(missing_ok=True)
+    return len(ended) < len(stages) or locks.is_held(project.train_lock)

@@ -11,11 +11,12 @@ from __future__ import annotations
 import os
 import sys
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from onward import allocation, costs, files
+from onward import allocation, costs, files, locks
 from onward.errors import InternalError, OnwardError
 from onward.project import Project
 
@@ -80,8 +81,9 @@ def start(name: str, run: Callable[[Project], None]) -> None:
         _share_the_cores()
         allocation.keep()
     try:
-        with files.disk_errors(project.root, 0), costs.measured(project, name):
-            run(project)
+        with _at_work(project, name), files.disk_errors(project.root, 0):
+            with costs.measured(project, name):
+                run(project)
     except OnwardError as error:
         sys.exit(_report(project, name, error))
     except Exception as error:  # noqa: BLE001 - the border: every defect gets a type here
@@ -93,6 +95,20 @@ def start(name: str, run: Callable[[Project], None]) -> None:
             fix="run it again; if it stays, report it with the traceback file",
         )
         sys.exit(_report(project, name, wrapped))
+
+
+@contextmanager
+def _at_work(project: Project, name: str) -> Iterator[None]:
+    """Show that a stage writes in turn/, also one whose run was killed: nobody sweeps there then.
+
+    Each process has a lock of its own, so none waits for another.
+    """
+    path = project.stages_at_work / f"{name}-{os.getpid()}.lock"
+    with locks.held(path, f"the stage {name}"):
+        try:
+            yield
+        finally:
+            path.unlink(missing_ok=True)
 
 
 def _report(project: Project, name: str, error: OnwardError) -> int:

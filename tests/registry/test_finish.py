@@ -86,6 +86,38 @@ def test_f03_what_a_living_trainer_writes_is_not_swept(project: Project) -> None
     assert finish(project) == ["swept .finetune.abcd_123.tmp"]
 
 
+STAGE = """
+import sys
+from onward.stages.entry import start
+
+def run(project):
+    print(flush=True)
+    sys.stdin.read()
+
+start("prepare", run)
+"""
+
+
+def test_f03_what_a_living_stage_writes_is_not_swept(project: Project) -> None:
+    """Of `dvc repro`, which holds no run lock: what came after the sweep was sealed as whole."""
+    half = project.root / "turn" / ".prepare.abcd_123.tmp" / "train.parquet"
+    half.parent.mkdir(parents=True)
+    half.write_text("half")
+    left = project.stages_at_work / "export-1.lock"
+    left.parent.mkdir(parents=True)
+    left.write_text("of a stage that was killed")
+    command = [sys.executable, "-c", STAGE]
+    with subprocess.Popen(
+        command, cwd=project.root, stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as stage:
+        assert stage.stdout is not None
+        stage.stdout.readline()
+        assert finish(project) == [] and half.exists() and not left.exists()
+        stage.communicate()
+    assert stage.returncode == 0 and list(project.stages_at_work.iterdir()) == []
+    assert finish(project) == ["swept .prepare.abcd_123.tmp"]
+
+
 def test_a_journal_cut_short_is_an_error_and_removes_nothing(project: Project) -> None:
     for content in ("first", "second", "third"):
         turns.promoted(project, content)
