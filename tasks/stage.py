@@ -84,12 +84,15 @@ def require(project: Project) -> None:
     Raises:
         SettingsError: recipe, tuning and strategy may not be combined.
         ProviderError: the benchmark is to be timed on CUDA, and there is none.
+        UsageError: promotions are to be committed, and Git cannot.
     """
     recipe = Turn.read(project).recipe
     tuning = config.read(project.params, config.Finetune).tuning
     table.check(recipe, tuning, config.read(project.params, config.Strategy))
     if config.read(project.params, config.Benchmark).provider == "cuda":
         providers.pick("cuda")
+    if config.read(project.params, config.GitSettings).commit:
+        versions.require_committer(project)
 
 
 def stale(project: Project) -> list[str]:

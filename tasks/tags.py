@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import subprocess
 import time
 from collections.abc import Mapping
@@ -35,10 +36,9 @@ def revision(project: Project) -> tuple[str, bool] | None:
 
     What runs write themselves (data.dvc, dvc.lock, models/) does not count as a difference.
     """
-    try:
-        found = _run(project, "rev-parse", "--verify", "--quiet", "HEAD", check=False)
-    except FileNotFoundError:  # no git on this machine
+    if shutil.which("git") is None:
         return None
+    found = _run(project, "rev-parse", "--verify", "--quiet", "HEAD", check=False)
     if found.returncode != 0:
         return None
     others = [f":(exclude){name}" for name in _WRITTEN]
@@ -72,6 +72,17 @@ def commit_promotion(project: Project, version: str, seq: int, message: str) -> 
     commit = _register(project, name, version, seq)
     _assign(project, name, version, seq, commit)
     return commit
+
+
+def require_committer(project: Project) -> None:
+    """Refuse where `commit_promotion` would, before anything is promoted.
+
+    Raises:
+        UsageError: there is no Git or no repository, or Git does not know who commits.
+    """
+    _in_git(project)
+    for who in ("GIT_AUTHOR_IDENT", "GIT_COMMITTER_IDENT"):
+        _git(project, "var", who)
 
 
 def _committed(project: Project) -> bool:
@@ -171,12 +182,19 @@ def _git(project: Project, *arguments: str, env: Mapping[str, str] | None = None
 def _run(
     project: Project, *arguments: str, check: bool = True, env: Mapping[str, str] | None = None
 ) -> subprocess.CompletedProcess[str]:
-    done = subprocess.run(
-        ["git", "-C", str(project.root), *arguments],
-        capture_output=True,
-        text=True,
-        env={**os.environ, "GIT_TERMINAL_PROMPT": "0", **(env or {})},
-    )
+    try:
+        done = subprocess.run(
+            ["git", "-C", str(project.root), *arguments],
+            capture_output=True,
+            text=True,
+            env={**os.environ, "GIT_TERMINAL_PROMPT": "0", **(env or {})},
+        )
+    except FileNotFoundError:
+        raise UsageError(
+            "Git is not on this machine",
+            where="git.commit in params.yaml",
+            fix="install Git, or set git.commit to false",
+        ) from None
     if check and done.returncode != 0:
         said = " ".join(done.stderr.split())[-300:]
         if "tell me who you are" in said or "empty ident" in said:

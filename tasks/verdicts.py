@@ -108,7 +108,8 @@ def settle(project: Project, verdict: Verdict) -> Settled:
     if verdict.outcome not in ("refused", "undecided"):
         return Settled(verdict)
     known = journal.verdict_for(project, verdict.key)
-    if known is not None:
+    # Forced or promoted under this key, before a rollback: that line says nothing of a refusal.
+    if known is not None and known["what"] in ("refused", "undecided"):
         return Settled(verdict, known["seq"], known=True)
     seq = journal.next_seq(project)
     verdicts.keep(project, seq, verdict)

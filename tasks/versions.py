@@ -23,7 +23,7 @@ from onward.errors import Busy, InternalError, MissingFiles, OnwardError
 from onward.project import Project
 from tasks import child, dead_locks
 from tasks.restore import Restored, recorded, restore, write_data_pointer
-from tasks.tags import commit_promotion, revision
+from tasks.tags import commit_promotion, require_committer, revision
 
 if TYPE_CHECKING:
     from dvc.repo import Repo
@@ -39,6 +39,7 @@ __all__ = [
     "repair_data",
     "repair_version",
     "reproduce",
+    "require_committer",
     "revision",
     "stale",
     "write_data_pointer",

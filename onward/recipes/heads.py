@@ -47,7 +47,10 @@ def config(source: Path, spec: Mapping[str, Any]) -> Any:
     """The configuration of a model's folder; `dropout` of the spec replaces its own rates."""
     from transformers import AutoConfig
 
-    found = AutoConfig.from_pretrained(source, local_files_only=True, trust_remote_code=False)
+    try:
+        found = AutoConfig.from_pretrained(source, local_files_only=True, trust_remote_code=False)
+    except (ValueError, OSError) as error:
+        raise _unreadable(source, "config.json", error) from error
     for name in _DROPOUTS:
         if spec.get("dropout") is not None and hasattr(found, name):
             setattr(found, name, float(spec["dropout"]))
@@ -116,22 +119,38 @@ def load(kind: Kind, source: Path, config: Any, *, new_head: bool) -> Any:
 
 
 def loaded(auto: Any, source: Path, config: Any) -> tuple[Any, list[str]]:
-    """A model as `load` has it, and the names of the weights that the folder lacks, sorted."""
+    """A model as `load` has it, and the names of the weights that the folder lacks, sorted.
+
+    Raises:
+        IntegrityError: the weights are cut off or cannot be read.
+    """
+    from safetensors import SafetensorError
     from transformers.utils import logging
 
     logging.disable_progress_bar()
     logging.set_verbosity_error()
-    model, found = auto.from_pretrained(
-        source,
-        config=config,
-        dtype="float32",
-        use_safetensors=True,
-        local_files_only=True,
-        trust_remote_code=False,
-        output_loading_info=True,
-        ignore_mismatched_sizes=True,
-    )
+    try:
+        model, found = auto.from_pretrained(
+            source,
+            config=config,
+            dtype="float32",
+            use_safetensors=True,
+            local_files_only=True,
+            trust_remote_code=False,
+            output_loading_info=True,
+            ignore_mismatched_sizes=True,
+        )
+    except (SafetensorError, OSError) as error:
+        raise _unreadable(source, "weights", error) from error
     return model, sorted({*found["missing_keys"], *(each[0] for each in found["mismatched_keys"])})
+
+
+def _unreadable(source: Path, part: str, error: Exception) -> IntegrityError:
+    return IntegrityError(
+        f"The {part} of {source.name} cannot be read: {' '.join(str(error).split())[:200]}",
+        where=str(source),
+        fix="fetch or copy the model's folder again, whole",
+    )
 
 
 def classifier(source: Path, spec: Mapping[str, Any], problem: str) -> Any:

@@ -118,6 +118,20 @@ def test_a_model_of_another_kind_is_no_defect(toy_encoder: Path, toy_causal: Pat
             recipes.get(name).build(folder, {})
 
 
+@pytest.mark.parametrize("broken", ["config.json", "model.safetensors"])
+@pytest.mark.parametrize("recipe", ["extractive", "classification", "tagging"])
+def test_a_folder_that_was_cut_off_is_damaged_and_no_defect(
+    toy_encoder: Path, tmp_path: Path, broken: str, recipe: str
+) -> None:
+    folder = shutil.copytree(toy_encoder, tmp_path / "cut")
+    held = (folder / broken).read_bytes()
+    cut = b'{"hidden_size": 32}' if broken == "config.json" else held[: len(held) // 2]
+    (folder / broken).write_bytes(cut)
+    with pytest.raises(IntegrityError, match="of cut cannot be read") as error:
+        recipes.get(recipe).build(folder, {"labels": ["a", "b"]})
+    assert "again" in error.value.fix
+
+
 def _tiny(kind: str, folder: Path) -> Any:
     """A random classifier of three labels of another architecture."""
     import torch

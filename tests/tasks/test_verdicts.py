@@ -6,8 +6,12 @@ from pathlib import Path
 
 import pytest
 
+from onward import files
 from onward.episodes.turn import Turn
 from onward.errors import UsageError
+from onward.evaluation.checks import Verdict
+from onward.project import Project
+from onward.registry import journal
 from tasks import stage, verdicts
 from tests.evaluation import toy_turn
 
@@ -25,3 +29,28 @@ def test_what_is_not_made_yet_is_not_judged(
     with pytest.raises(UsageError) as raised:
         verdicts.whole(at)
     assert raised.value.fix == "open an episode: every open one is learned already"
+
+
+@pytest.mark.parametrize("before", ["forced", "promoted", "refused", "undecided"])
+def test_a_refusal_is_known_by_a_refusal_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, before: str
+) -> None:
+    """Forced, rolled back from and reinstated, the same key was refused and nowhere written."""
+    project = Project(tmp_path)
+    same = {"key": "k", "candidate": "c", "turn": "t", "champion": None}
+    journal.append(project, before, **same, version="v1")
+    verdict = Verdict("refused", "final", (), ("0001-a",), 0.05, "c", None, "t", key="k")
+    monkeypatch.setattr(verdicts.verdicts, "keep", lambda *_: None)
+    monkeypatch.setattr(verdicts.promote, "record", lambda *_, **__: None)
+    found = verdicts.settle(project, verdict)
+    assert found.known == (before in ("refused", "undecided"))
+    assert found.seq == (1 if found.known else 2)
+
+
+def test_git_that_cannot_commit_is_told_before_anything_is_trained(tmp_path: Path) -> None:
+    """It was told after hours, with the champion moved and the run failed."""
+    at = toy_turn.project(tmp_path)
+    stage.require(at)
+    files.write_text(at.params, at.params.read_text() + "git:\n  commit: true\n")
+    with pytest.raises(UsageError, match="not a Git repository"):
+        stage.require(at)

@@ -711,8 +711,9 @@ def test_commit_needs_a_repository_and_a_name(
     project: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     files.write_json(project.champion, {"version": "v1"})
-    with pytest.raises(UsageError, match="not a Git repository"):
-        versions.commit_promotion(project, "v1", 1, "Promote v1")
+    for refused in (versions.require_committer, _promoted):
+        with pytest.raises(UsageError, match="not a Git repository"):
+            refused(project)
     git(project, "init", "--quiet")
     git(project, "config", "user.useConfigOnly", "true")
     for name in (
@@ -725,8 +726,22 @@ def test_commit_needs_a_repository_and_a_name(
     monkeypatch.setenv("GIT_CONFIG_GLOBAL", os.devnull)
     monkeypatch.setenv("GIT_CONFIG_SYSTEM", os.devnull)
     monkeypatch.delenv("EMAIL", raising=False)
-    with pytest.raises(UsageError, match="does not know who commits"):
-        versions.commit_promotion(project, "v1", 1, "Promote v1")
+    for refused in (versions.require_committer, _promoted):
+        with pytest.raises(UsageError, match="does not know who commits"):
+            refused(project)
+    monkeypatch.setenv("PATH", "")
+    for refused in (versions.require_committer, _promoted):
+        with pytest.raises(UsageError, match="Git is not on this machine"):
+            refused(project)
+    assert versions.revision(project) is None
+
+
+def _promoted(project: Project) -> None:
+    versions.commit_promotion(project, "v1", 1, "Promote v1")
+
+
+def test_a_committer_who_is_known_is_let_through(in_git: Project) -> None:
+    versions.require_committer(in_git)
 
 
 def test_revision_says_whether_the_code_differs(in_git: Project) -> None:
