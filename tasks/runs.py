@@ -9,6 +9,7 @@ looked at from here.
 from __future__ import annotations
 
 import socket
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -25,6 +26,9 @@ from prefect.states import Crashed
 from onward import files
 from onward.errors import Cancelled, MissingFiles
 from onward.project import Project
+
+KNOWN_ELSEWHERE = 30 * 24 * 3600.0
+"""Seconds for which the record of a dead run stays that this server does not know."""
 
 
 @contextmanager
@@ -90,7 +94,10 @@ def mark_crashed(project: Project) -> list[str]:
             continue
         if value["host"] != socket.gethostname() or _alive(value):
             continue
-        if _mark(UUID(record.stem), f"process {value['pid']} on {value['host']} is gone"):
+        marked = _mark(UUID(record.stem), f"process {value['pid']} on {value['host']} is gone")
+        if marked is None and time.time() - value["started"] < KNOWN_ELSEWHERE:
+            continue
+        if marked:
             swept.append(record.stem)
         record.unlink(missing_ok=True)
     return swept
@@ -107,13 +114,14 @@ def _alive(record: dict[str, Any]) -> bool:
         return False
 
 
-def _mark(run: UUID, why: str) -> bool:
+def _mark(run: UUID, why: str) -> bool | None:
+    """Whether it was still running; None: this server does not know it."""
     with get_client(sync_client=True) as client:
         try:
             state = client.read_flow_run(run).state
             if state is not None and state.is_final():
                 return False
             client.set_flow_run_state(run, Crashed(message=why), force=True)
-        except ObjectNotFound:  # it belonged to another server
-            return False
+        except ObjectNotFound:  # another server may, which is asked at another start
+            return None
     return True

@@ -168,15 +168,21 @@ def test_F12_the_number_of_a_killed_process_may_be_ones_own_by_now(
     assert runs.mark_crashed(project) == [name]
 
 
-def test_F12_a_run_that_another_server_knew_is_let_go(tmp_path: Path, connected: str) -> None:
+def test_F12_a_run_that_another_server_knows_keeps_its_record_for_a_while(
+    tmp_path: Path, connected: str
+) -> None:
     from tasks import runs
 
     project = Project(tmp_path)
     record = {"schema": 1, "pid": 2**22 + 1, "host": socket.gethostname(), "started": 0.0}
     name = "00000000-0000-4000-8000-000000000000"
     files.write_json(runs.folder(project) / f"{name}.json", record)
+    # Of a month ago it is let go; that server may be asked at tomorrow's start.
+    lately = name.replace("8000", "8001", 1)
+    yesterday = {**record, "started": time.time() - 86_400}
+    files.write_json(runs.folder(project) / f"{lately}.json", yesterday)
     assert runs.mark_crashed(project) == []
-    assert list(runs.folder(project).iterdir()) == []
+    assert [path.stem for path in runs.folder(project).iterdir()] == [lately]
 
 
 def test_F12_two_starts_at_once_sweep_the_same_dead_runs(
