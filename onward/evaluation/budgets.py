@@ -1,7 +1,7 @@
 """The final gate's budgets as checks: latency at the serving shape, absolute and against the
 champion, and memory.
 
->>> given = Budgets(new_ms=(10.0,) * 40, memory_mb=300.0, compared=False)
+>>> given = Budgets(new_ms=(10.0,) * 100, memory_mb=300.0, compared=False)
 >>> [check.mark for check in checks(given, Gate.model_validate({}), Draws(1_000), champion=True)]
 ['✓', '✓']
 """

@@ -149,7 +149,7 @@ def _unreadable(source: Path, part: str, error: Exception) -> IntegrityError:
     return IntegrityError(
         f"The {part} of {source.name} cannot be read: {' '.join(str(error).split())[:200]}",
         where=str(source),
-        fix="fetch or copy the model's folder again, whole",
+        fix="copy the folder again, whole: config.json, safetensors; no pickle or code is opened",
     )
 
 

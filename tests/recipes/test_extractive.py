@@ -136,7 +136,7 @@ def test_build_opens_no_pickle(toy_encoder: Path, tmp_path: Path) -> None:
 
     (tmp_path / "config.json").write_bytes((toy_encoder / "config.json").read_bytes())
     torch.save({}, tmp_path / "pytorch_model.bin")
-    with pytest.raises(OSError, match="safetensors"):
+    with pytest.raises(IntegrityError, match=r"named model\.safetensors found"):
         extractive.build(tmp_path, {})
 
 
@@ -147,7 +147,7 @@ def test_build_runs_no_code_of_the_folder(toy_encoder: Path, tmp_path: Path) -> 
     config["model_type"] = "evil"
     (tmp_path / "config.json").write_text(json.dumps(config))
     (tmp_path / "evil.py").write_text("raise SystemExit('ran')")
-    with pytest.raises(ValueError, match=r"evil|trust_remote_code"):
+    with pytest.raises(IntegrityError, match="contains custom code"):
         extractive.build(tmp_path, {})
 
 
