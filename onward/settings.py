@@ -14,6 +14,9 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+MOST_SEED = 2**32 - 17
+"""What numpy takes, with room for the seeds of 16 challengers."""
+
 
 class Settings(BaseModel):
     """A block of params.yaml."""
@@ -153,7 +156,7 @@ class Finetune(Settings):
     """The encoder by which examples are near a question."""
     patience: int = Field(0, ge=0)
     save_every: int = Field(100, ge=1)
-    seed: int = 0
+    seed: int = Field(0, ge=0, le=MOST_SEED)
     challengers: int = Field(1, ge=1, le=16)
     """Seeds that are trained, from `seed` upwards; the first one's model is the candidate."""
     threads: int = Field(2, ge=1)
@@ -197,7 +200,7 @@ class Pretrain(Settings):
     weight_decay: float = Field(0.01, ge=0)
     clip: float = Field(1.0, gt=0)
     save_every: int = Field(200, ge=1)
-    seed: int = 0
+    seed: int = Field(0, ge=0, le=MOST_SEED)
     threads: int = Field(2, ge=1)
     precision: Literal["auto", "fp32", "bf16"] = "auto"
 
@@ -323,13 +326,17 @@ class Export(Settings):
     threads: int = Field(2, ge=1)
 
 
+Shape = tuple[Annotated[int, Field(ge=1, le=4096)], Annotated[int, Field(ge=8, le=8192)]]
+"""Texts answered together, and tokens of each."""
+
+
 class Benchmark(Settings):
     """What is timed, where, and for how long."""
 
     block: ClassVar[str] = "benchmark"
     provider: Literal["auto", "cpu", "cuda"] = "auto"
-    shapes: list[tuple[int, int]] = [(1, 64), (1, 320), (8, 128)]
-    serving_shape: tuple[int, int] = (1, 320)
+    shapes: list[Shape] = [(1, 64), (1, 320), (8, 128)]
+    serving_shape: Shape = (1, 320)
     seconds: float = Field(6.0, gt=0)
     min_repeats: int = Field(100, ge=10)
     """Timings of the serving shape at least; the budget on p95 needs 59 at a level of 0.05."""

@@ -55,6 +55,10 @@ def test_nothing_near_names_all(tmp_path: Path) -> None:
         (config.Finetune, "finetune: {batch_size: 6, micro_batch: 4}", "finetune.micro_batch"),
         (config.Prepare, "prepare: {max_length: 64, stride: 40}", "prepare.stride"),
         (config.Benchmark, "benchmark: {serving_shape: [9, 9]}", "benchmark.serving_shape"),
+        (config.Benchmark, "benchmark: {shapes: [[0, 9]]}", "benchmark.shapes.0.0"),
+        (config.Finetune, "finetune: {seed: -1}", "finetune.seed"),
+        (config.Finetune, "finetune: {seed: 4294967295, challengers: 2}", "finetune.seed"),
+        (config.Pretrain, "pretrain: {seed: -1}", "pretrain.seed"),
     ],
 )
 def test_contradictions_name_the_keys(

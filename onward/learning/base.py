@@ -13,6 +13,20 @@ from onward.learning import encoder
 from onward.project import Project
 
 
+def where(project: Project, turn: Turn) -> Path:
+    """The folder with the base's weights and tokenizer; nothing in it is checked.
+
+    Raises:
+        MissingFiles: the encoder is not on this machine.
+        SettingsError: the encoder is one that is refused.
+    """
+    if turn.base.kind == "version":
+        return project.version(turn.base.name) / "checkpoint"
+    if turn.base.kind == "adopted":
+        return _adopted(project, turn.base.name)
+    return encoder.locate(turn.base.name, project.root)
+
+
 def source(project: Project, turn: Turn) -> Path:
     """The folder with the base's weights and tokenizer, its bytes checked against the turn.
 
@@ -21,17 +35,13 @@ def source(project: Project, turn: Turn) -> Path:
         MissingFiles: the version or the encoder is not on this machine.
         SettingsError: the encoder is one that is refused.
     """
+    folder, adopted = where(project, turn), turn.base.kind == "adopted"
     if turn.base.kind == "version":
-        folder = project.version(turn.base.name)
-        files.verify(folder, turn.base.sha256)
-        encoder.check(folder / "checkpoint")
-        return folder / "checkpoint"
-    adopted = turn.base.kind == "adopted"
-    folder = (
+        files.verify(folder.parent, turn.base.sha256)
+        encoder.check(folder)
+        return folder
+    if adopted:
         adopted_folder(project, turn.base.name)
-        if adopted
-        else encoder.locate(turn.base.name, project.root)
-    )
     found = encoder.fingerprint(folder, project.cache)
     if found != turn.base.sha256:
         raise IntegrityError(
@@ -45,6 +55,10 @@ def source(project: Project, turn: Turn) -> Path:
     return folder
 
 
+def _adopted(project: Project, name: str) -> Path:
+    return project.root / "models" / "adopted" / name
+
+
 def adopted_folder(project: Project, name: str) -> Path:
     """models/adopted/NAME: config, weights and tokenizer of an adopted model, by its manifest.
 
@@ -52,7 +66,7 @@ def adopted_folder(project: Project, name: str) -> Path:
         MissingFiles: it is not on this machine.
         IntegrityError: a file differs from the manifest.
     """
-    folder = project.root / "models" / "adopted" / name
+    folder = _adopted(project, name)
     files.verify(folder)
     encoder.check(folder)
     return folder

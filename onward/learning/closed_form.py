@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from onward import files
-from onward.errors import IntegrityError
+from onward.errors import IntegrityError, SettingsError
 from onward.learning import models, pooled
 
 if TYPE_CHECKING:
@@ -102,12 +102,23 @@ def solve(gram: Any, cross: Any, ridge: float, sample: Any, classes: Any) -> Sol
         ridge: what is added to the diagonal.
         sample: features of S of the rows in the sums, [S, M].
         classes: their labels, int64 [S].
+
+    Raises:
+        SettingsError: the ridge is too small for these sums.
     """
     import torch
 
     shifted = gram.clone()
     shifted.diagonal().add_(ridge)
-    factor = torch.linalg.cholesky(shifted)
+    try:
+        factor = torch.linalg.cholesky(shifted)
+    except torch.linalg.LinAlgError as error:
+        raise SettingsError(
+            f"The sums of {len(gram)} features cannot be solved with a ridge of {ridge:g}: it is "
+            "less than what they were rounded by",
+            where="params.yaml, strategy.analytic_ridge",
+            fix="raise it; 100 is the default, for features of some thousand rows",
+        ) from error
     weight = torch.cholesky_solve(cross, factor)
     rows = sample.double()
     half = torch.linalg.solve_triangular(factor, rows.T, upper=False)

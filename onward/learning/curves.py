@@ -35,6 +35,8 @@ class Course:
     last: float = math.nan
     open_sum: float = 0.0
     open_count: int = 0
+    micro_batch: int = 0
+    """Windows that went through the model together; 0: none yet."""
 
     @staticmethod
     def over(steps: int) -> Course:

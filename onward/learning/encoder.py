@@ -158,8 +158,13 @@ def check(folder: Path) -> None:
         raise _refused(folder, "has no tokenizer.json, so tokens have no place in the text")
 
 
-def check_window(folder: Path, window: int) -> None:
+def check_window(folder: Path, window: int, key: str = "prepare.max_length") -> None:
     """Refuse a window that is longer than the model's own.
+
+    Args:
+        folder: of the encoder or model.
+        window: tokens.
+        key: the setting that asks for so many.
 
     Raises:
         SettingsError: naming both. A model whose places are relative has no longest window.
@@ -175,8 +180,8 @@ def check_window(folder: Path, window: int) -> None:
     if isinstance(places, int) and window > places:
         raise SettingsError(
             f"A window of {window} tokens is longer than the model's {places}",
-            where="params.yaml, prepare.max_length",
-            fix=f"set prepare.max_length to at most {places}, or choose another project.encoder",
+            where=f"params.yaml, {key}",
+            fix=f"set {key} to at most {places}, or choose another project.encoder",
         )
 
 
@@ -256,7 +261,10 @@ def _stat(path: Path) -> tuple[int, int, int, int]:
 
 
 def tokenizer(folder: Path) -> Any:
-    """The fast tokenizer of an encoder or checkpoint. Raises SettingsError as `locate`."""
+    """The fast tokenizer of an encoder or checkpoint. Raises SettingsError as `locate`.
+
+    Where it names no token to pad with, it pads with the one that ends a text.
+    """
     check(folder)
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     from transformers import AutoTokenizer
@@ -266,4 +274,6 @@ def tokenizer(folder: Path) -> Any:
         raise _refused(folder, "has a tokenizer without character offsets")
     # Windows are cut by the recipe; the tokenizer's own warning about long texts misleads.
     found.model_max_length = int(1e9)
+    if found.pad_token is None:
+        found.pad_token = found.eos_token
     return found

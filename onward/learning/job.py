@@ -114,7 +114,10 @@ class Job:
         return Collate(pad, self.recipe.TARGETS, len(self.labels))
 
     def packing(self) -> Collate:
-        """Makes a batch to train on: with several windows in a line, where that may be."""
+        """Makes a batch to train on: with several windows in a line, where that may be.
+
+        Whether the model keeps them apart is seen where there is one, `packing.apart`.
+        """
         own = self.settings.packing and self.settings.tuning in ("full", "last", "lora")
         if not (own and getattr(self.recipe, "PACKS", False)):
             return self.collate()

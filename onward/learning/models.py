@@ -26,9 +26,10 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from onward import files
+from onward import files, recipes
 from onward.errors import IntegrityError, SettingsError
 from onward.learning import encoder
+from onward.recipes import generative
 
 SCHEMA = 1
 STRUCTURE = "structure.json"
@@ -72,6 +73,7 @@ def load(recipe: ModuleType, folder: Path, spec: Mapping[str, Any]) -> Any:
 
     Raises:
         IntegrityError: weights are missing, or structure.json is not known.
+        SettingsError: it is to generate, and cannot do so token by token.
     """
     found = kind(folder)
     if found == "analytic":
@@ -87,6 +89,11 @@ def load(recipe: ModuleType, folder: Path, spec: Mapping[str, Any]) -> Any:
         from onward.learning.parts import named
 
         named.restore(model, folder, describe(folder))
+    if recipes.generates(recipe):
+        generative.require(model, folder.name)
+    elif model.config.pad_token_id is None:
+        # A decoder under a head looks for a text's last token before the padding.
+        model.config.pad_token_id = encoder.tokenizer(folder).pad_token_id or 0
     return model
 
 

@@ -3,10 +3,11 @@
 >>> lines([5, 3, 4, 2], 8)
 [[0, 1], [2, 3]]
 
-Each window's positions begin at 0, and there is no attention mask: transformers' models then let a
-token attend to its own window alone (`find_packed_sequence_indices`). A test holds that every
-window's loss and logits are those that it has by itself. What this does not cover: models that
-tell no positions (`position_ids`), and tunings that put tokens before a line.
+Each window's positions begin at 0, and there is no attention mask: most of transformers' models
+then let a token attend to its own window alone (`find_packed_sequence_indices`). A test holds that
+every window's loss and logits are those that it has by itself. Others would read on across windows
+(OPT, BLOOM, models of convolutions): `apart` asks a model, whatever it is called. What this does
+not cover: tunings that put tokens before a line.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from typing import Any
 
 import numpy as np
 
+from onward.recipes.generative import MOST_AWAY
 from onward.recipes.shapes import NOTHING
 
 
@@ -66,3 +68,31 @@ def batch(windows: Sequence[Mapping[str, Any]], pad: int, most: int) -> dict[str
             start += length
     arrays = {"input_ids": tokens, "labels": labels, "position_ids": positions}
     return {name: torch.from_numpy(array) for name, array in arrays.items()} | {"use_cache": False}
+
+
+def apart(model: Any) -> bool:
+    """Whether a window says the same behind another one in its line as by itself.
+
+    Args:
+        model: a causal model; it is left in the mode it is in.
+    """
+    import torch
+
+    words = model.get_input_embeddings().num_embeddings
+    tokens = [(np.arange(length) * 7 + 3 * length) % words for length in (7, 5)]
+    windows = [{"input_ids": each, "labels": each} for each in tokens]
+    line, alone = batch(windows, 0, 12), batch(windows[1:], 0, 12)
+    device, mode = next(model.parameters()).device, model.training
+    model.eval()
+    try:
+        with torch.inference_mode():
+            told, own = (
+                model(**{k: v if v is False else v.to(device) for k, v in one.items()}).logits
+                for one in (line, alone)
+            )
+    except (TypeError, ValueError, RuntimeError):  # it takes no positions
+        return False
+    finally:
+        model.train(mode)
+    away = (told[:, 7:] - own).abs().max() / own.abs().max().clamp(min=1e-9)
+    return bool(away < MOST_AWAY)

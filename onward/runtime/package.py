@@ -39,6 +39,8 @@ SCHEMA = 1
 SPEC = "package.json"
 SERVING = "serving.json"
 TOKENIZER = ("tokenizer.json", "tokenizer_config.json")
+MARKS = tuple(f"{mark}_token" for mark in ("unk", "sep", "pad", "cls", "mask", "bos", "eos"))
+"""What of tokenizer_config.json says which tokens are marks."""
 TEMPLATE = "chat_template.jinja"
 """Of a model's folder; in a package it stands in tokenizer_config.json."""
 MODELS = {"fp32": "model.onnx", "int8": "model.int8.onnx"}

@@ -115,7 +115,7 @@ class Session:
 
     def feeds(self, batch: list[dict[str, Any]]) -> dict[str, np.ndarray]:
         """The graph's inputs [B, longest T], padded on the right."""
-        arrays = pad(batch, [name for name, _ in self._inputs], self.tokenizer.pad_token_id)
+        arrays = pad(batch, [name for name, _ in self._inputs], self.tokenizer.pad_token_id or 0)
         return {
             name: arrays[name].astype(np.int32) if short else arrays[name]
             for name, short in self._inputs
@@ -187,8 +187,7 @@ def tokenizer(package: Package) -> Any:
     from transformers import PreTrainedTokenizerFast
 
     config = json.loads(package.tokenizer["tokenizer_config.json"])
-    marks = ("unk", "sep", "pad", "cls", "mask", "bos", "eos")
-    named = {f"{mark}_token": _mark(config.get(f"{mark}_token")) for mark in marks}
+    named = {mark: _content(config.get(mark)) for mark in packages.MARKS}
     try:
         fast = Tokenizer.from_str(package.tokenizer["tokenizer.json"].decode())
     except Exception as error:  # the Rust side raises a bare Exception
@@ -210,7 +209,7 @@ def tokenizer(package: Package) -> Any:
     return prompts.attach(found, package.tokenizer, where=package.where)
 
 
-def _mark(value: Any) -> str | None:
+def _content(value: Any) -> str | None:
     return value.get("content") if isinstance(value, dict) else value
 
 

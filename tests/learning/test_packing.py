@@ -10,7 +10,7 @@ import pytest
 
 from onward import recipes
 from onward.config import Finetune, Prepare
-from onward.learning import encoder, packing
+from onward.learning import encoder, packing, trainer
 from onward.learning.features import Collate
 from onward.learning.job import Job
 from tests import toys
@@ -102,3 +102,41 @@ def test_windows_are_packed_where_that_is_tried(
         prepared=SimpleNamespace(manifest={"window": {"max_length": 64, "stride": 16}}),
     )
     assert Job.packing(job).line == line
+
+
+WORDS = {"vocab_size": 50, "pad_token_id": 0, "bos_token_id": 1, "eos_token_id": 2}
+SIZES = {"hidden_size": 32, "num_hidden_layers": 2, "initializer_range": 0.3}
+
+
+@pytest.mark.parametrize(
+    ("name", "about", "kept"),
+    [
+        ("Llama", {"num_attention_heads": 2, "intermediate_size": 64}, True),
+        ("OPT", {"num_attention_heads": 2, "ffn_dim": 64, "word_embed_proj_dim": 32}, False),
+        ("Lfm2", {"num_attention_heads": 2, "num_key_value_heads": 2, "intermediate_size": 64,
+                  "layer_types": ["conv", "full_attention"]}, False),
+        ("Bloom", {"n_head": 2}, False),
+    ],
+)  # fmt: skip
+def test_a_model_that_reads_on_across_windows_is_seen(
+    name: str, about: dict[str, Any], kept: bool
+) -> None:
+    import torch
+    import transformers as hf
+
+    torch.manual_seed(0)
+    config = getattr(hf, f"{name}Config")(**WORDS, **SIZES, **about)
+    model = getattr(hf, f"{name}ForCausalLM")(config).train()
+    assert packing.apart(model) is kept and model.training
+
+
+def test_training_packs_only_what_is_kept_apart(
+    monkeypatch: pytest.MonkeyPatch, toy_causal: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    recipe = recipes.get("chat")
+    model = recipe.build(toy_causal, {})
+    collate = Collate(0, recipe.TARGETS, line=64)
+    assert trainer._kept_apart(collate, model) == collate
+    monkeypatch.setattr(packing, "apart", lambda _: False)
+    assert trainer._kept_apart(collate, model).line == 0
+    assert "model reads on across windows" in capsys.readouterr().out

@@ -398,9 +398,10 @@ def hungry(monkeypatch: pytest.MonkeyPatch, most: int, error: BaseException) -> 
         torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB"),
         RuntimeError("[enforce fail at alloc_cpu.cpp:127] . DefaultCPUAllocator: can't allocate "
                      "memory: you tried to allocate 99 bytes. Error code 12"),
+        RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`"),
         MemoryError(),
     ],
-    ids=["device", "host", "python"],
+    ids=["device", "host", "library", "python"],
 )  # fmt: skip
 def test_F08_out_of_memory_is_tried_once_more_in_halves(
     error: BaseException,
@@ -421,6 +422,22 @@ def test_F08_out_of_memory_is_tried_once_more_in_halves(
     assert all(torch.allclose(after[n], undisturbed[n], atol=1e-5) for n in after)
 
 
+def test_F08_F01_what_fitted_in_halves_goes_on_in_halves(
+    task: Task, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The same spec as without the death, whether that came before the end or after it."""
+    tried = hungry(monkeypatch, 4, MemoryError())
+    trained, first = fit(task, QUICK), len(tried)
+    again = fit(task, QUICK)
+    assert (trained.micro_batch, again.micro_batch, len(tried)) == (4, 4, first)
+    # A death after the checkpoint of step 4.
+    (task.work / "finished").rename(task.work / "checkpoint-4")
+    course = files.read_json(task.work / "checkpoint-4" / checkpoints.COURSE)
+    assert course["micro_batch"] == 4
+    assert trainer._micro_batches(QUICK, task.work) == [4]
+    assert trainer._micro_batches(QUICK.model_copy(update={"micro_batch": 4}), task.work) == [4, 2]
+
+
 def test_F08_the_second_time_it_is_an_error(task: Task, monkeypatch: pytest.MonkeyPatch) -> None:
     tried = hungry(monkeypatch, 3, MemoryError())
     with pytest.raises(OutOfMemory) as caught:
@@ -435,8 +452,9 @@ def test_F08_another_error_is_not_taken_for_it(task: Task, monkeypatch: pytest.M
 
 
 @pytest.mark.parametrize(("batch", "micro", "tried"), [(8, 8, [8, 4]), (5, 5, [5, 1]), (4, 1, [1])])
-def test_halves_divide_the_batch(batch: int, micro: int, tried: list[int]) -> None:
-    assert trainer._micro_batches(Finetune(batch_size=batch, micro_batch=micro)) == tried
+def test_halves_divide_the_batch(batch: int, micro: int, tried: list[int], tmp_path: Path) -> None:
+    asked = Finetune(batch_size=batch, micro_batch=micro)
+    assert trainer._micro_batches(asked, tmp_path) == tried
 
 
 # Starting, resuming and stopping

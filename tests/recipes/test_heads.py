@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from onward import recipes
+from onward import files, recipes
 from onward.config import Evaluate, Prepare
 from onward.errors import DataError, IntegrityError, SettingsError
-from onward.learning import encoder
+from onward.learning import encoder, models
 from onward.learning.features import Collate
 from onward.recipes import classification, extractive, heads, multilabel, regression
 from tests import toys
@@ -242,3 +242,65 @@ def test_a_toy_model_learns_toy_texts(name: str, toy_encoder: Path) -> None:
         return float(recipe.metrics(np.sum(made, axis=0))[recipe.PRIMARY])
 
     assert score(told) > 80 > 65 > score(recipe.baseline(row, learned) for row in test)
+
+
+SMALL: dict[str, dict[str, Any]] = {
+    "AlbertConfig": {"hidden_size": 32, "embedding_size": 16, "intermediate_size": 64},
+    "BertConfig": {"hidden_size": 32, "intermediate_size": 64},
+    "DistilBertConfig": {"dim": 32, "n_layers": 2, "n_heads": 2, "hidden_dim": 64},
+    "ElectraConfig": {"hidden_size": 32, "embedding_size": 16, "intermediate_size": 64},
+    "GPT2Config": {"n_embd": 32, "n_layer": 2, "n_head": 2},
+    "RobertaConfig": {"hidden_size": 32, "intermediate_size": 64},
+    "T5Config": {"d_model": 32, "d_kv": 8, "num_layers": 2, "num_heads": 2, "d_ff": 64},
+}
+
+
+@pytest.mark.parametrize("name", SMALL)
+def test_dropout_is_that_of_the_settings_in_every_architecture(name: str, tmp_path: Path) -> None:
+    import torch
+    import transformers as hf
+
+    layers = (
+        {"num_hidden_layers": 2, "num_attention_heads": 2} if "hidden_size" in SMALL[name] else {}
+    )
+    config = getattr(hf, name)(vocab_size=50, pad_token_id=0, **SMALL[name], **layers)
+    hf.AutoModel.from_config(config).save_pretrained(tmp_path)
+    for rate in (0.0, 0.25):
+        model = classification.build(tmp_path, {"dropout": rate, "labels": ["a", "b"]})
+        found = {one.p for one in model.modules() if isinstance(one, torch.nn.Dropout)}
+        assert found == {rate}
+
+
+def test_a_decoder_that_names_no_padding_tells_apart_texts_of_unequal_lengths(
+    toy_causal: Path, tmp_path: Path
+) -> None:
+    """It is padded with what ends a text, and looks for the last token before that."""
+    import torch
+
+    for path in toy_causal.iterdir():
+        shutil.copyfile(path, tmp_path / path.name)
+    for name in ("config.json", "tokenizer_config.json", "generation_config.json"):
+        told = files.read_json(tmp_path / name)
+        unpadded = {key: value for key, value in told.items() if not key.startswith("pad_token")}
+        files.write_json(tmp_path / name, unpadded)
+    tokenizer = encoder.tokenizer(tmp_path)
+    assert tokenizer.pad_token == tokenizer.eos_token
+    torch.manual_seed(0)
+    model = models.load(classification, tmp_path, {"labels": ["a", "b"]}).eval()
+    rows = toys.toy_texts(6, 1)
+    rows[0]["text"] = "red"
+    made = [
+        {name: one[name] for name in ("row", "input_ids", "label")}
+        for one in classification.encode(
+            rows, tokenizer, WINDOW, labels=["colour", "animal", "city"]
+        )
+    ]
+    collate = Collate(tokenizer.pad_token_id, classification.TARGETS, 3)
+    inputs = ("input_ids", "attention_mask")
+    with torch.no_grad():
+        together = collate(made)
+        told = model(**{name: together[name] for name in inputs}).logits
+        for at, one in enumerate(made):
+            alone = collate([one])
+            own = model(**{name: alone[name] for name in inputs}).logits[0]
+            torch.testing.assert_close(told[at], own, atol=1e-5, rtol=1e-4)

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from onward.errors import SettingsError
 from onward.recipes import generative
 from onward.runtime.cache import Steps
 from onward.runtime.generation import Rules, generate
@@ -166,3 +167,38 @@ def test_a_model_that_names_no_end_is_refused() -> None:
     model.config.eos_token_id = model.generation_config.eos_token_id = None
     with pytest.raises(SettingsError, match="names no token that ends an answer"):
         generative.plan(model)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_what_answers_token_by_token_is_let_in(name: str) -> None:
+    generative.require(_model(name), name)
+
+
+@pytest.mark.parametrize(
+    ("name", "about"),
+    [
+        ("Bloom", {"hidden_size": 32, "n_head": 2, "n_layer": 2}),
+        ("Mamba", {"hidden_size": 32, "num_hidden_layers": 2, "state_size": 4}),
+    ],
+)
+def test_what_keeps_something_else_between_tokens_is_refused(
+    name: str, about: dict[str, Any]
+) -> None:
+    import transformers as hf
+
+    model = getattr(hf, f"{name}ForCausalLM")(getattr(hf, f"{name}Config")(**WORDS, **about))
+    with pytest.raises(SettingsError, match="cannot be asked token by token"):
+        generative.require(model.eval(), name)
+
+
+def test_what_says_other_things_token_by_token_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    model = _model("gpt2")
+    whole = generative._go_on
+
+    def forgetful(model: Any, *told: Any) -> tuple[Any, ...]:
+        logits, *kept = whole(model, *told)
+        return (logits, *(one * 0 for one in kept))
+
+    monkeypatch.setattr(generative, "_go_on", forgetful)
+    with pytest.raises(SettingsError, match="its logits differ by"):
+        generative.require(model, "gpt2")

@@ -13,10 +13,18 @@ import pytest
 from onward import files
 from onward.config import Benchmark
 from onward.episodes.turn import Base, Turn
-from onward.errors import DataError, IntegrityError, InternalError, ParityError, ProviderError
+from onward.errors import (
+    DataError,
+    IntegrityError,
+    InternalError,
+    ParityError,
+    ProviderError,
+    SettingsError,
+)
 from onward.project import Project
 from onward.runtime import bench, inputs, memory, package, providers
 from onward.runtime.session import Session
+from tests import toys
 from tests.runtime import projects
 
 
@@ -220,3 +228,24 @@ def test_the_variants_are_chosen_from_at_the_serving_shape_alone() -> None:
 def test_the_serving_shape_has_to_be_timed() -> None:
     with pytest.raises(ValueError, match="serving_shape"):
         Benchmark(shapes=[(1, 16)], serving_shape=(1, 32))
+
+
+@pytest.mark.parametrize("shape", [(0, 16), (1, 0), (1, -5), (1, 2)])
+def test_an_empty_shape_is_refused(shape: tuple[int, int]) -> None:
+    """Its p95 would be of nothing, and keep every limit."""
+    with pytest.raises(ValueError, match="shapes"):
+        Benchmark(shapes=[shape], serving_shape=shape)
+
+
+def test_a_shape_longer_than_the_model_is_told_before_training(
+    toy_encoder: Path, tmp_path: Path
+) -> None:
+    rows = toys.toy_rows(8, 1)
+    shapes = {"shapes": [[1, 16], [1, 513]], "serving_shape": [1, 16]}
+    project = toys.toy_project(tmp_path, toy_encoder, {"one": rows}, benchmark=shapes)
+    with pytest.raises(SettingsError, match="513 tokens is longer than the model's 512") as caught:
+        bench.check_shapes(project)
+    assert caught.value.where == "params.yaml, benchmark.shapes"
+    text = project.params.read_text(encoding="utf-8")
+    project.params.write_text(text.replace("513", "512"), encoding="utf-8")
+    bench.check_shapes(project)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from dataclasses import replace
@@ -16,10 +17,12 @@ from onward import files
 from onward.config import Export
 from onward.errors import ExportError, IntegrityError, ParityError
 from onward.evaluation.ledger import read_parts, write_parts
+from onward.learning import encoder
 from onward.project import Project
-from onward.runtime import export, int8, package
+from onward.runtime import export, int8, package, session
 from onward.runtime import graph as graphs
 from onward.runtime.graph import Graph
+from onward.runtime.package import Package
 from onward.runtime.quantise import Scheme
 from onward.stages.entry import failed
 from tests.runtime import projects
@@ -280,6 +283,26 @@ def test_the_packages_tokenizer_is_compared_on_held_out_rows(
 def test_a_model_without_a_fast_tokenizer_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ExportError, match=r"tokenizer\.json"):
         export.tokenizer_files(tmp_path)
+
+
+def test_the_package_names_the_marks_that_a_tokenizers_class_knows(
+    toy_encoder: Path, tmp_path: Path
+) -> None:
+    """Many a public folder says no more than this; what serves picks no class."""
+    told = files.read_json(toy_encoder / "tokenizer.json")
+    files.write_json(tmp_path / "tokenizer.json", {**told, "padding": None})
+    files.write_json(tmp_path / "config.json", files.read_json(toy_encoder / "config.json"))
+    shutil.copyfile(toy_encoder / "model.safetensors", tmp_path / "model.safetensors")
+    about = {"do_lower_case": True, "tokenizer_class": "BertTokenizer"}
+    files.write_json(tmp_path / "tokenizer_config.json", about)
+    made = Package("fp32", b"", export.tokenizer_files(tmp_path), {"inputs": ["input_ids"]})
+    served, own = session.tokenizer(made), encoder.tokenizer(tmp_path)
+    assert served.pad_token_id == own.pad_token_id is not None
+    assert (served.cls_token_id, served.sep_token_id) == (own.cls_token_id, own.sep_token_id)
+    assert served("red fox")["input_ids"] == own("red fox")["input_ids"]
+    # What names them all stays as it is, to the byte.
+    same = export.tokenizer_files(toy_encoder)["tokenizer_config.json"]
+    assert same == (toy_encoder / "tokenizer_config.json").read_bytes()
 
 
 def test_settings_that_ask_nothing_say_so() -> None:

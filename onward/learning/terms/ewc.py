@@ -115,18 +115,29 @@ def fisher(job: Job, model: Any, rows: Sequence[Any], names: Sequence[str]) -> d
     moved = {name: weight.requires_grad_(True) for name, weight in weights.items()}
     sums = {name: torch.zeros_like(weight) for name, weight in moved.items()}
     collate, device = job.collate(), next(model.parameters()).device
+    most = job.settings.micro_batch  # of a long row's windows: as many as training had room for
     for windows in passes.encoded(job, rows):
         for group in passes.by_row(windows):
-            batch = collate([windows[at] for at in group])
-            batch.pop("rows")
-            inputs = {name: value.to(device) for name, value in batch.items()}
-            gradients = torch.autograd.grad(
-                model(**inputs)["loss"], list(moved.values()), allow_unused=True
-            )
-            for total, gradient in zip(sums.values(), gradients, strict=True):
+            of_row: list[Any] = [None] * len(moved)
+            for part in range(0, len(group), most):
+                of_part = group[part : part + most]
+                batch = collate([windows[at] for at in of_part])
+                batch.pop("rows")
+                inputs = {name: value.to(device) for name, value in batch.items()}
+                share = len(of_part) / len(group)
+                gradients = torch.autograd.grad(
+                    model(**inputs)["loss"] * share, list(moved.values()), allow_unused=True
+                )
+                of_row = [_added(*two) for two in zip(of_row, gradients, strict=True)]
+            for total, gradient in zip(sums.values(), of_row, strict=True):
                 if gradient is not None:
                     total += gradient**2
     return {name: (total / max(len(rows), 1)).cpu() for name, total in sums.items()}
+
+
+def _added(one: Any, other: Any) -> Any:
+    """The sum of two gradients; None is one of a weight that was not used."""
+    return other if one is None else one if other is None else one + other
 
 
 def _held(job: Job) -> dict[str, Any]:

@@ -350,3 +350,12 @@ def test_logits_are_a_probability_and_survive_export(turned: tuple[Project, Path
     assert found.shape == (7, 3) and np.abs(found - expected).max() < 1e-3
     sure = torch.from_numpy(expected).softmax(dim=1).max(dim=1).values.mean()
     assert 0.45 < float(sure) < 1.0  # ridge outputs themselves would say about a third
+
+
+def test_a_ridge_below_the_rounding_of_the_sums_is_named(tmp_path: Path) -> None:
+    """The sums lie in fp32: a second turn's are rounded, and may be no square of anything."""
+    rows, classes, ranks = blobs(40, 5)
+    found = grown([(rows, classes, ranks)], [5], tmp_path)
+    with pytest.raises(SettingsError, match="ridge of 1e-15") as caught:
+        solved(found, 1e-15)
+    assert "strategy.analytic_ridge" in caught.value.where

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -76,6 +77,17 @@ def test_a_row_of_several_windows_counts_once(toy_encoder: Path, tmp_path: Path)
     model(**batch)["loss"].backward()
     found = ewc.fisher(job, model, one, ["qa_outputs.weight"])["qa_outputs.weight"]
     assert torch.allclose(found, model.qa_outputs.weight.grad**2, rtol=1e-4, atol=1e-12)
+    # A row as long as validation allows has hundreds of windows: only so many are looked at at once
+    # as training had room for.
+    model.zero_grad()
+    seen: list[int] = []
+    model.register_forward_pre_hook(
+        lambda _, args, named: seen.append(len(named["input_ids"])), with_kwargs=True
+    )
+    few = replace(job, settings=job.settings.model_copy(update={"micro_batch": 2}))
+    parts = ewc.fisher(few, model, one, ["qa_outputs.weight"])["qa_outputs.weight"]
+    assert max(seen) == 2 and sum(seen) == len(windows)
+    assert torch.allclose(parts, found, rtol=1e-4, atol=1e-12)
 
 
 def test_it_decays_and_gains_that_of_the_new_rows(grown: Project) -> None:
