@@ -5,9 +5,10 @@
 Challengers are simulated, so that the truth is known, and judged by `decide`, the whole rule.
 
 - One candidate whose true gain is exactly the gain asked, or that truly loses exactly the margin on
-  an old episode: where the rule is weakest. Rows of four kinds (`KINDS`), 100 to 1,000 of them, a
-  group of ten small episodes, and rows of which few hold an entity (micro F1). Beside it the plain
-  percentile bootstrap, which knows nothing of rows that the sample does not hold.
+  an old episode: where the rule is weakest. Rows of four kinds (`KINDS`), 100 to 1,000 of them,
+  groups of ten small episodes, of episodes of two rows and of one, and rows of which few hold an
+  entity (micro F1). Beside it the plain percentile bootstrap, which knows nothing of rows that the
+  sample does not hold.
 - A turn in which up to five challengers are tried until one passes, on the same rows: all of them
   without any gain, and all of them at the limit. The levels halve, so a turn spends at most twice
   the level (.05 + .025 + ...).
@@ -44,7 +45,9 @@ Rows = NDArray[np.float64]
 SETTINGS = Gate.model_validate({"resamples": 1_000})
 """The defaults: margin 5, gain 1, level .05; fewer resamples, which only add noise."""
 SURPRISING = 0.01
-TRIES, GROUP = 5, 10
+TRIES = 5
+GROUPS = (10, 150, 300)
+"""Into how many episodes 300 rows are cut."""
 MARGIN, GAIN = SETTINGS.margin, SETTINGS.gain
 FIGURE = Path(__file__).parents[1] / "docs" / "figures" / "gate_power.png"
 
@@ -226,7 +229,7 @@ def errors(rounds: int) -> list[Cell]:
                 cells.append(Cell(truth, kind, rows, rounds, promoted, SETTINGS.level, simple))
                 tell(cells[-1])
     for make in (
-        partial(in_groups, rounds),
+        *(partial(in_groups, rounds, parts) for parts in GROUPS),
         partial(turns, rounds, 0.0),
         partial(turns, rounds, GAIN),
         *(partial(in_entities, rounds, *each) for each in ENTITIES),
@@ -236,14 +239,14 @@ def errors(rounds: int) -> list[Cell]:
     return cells
 
 
-def in_groups(rounds: int) -> Cell:
-    """Ten small episodes, pooled, that together lose exactly the margin."""
-    chance = np.random.default_rng(7)
+def in_groups(rounds: int, parts: int) -> Cell:
+    """Small episodes, pooled, that together lose exactly the margin."""
+    chance = np.random.default_rng(7 if parts == GROUPS[0] else [7, parts])
     promoted = 0
     for _ in range(rounds):
         change = in_parts(-MARGIN / 100, 300, chance)
-        promoted += passes(harmed(change, counted=False, parts=GROUP), counted=False)
-    truth = f"loses the margin, group of {GROUP}"
+        promoted += passes(harmed(change, counted=False, parts=parts), counted=False)
+    truth = f"loses the margin, group of {parts}"
     return Cell(truth, "F1 in parts", 300, rounds, promoted, SETTINGS.level)
 
 

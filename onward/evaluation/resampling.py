@@ -1,9 +1,12 @@
 """Resamples of summed statistics: row by row, or by the normal limit of the same draws.
 
 A metric over a test set is a function of column sums, so a resample needs only those. Rows are
-drawn with replacement within their stratum. Where many rows move, the sums of a resample are all
-but normal, and then they are drawn as such: one multivariate normal with the rows' covariance, and
-the metric of its sums. That is done only where (`near_normal`)
+drawn with replacement within their unit; those of units of fewer than `LEAST` rows from one pool,
+because n rows drawn among themselves show only (n - 1) / n of their variance, and one row none of
+it. How units differ counts as noise there, so that bounds are wider rather than too narrow. Where
+many rows move, the sums of a resample are all but normal, and then they are drawn as such: one
+multivariate normal with the rows' covariance, and the metric of its sums. That is done only where
+(`near_normal`)
 
 - at least `FEW` rows move, that is, differ between the two sides, and
 - the bound's first Edgeworth term, skew (z^2 - 1) / 6 standard errors of the linearised metric
@@ -39,6 +42,8 @@ Score = Callable[[Array], Array]
 
 FEW = 100
 """Rows below which the limit is not asked: there, drawing row by row costs little."""
+LEAST = 30
+"""Rows of a unit that are drawn among themselves: their deviation is told within 2%."""
 CHUNK = 2_000_000
 """Counts held at once: 16 MB."""
 _NORMAL = NormalDist()
@@ -58,12 +63,16 @@ class Draws:
 
 
 class Strata:
-    """Rows [n, k] of each unit, with what is needed of them more than once."""
+    """Rows [n, k] of each unit, small ones together, with what is needed more than once."""
 
     def __init__(self, rows: Sequence[Array], moving: Sequence[NDArray[np.bool_]] | None = None):
         """`moving`: which rows of each differ between two sides; default all, for one side."""
         given = moving or [np.ones(len(one), dtype=np.bool_) for one in rows]
-        kept = [(one, moves) for one, moves in zip(rows, given, strict=True) if len(one)]
+        every = [(one, moves) for one, moves in zip(rows, given, strict=True) if len(one)]
+        kept = [pair for pair in every if len(pair[0]) >= LEAST]
+        if small := [pair for pair in every if len(pair[0]) < LEAST]:
+            pool, moves = (np.concatenate(part) for part in zip(*small, strict=True))
+            kept.append((pool, moves))
         self.rows, self.moving = [one for one, _ in kept], [moves for _, moves in kept]
         self.n = sum(len(one) for one in self.rows)
 

@@ -160,7 +160,7 @@ class _Rule:
             yield Check("evidence", LABELS, FAILED, note=note)
 
     def gain(self, units: list[Unit]) -> Check:
-        """The learning rows of all units pooled; rows are resampled within their unit."""
+        """The learning rows of all units pooled; see `resampling` for what is drawn from what."""
         problem = self._problems(units) if units else "no learning rows"
         if problem:
             return Check("gain", LEARNING, FAILED, limit=self.settings.gain, note=problem)

@@ -7,10 +7,13 @@ carved part. The first of equal scores is taken.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
+from onward.errors import OnwardError
 from onward.study import schedule, trial
 from onward.study.combinations import Combination
 from onward.study.plan import Plan
@@ -33,7 +36,7 @@ FIRST = 3
 
 @dataclass(frozen=True)
 class Choice:
-    """What was chosen for a combination, and every score that it was chosen by."""
+    """What was chosen for a combination or an entry, and every score that it was chosen by."""
 
     values: dict[str, Any]
     tried: list[dict[str, Any]]
@@ -87,15 +90,46 @@ def choose(
         due = [one for one in plan.combinations if step < len(keys(one))]
         tries = [_try(plan, one, keys(one)[step], grid, found, episodes) for one in due]
         every = [trial for of_one in tries for trial, _ in of_one]
-        schedule.run_all(plan.folder, every, jobs, f"choose settings {step + 1}")
+        label = f"choose settings {step + 1}"
+        failed = schedule.run_all(plan.folder, every, jobs, label, spared=schedule.OF_VALUES)
         for one, of_one in zip(due, tries, strict=True):
-            scores = [_score(plan, made) for made, _ in of_one]
-            found[one.name].tried.extend(
-                {**values, "score": score}
-                for (_, values), score in zip(of_one, scores, strict=True)
-            )
-            found[one.name].values.update(of_one[scores.index(max(scores))][1])
+            choice = best(plan.folder, of_one, failed)
+            found[one.name].tried.extend(choice.tried)
+            found[one.name].values.update(choice.values)
     return found
+
+
+def best(
+    folder: Path,
+    tries: Sequence[tuple[Trial, dict[str, Any]]],
+    failed: Mapping[str, OnwardError],
+) -> Choice:
+    """The values of the best of some trials that are done, and what each came to.
+
+    One that diverged has no score and is not chosen.
+
+    Args:
+        folder: where the trials' results lie.
+        tries: each with its values.
+        failed: what `schedule.run_all` gave.
+
+    Raises:
+        OnwardError: of the first one, where all failed.
+    """
+    errors = [failed.get(one.keys()[-1]) for one, _ in tries]
+    scores = [
+        None if error else _score(folder, one)
+        for (one, _), error in zip(tries, errors, strict=True)
+    ]
+    if errors[0] and all(errors):
+        raise errors[0]
+    ordered = [-math.inf if score is None else score for score in scores]
+    first = ordered.index(max(ordered))
+    tried = [
+        {**values, "score": score, **({"failed": error.what} if error else {})}
+        for (_, values), score, error in zip(tries, scores, errors, strict=True)
+    ]
+    return Choice(dict(tries[first][1]), tried)
 
 
 def _try(
@@ -112,7 +146,7 @@ def _try(
     return [(plan.trial(one, seed, episodes, values), values) for values in every]
 
 
-def _score(plan: Plan, made: Trial) -> float:
+def _score(folder: Path, made: Trial) -> float:
     """The mean over the episodes, after the last one."""
-    scores = trial.read(plan.folder, made.keys()[-1])["scores"]
+    scores = trial.read(folder, made.keys()[-1])["scores"]
     return round(sum(scores.values()) / len(scores), 4)

@@ -28,7 +28,8 @@ from onward.learning import prompts
 from onward.learning import table as allowed
 from onward.learning.job import afresh
 from onward.project import Project, safe_name
-from onward.study import schedule, trial
+from onward.study import choosing, schedule
+from onward.study.choosing import Choice
 from onward.study.combinations import FROZEN, Blocks
 from onward.study.sequence import Episodes, carved
 from onward.study.start import Start
@@ -110,12 +111,16 @@ class Comparison:
             MissingFiles: there is no such template.
         """
         blocks = self.blocks(entry, seed, values)
-        prompt = self._template(blocks["finetune"]["prompt"])
+        prompt = self.template(blocks["finetune"]["prompt"])
         own = (self.encoder, self.code, self.start, prompt)
         return Trial(entry.name, seed, "own", blocks, on, *own)
 
-    def _template(self, name: str) -> str:
-        """The text of the project's prompt template of this name; "" without one."""
+    def template(self, name: str) -> str:
+        """The text of the project's prompt template of this name; "" without one.
+
+        Raises:
+            SettingsError, MissingFiles: as `trial`.
+        """
         if not name or self.project is None:
             return ""
         prompts.read(self.project, name)  # says what is wrong with it
@@ -211,14 +216,6 @@ def _unread(path: Path, why: str) -> SettingsError:
     )
 
 
-@dataclass(frozen=True)
-class Choice:
-    """What was chosen for an entry, and every score that it was chosen by."""
-
-    values: dict[str, Any]
-    tried: list[dict[str, Any]]
-
-
 def compare(
     made: Comparison,
     *,
@@ -274,21 +271,8 @@ def choose(made: Comparison, jobs: int) -> dict[str, Choice]:
         every = [{made.rate: float(f"{rate * share:.3g}")} for share in SPREAD]
         tries[one.name] = [(made.trial(one, seed, values, inner), values) for values in every]
     trials = [trial for of_one in tries.values() for trial, _ in of_one]
-    schedule.run_all(made.folder, trials, jobs, "choose rates")
-    found = {}
-    for name, of_one in tries.items():
-        scores = [_score(made, one) for one, _ in of_one]
-        best = of_one[scores.index(max(scores))][1]
-        tried = [
-            {**values, "score": score} for (_, values), score in zip(of_one, scores, strict=True)
-        ]
-        found[name] = Choice(best, tried)
-    return found
-
-
-def _score(made: Comparison, one: Trial) -> float:
-    scores = trial.read(made.folder, one.keys()[-1])["scores"]
-    return round(sum(scores.values()) / len(scores), 4)
+    failed = schedule.run_all(made.folder, trials, jobs, "choose rates", spared=schedule.OF_VALUES)
+    return {name: choosing.best(made.folder, of_one, failed) for name, of_one in tries.items()}
 
 
 def _asked(made: Comparison, only: Sequence[str]) -> list[Trial]:

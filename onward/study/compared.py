@@ -17,7 +17,8 @@ import numpy as np
 from onward import files, recipes
 from onward.evaluation.statistics import Array
 from onward.study import results, trial
-from onward.study.compare import Choice, Comparison
+from onward.study.choosing import Choice
+from onward.study.compare import Comparison
 from onward.study.trial import Trial
 
 SCHEMA = 1

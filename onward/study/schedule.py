@@ -18,10 +18,12 @@ from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 
 from onward import allocation, files
-from onward.errors import OnwardError, TrainingError, UsageError
+from onward.errors import NotFinite, OnwardError, OutOfMemory, TrainingError, UsageError
 from onward.progress import Progress
 from onward.study.trial import Trial, run, sealed
 
+OF_VALUES = (NotFinite, OutOfMemory)
+"""What a trial ends in where the values that are tried are no good; others may be."""
 POLL = 1.0
 """Seconds between two looks at what is sealed."""
 
@@ -72,7 +74,8 @@ def run_all(
     label: str = "study",
     minutes: float = math.inf,
     begins: Callable[[Trial], None] = lambda _: None,
-) -> None:
+    spared: tuple[type[OnwardError], ...] = (),
+) -> dict[str, OnwardError]:
     """Run what is unfinished, `jobs` trials at a time; logs lie in FOLDER/logs.
 
     Args:
@@ -82,6 +85,10 @@ def run_all(
         label: of the progress.
         minutes: after these no further trial is begun; those that run go on to their end.
         begins: hears of each trial before it begins.
+        spared: errors that are not raised.
+
+    Returns:
+        The spared error of each trial that ended in one, by the trial's last key.
 
     Raises:
         OnwardError: the first error of a trial, after all others were run.
@@ -89,7 +96,7 @@ def run_all(
     """
     left = unfinished(folder, trials)
     if not left:
-        return
+        return {}
     weights = {key: weight for trial in left for key, weight in _weights(trial).items()}
     weights = {key: weight for key, weight in weights.items() if not sealed(folder, key)}
     spawn = multiprocessing.get_context("spawn")
@@ -104,8 +111,7 @@ def run_all(
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
             raise
-    for future, trial in done.items():
-        _raise(future, trial, folder)
+    return _failed(done, folder, spared)
 
 
 def _weights(trial: Trial) -> dict[str, int]:
@@ -156,6 +162,20 @@ def _goes_on(folder: Path, running: Sequence[Trial]) -> str:
         lines.seek(max(0, path.stat().st_size - 400))
         said = lines.read().decode(errors="replace").splitlines()
     return f"({running[0].label}: {said[-1].strip()[:80]})" if said else f"({running[0].label})"
+
+
+def _failed(
+    done: Mapping[Future[None], Trial], folder: Path, spared: tuple[type[OnwardError], ...]
+) -> dict[str, OnwardError]:
+    """The spared errors, by their trial's last key; raises the first one that is not."""
+    found = {}
+    for future, trial in done.items():
+        error = future.exception()
+        if isinstance(error, spared):
+            found[trial.keys()[-1]] = error
+        else:
+            _raise(future, trial, folder)
+    return found
 
 
 def _raise(future: Future[None], trial: Trial, folder: Path) -> None:

@@ -29,6 +29,7 @@ from typing import Any
 from onward import files, locks
 from onward.errors import OnwardError, UsageError
 from onward.progress import Progress
+from onward.study import schedule
 from onward.study import trial as turns
 from onward.study.compare import Comparison, Entry
 from onward.study.space import Range, Space
@@ -51,11 +52,16 @@ class Search:
 
     @property
     def name(self) -> str:
-        """Of the Optuna study: another space, other rows or other code are another search."""
+        """Of the Optuna study: another space, template, code or other rows are another search."""
         blocks = self.made.blocks(self.made.entries[0], self.seed, {})
         told = {key: repr(value) for key, value in self.space.items()}
+        searched = self.space.get("finetune.prompt", ())
+        among = searched if isinstance(searched, tuple) else ()
+        named = {str(name) for name in (blocks["finetune"]["prompt"], *among) if name}
+        texts = {name: self.made.template(name) for name in sorted(named)}
         start, rows = self.made.start.key, self.made.episodes.id
-        return files.digest([SCHEMA, blocks, told, start, rows, self.made.code, self.made.threads])
+        own = [SCHEMA, blocks, told, start, rows, self.made.code, self.made.threads]
+        return files.digest([*own, texts] if texts else own)
 
     @property
     def seed(self) -> int:
@@ -167,9 +173,10 @@ def _try(asked: Search, study: Any) -> int:
         one.set_user_attr("whole", more)
         study.tell(one, score)
     except OnwardError as error:
-        if error.exit_code != 3 or one.number == 0:
+        owed = error.exit_code == 3 or isinstance(error, schedule.OF_VALUES)
+        if not owed or one.number == 0:
             raise
-        # Settings that contradict each other are a try that failed; the search goes on.
+        # Values that contradict each other or diverge are a try that failed; the search goes on.
         one.set_user_attr("refused", error.what)
         study.tell(one, state=TrialState.FAIL)
     return int(one.number)

@@ -10,7 +10,7 @@ import pytest
 
 from onward.evaluation import resampling
 from onward.evaluation.resampling import Draws, Strata, near_normal, resampled, swapped
-from onward.evaluation.statistics import Paired
+from onward.evaluation.statistics import Paired, paired, single
 from onward.recipes import extractive
 from tests.evaluation.cases import score, side
 
@@ -127,3 +127,23 @@ def test_exchanged_sides_of_many_rows_have_the_law_of_tosses(
 def test_without_a_row_that_moves_nothing_is_unlikely() -> None:
     values = table(np.random.default_rng(0).random(80))
     assert Paired.of([(values, values)], score, DRAWS).no_change() == 1.0
+
+
+@pytest.mark.parametrize("size", [1, 2, 7, 29])
+def test_small_episodes_say_no_more_together_than_one_of_all_their_rows(size: int) -> None:
+    """Drawn among themselves, rows of one or two would show half of their variance, or none."""
+    chance = np.random.default_rng(0)
+    old = side(chance.random(203)).statistics
+    new = side(chance.random(203)).statistics
+    cuts = [slice(at, at + size) for at in range(0, 203, size)]
+    apart = paired([(new[cut], old[cut]) for cut in cuts], score, DRAWS)
+    assert apart == paired([(new, old)], score, DRAWS) and apart.error > 0
+    alone = single([new[cut] for cut in cuts], score, DRAWS)
+    assert alone == single([new], score, DRAWS)
+
+
+def test_a_large_episode_is_drawn_among_its_own_rows() -> None:
+    """Two that differ by their level alone have no noise of it."""
+    low, high = (side(np.full(50, value)).statistics for value in (0.2, 0.8))
+    assert single([low, high], score, DRAWS).error == 0
+    assert single([np.concatenate([low, high])], score, DRAWS).error == pytest.approx(3, rel=0.05)

@@ -16,7 +16,7 @@ from onward.episodes.turn import Turn
 from onward.errors import SettingsError, UsageError
 from onward.learning import encoder, finetune, prepare
 from onward.project import Project
-from onward.study import compare, compared, plan, schedule, trial
+from onward.study import choosing, compare, compared, plan, schedule, trial
 from onward.study.compare import Comparison, Entry
 from onward.study.start import of_turn
 from tests import toys
@@ -65,10 +65,11 @@ def here(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Trials run in this process; their names."""
     ran: list[str] = []
 
-    def run_all(folder: Path, trials: Any, jobs: int, *_: Any, **__: Any) -> None:
+    def run_all(folder: Path, trials: Any, *_: Any, **__: Any) -> dict[str, Any]:
         for one in schedule.unfinished(folder, trials):
             ran.append(one.label)
             trial.run(folder, one)
+        return {}
 
     monkeypatch.setattr(schedule, "run_all", run_all)
     return ran
@@ -146,7 +147,7 @@ def test_rates_are_chosen_on_training_rows_alone(
     seen: list[Any] = []
     monkeypatch.setattr(trial, "run", lambda folder, one: seen.append(one))
     scores = iter([50.0, 70.0, 60.0])
-    monkeypatch.setattr(compare, "_score", lambda *_: next(scores))
+    monkeypatch.setattr(choosing, "_score", lambda *_: next(scores))
     found = compare.choose(made, jobs=1)["bitfit"]
     assert found.values == {"finetune.learning_rate": 0.0133}
     assert [one["score"] for one in found.tried] == [50.0, 70.0, 60.0]

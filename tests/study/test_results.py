@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from onward import files
-from onward.errors import UsageError
+from onward.errors import NotFinite, TrainingError, UsageError
 from onward.evaluation import ledger
 from onward.study import choosing, figures, readings, report, results, schedule, study, trial
 from onward.study.choosing import GRID, Choice, choose, keys
@@ -331,7 +331,7 @@ def test_settings_are_chosen_key_by_key_on_the_carved_part(
     vars(made)["encoder"], vars(made)["code"] = "e", "c"
     seen = []
 
-    def run_all(folder: Path, trials: Any, jobs: int, label: str) -> None:
+    def run_all(folder: Path, trials: Any, *_: Any, **__: Any) -> dict[str, Any]:
         for one in trials:
             rate = one.blocks["finetune"]["learning_rate"]
             share = one.blocks["strategy"]["replay_percent"]
@@ -342,6 +342,7 @@ def test_settings_are_chosen_key_by_key_on_the_carved_part(
                 if not trial.sealed(folder, key):
                     seal(folder, one, number, key, {})
                     files.write_json(folder / "done" / key / trial.RESULT, {"scores": {"u": score}})
+        return {}
 
     monkeypatch.setattr(schedule, "run_all", run_all)
     grid = {"finetune.learning_rate": (0.1, 0.2), "strategy.replay_percent": (30, 50)}
@@ -355,6 +356,34 @@ def test_settings_are_chosen_key_by_key_on_the_carved_part(
     )
     assert found["replay-reservoir"].values == {**grid_best()}
     assert ("replay-reservoir", 0.2, 50) in seen and ("replay-reservoir", 0.1, 50) not in seen
+
+
+def test_a_value_that_diverges_is_not_chosen(tmp_path: Path, monkeypatch: Any) -> None:
+    made = toy_study.plan(tmp_path, ENCODER, "naive")
+    vars(made)["encoder"], vars(made)["code"] = "e", "c"
+    away = NotFinite("The loss is NaN", where="", fix="")
+    most = 0.15
+
+    def run_all(folder: Path, trials: Any, *_: Any, spared: Any = (), **__: Any) -> dict[str, Any]:
+        assert NotFinite in spared and TrainingError not in spared
+        fine = [one for one in trials if one.blocks["finetune"]["learning_rate"] < most]
+        for one in fine:
+            for number, key in enumerate(one.keys(), start=1):
+                seal(folder, one, number, key, {})
+                files.write_json(folder / "done" / key / trial.RESULT, {"scores": {"u": 70.0}})
+        return {one.keys()[-1]: away for one in trials if one not in fine}
+
+    monkeypatch.setattr(schedule, "run_all", run_all)
+    rate = "finetune.learning_rate"
+    found = choose(made, 1, {rate: (0.2, 0.1)})["naive"]
+    assert found.values == {rate: 0.1}
+    assert found.tried == [
+        {rate: 0.2, "score": None, "failed": "The loss is NaN"},
+        {rate: 0.1, "score": 70.0},
+    ]
+    most = 0.0
+    with pytest.raises(NotFinite):
+        choose(made, 1, {rate: (0.2, 0.3)})
 
 
 def grid_best() -> dict[str, float]:

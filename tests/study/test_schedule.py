@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from onward import files
-from onward.errors import TrainingError
+from onward.errors import NotFinite, TrainingError
 from onward.study import schedule
 from onward.study.trial import Trial
 from tests.study import toy_study
@@ -161,3 +161,19 @@ def test_a_process_that_died_is_told_though_trials_are_left(tmp_path: Path) -> N
     ((future, one),) = begun.items()
     with pytest.raises(TrainingError, match="was there enough memory"):
         schedule._raise(future, one, tmp_path)
+
+
+def test_only_what_is_spared_is_not_raised(tmp_path: Path) -> None:
+    from concurrent.futures import Future
+
+    plan = toy_study.plan(tmp_path, Path("toy"), "naive", "joint")
+    vars(plan)["encoder"], vars(plan)["code"] = "e", "c"
+    trials = list(plan.trials().values())
+    ends: list[Future[None]] = [Future(), Future()]
+    away = NotFinite("The loss is NaN", where="fine-tune", fix="lower the rate")
+    ends[0].set_exception(away)
+    ends[1].set_result(None)
+    done = dict(zip(ends, trials, strict=True))
+    assert schedule._failed(done, tmp_path, schedule.OF_VALUES) == {trials[0].keys()[-1]: away}
+    with pytest.raises(NotFinite, match="NaN"):
+        schedule._failed(done, tmp_path, ())

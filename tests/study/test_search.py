@@ -13,7 +13,8 @@ import pytest
 from cli.search import lines
 from onward import config, files
 from onward.config import Finetune
-from onward.errors import SettingsError, UsageError
+from onward.errors import NotFinite, SettingsError, UsageError
+from onward.project import Project
 from onward.study import search as searching
 from onward.study import space, trial
 from onward.study.compare import Comparison, Entry
@@ -275,3 +276,35 @@ def test_the_own_space_lies_around_the_present_settings(tmp_path: Path) -> None:
     path = tmp_path / "space.yaml"
     files.write_text(path, "finetune.clip: [0.5, 1.0]\n")
     assert space.of_file(path) == {"finetune.clip": (0.5, 1.0)}
+
+
+def test_values_that_diverge_are_a_failed_try_and_the_search_goes_on(
+    asked: Search, trained: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = trial.run
+
+    def run(folder: Path, one: Any) -> None:
+        if one.blocks["finetune"]["first_learning_rate"] > 0.02:
+            raise NotFinite("The loss is NaN in step 3", where="finetune", fix="lower the rate")
+        real(folder, one)
+
+    monkeypatch.setattr(trial, "run", run)
+    found = search(asked, trials=10)
+    failed = [one for one in found["tries"] if one["state"] == "fail"]
+    assert failed and all(one["values"][RATE] > 0.02 for one in failed)
+    assert all(one["refused"] == "The loss is NaN in step 3" for one in failed)
+    assert len(found["tries"]) == 10 and found["best"]["values"][RATE] <= 0.02
+
+
+def test_another_text_of_a_template_is_another_search(asked: Search, tmp_path: Path) -> None:
+    project = Project(tmp_path / "project")
+    for name in ("mine", "other"):
+        files.write_text(project.prompt(name), 'question: "{question}"\n')
+    settings = {"project": {"recipe": "chat"}, "finetune": {"tuning": "none", "prompt": "mine"}}
+    made = replace(asked.made, settings=settings, project=project)
+    one = Search(made, {"finetune.prompt": ("mine", "other")})
+    names = [one.name]
+    for name in ("mine", "other"):
+        files.write_text(project.prompt(name), 'question: "Say: {question}"\n')
+        names.append(one.name)
+    assert len({*names}) == 3
