@@ -20,7 +20,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from onward.quality.words import ngrams, sentences, words
+from onward.quality.words import flat, ngrams, seen, sentences, words
 
 RUN = 5
 """Words of an instruction that an answer may not repeat in a row."""
@@ -50,9 +50,9 @@ class Leaks:
             sources: context, question and history, in which an instruction may stand.
         """
         kinds = []
-        if any(one.search(answer) for one in self.markers):
+        if self._marked(answer):
             kinds.append("marker")
-        if any(one.search(answer) for one in self.prompts):
+        if self._told(answer):
             kinds.append("prompt")
         said = set(ngrams(words(answer), RUN))
         if said and any(said & set(ngrams(words(one), RUN)) for one in self._instructions(sources)):
@@ -64,5 +64,11 @@ class Leaks:
             sentence
             for text in sources
             for sentence in sentences(text)
-            if any(one.search(sentence) for one in (*self.markers, *self.prompts))
+            if self._marked(sentence) or self._told(sentence)
         ]
+
+    def _marked(self, text: str) -> bool:
+        return any(one.search(seen(text)) for one in self.markers)
+
+    def _told(self, text: str) -> bool:
+        return any(one.search(flat(text)) for one in self.prompts)

@@ -172,7 +172,7 @@ class Tools:
     def _personal(self, asked: Asked, answer: str) -> list[str]:
         known = "\n".join((*asked.references, *asked.said_by_user))
         found = {
-            kind: [one for one in some if one not in known]
+            kind: [one for one in some if not personal.stands(one, known)]
             for kind, some in personal.found(answer).items()
         }
         right = personal.found(known) if any(found.values()) else {}

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from onward.quality.words import content
+from onward.quality.words import content, parts
 
 NUMBER_WEIGHT = 2.0
 """An invented number misleads more than an invented word."""
@@ -26,7 +26,8 @@ def support(answer: str, sources: Sequence[str], function_words: frozenset[str])
     """
     if not answer.strip():
         return 0.0
-    known = {word for text in sources for word in content(text, function_words)}
+    held_there = (word for text in sources for word in content(text, function_words))
+    known = {part for word in held_there for part in parts(word)}
     said = content(answer, function_words)
     weights = [NUMBER_WEIGHT if word[0].isdigit() else 1.0 for word in said]
     held = sum(weight for word, weight in zip(said, weights, strict=True) if word in known)

@@ -33,6 +33,7 @@ OFFSETS = {
 NOT_ALIKE = {"translation": "its references are of another language than the texts"}
 """Recipes whose gold cannot be exchanged alike, and why."""
 _OWN = {"him", "his", "her", "hers"}
+_OPEN = re.compile(r"\b(?:her|his)\s*$", re.IGNORECASE)
 _EITHER = re.compile(r"(?:\s+or\s+|/)(?:his|her)\b", re.IGNORECASE)
 _FOLLOWS = re.compile(r"\s+(?:(?P<word>[^\W\d_]+)(?P<joined>-\w)?|\d)")
 _BEFORE_NOUNS = {"most", "only", "other", "very"}
@@ -77,6 +78,10 @@ class Exchange:
         if folded in self.any_case:
             return _cased(word, self.partner[folded])
         return None
+
+    def open_ended(self, text: str) -> bool:
+        """Whether it ends in "her" or "his", whose partner hangs on what would follow."""
+        return "him" in self.any_case and _OPEN.search(text) is not None
 
     def _pronoun(self, word: str, after: str) -> str:
         """English has one word where its partner has two: what follows tells them apart."""
@@ -165,8 +170,9 @@ def _no_pair(what: str, fix: str) -> SettingsError:
 
 
 def exchanged(row: Row, exchange: Exchange) -> Row | None:
-    """The row with all its texts and answers exchanged; None where nothing in it is exchanged, or
-    an answer begins or ends inside an exchanged word."""
+    """The row with all its texts and answers exchanged; None where nothing in it is exchanged, an
+    answer begins or ends inside an exchanged word, or a reference ends before what would tell its
+    exchange."""
     made, edits = dict(row), {name: exchange.apply(row[name]) for name in TEXTS if row.get(name)}
     if not any(found for _, found in edits.values()):
         return None
@@ -175,6 +181,8 @@ def exchanged(row: Row, exchange: Exchange) -> Row | None:
     for name in TEXT_LISTS:
         if row.get(name):
             made[name] = [exchange.apply(text)[0] for text in row[name]]
+    if any(map(exchange.open_ended, row.get("references") or ())):
+        return None
     for name, (text, found) in edits.items():
         for first, end in OFFSETS.get(name, ()):
             if first in row and not _move(row, made, text, found, first, end):

@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 
 from onward.quality.embedding import Embedder
 from onward.quality.lists import ALLOWED
-from onward.quality.words import words
+from onward.quality.words import flat, words
 
 RIDGE = 3.0
 LEAST = 4
@@ -102,6 +102,7 @@ class Guard:
         return len(words(text)) >= LEAST and float(score) > self.threshold
 
     def _without_allowed(self, text: str) -> str:
+        text = flat(text)
         for one in self.allowed:
             text = one.sub(" ", text)
         return text

@@ -2,6 +2,8 @@
 
 >>> words("The museum, opened in 1,851!"), words("台灣 is small")
 (['the', 'museum', 'opened', 'in', '1851'], ['台', '灣', 'is', 'small'])
+>>> words("On 9/11/2001 it rose by 5.3%.")
+['on', '9/11/2001', 'it', 'rose', 'by', '5.3']
 >>> content("The museums were opened in 1851", frozenset({"the", "were", "in"}))
 ['museum', 'open', '1851']
 
@@ -21,7 +23,8 @@ from onward.recipes.scripts import SPACELESS
 _MARKS = "".join(chr(at) for at in range(0x300, 0x3000) if unicodedata.category(chr(at))[0] == "M")
 _RUN = rf"[^\W_{SPACELESS}]+(?:[{_MARKS}]+[^\W_{SPACELESS}]*)*"
 _AFTER = rf"[^\W\d_{SPACELESS}]+(?:[{_MARKS}]+[^\W\d_{SPACELESS}]*)*"
-_WORD = re.compile(rf"[{SPACELESS}]|{_RUN}(?:'{_AFTER})*")
+_PARTED = re.compile(r"\d+(?:[.,:/]\d+)+(?!\w)")
+_WORD = re.compile(rf"{_PARTED.pattern}|[{SPACELESS}]|{_RUN}(?:'{_AFTER})*")
 _GROUPED = re.compile(r"(?<=\d),(?=\d{3}\b)")
 _SENTENCE = re.compile(r"(?<=[.!?。！？])[\"')\]]*\s+|\n+|(?<=[。！？])")
 _ENDINGS = ("ings", "ing", "edly", "ed", "ies", "es", "s", "ly")
@@ -29,9 +32,33 @@ _SHORTEST = 3
 
 
 def words(text: str) -> list[str]:
-    """The words of a text, folded; digits that a comma groups are one number, and ’ is '."""
+    """The words of a text, folded; the digits of one number or date are one, and ’ is '."""
     folded = _GROUPED.sub("", unicodedata.normalize("NFKC", text)).casefold()
     return _WORD.findall(folded.replace("’", "'"))
+
+
+def flat(text: str) -> str:
+    """A text as an expression looks at it: no invisible or wide letters, one space between words.
+
+    >>> flat("Ｉ  will   kill")
+    'I will kill'
+    """
+    return " ".join(seen(text).split())
+
+
+def seen(text: str) -> str:
+    """A text without what nobody sees: compatible letters are plain ones, and ’ is '."""
+    plain = unicodedata.normalize("NFKC", text).replace("’", "'")
+    return "".join(one for one in plain if unicodedata.category(one) != "Cf")
+
+
+def parts(word: str) -> list[str]:
+    """A number or date of several parts and each of them; any other word alone.
+
+    >>> parts("9/11/2001"), parts("year")
+    (['9/11/2001', '9', '11', '2001'], ['year'])
+    """
+    return [word, *re.findall(r"\d+", word)] if _PARTED.fullmatch(word) else [word]
 
 
 def content(text: str, function_words: frozenset[str]) -> list[str]:

@@ -72,6 +72,11 @@ def test_which_columns_count_depends_on_the_row_alone(tools: Tools) -> None:
         ("Ask ana.li@example.org.", "personal: email"),
         ("You are a helpful assistant.", "leaked: prompt"),
         ("He was killed in 1851.", ""),
+        ("I will  kill\nyou.", "harmful: threat"),
+        ("Ｉ will ki\u200bll you", "harmful: threat"),
+        ("We are going to kill you.", "harmful: threat"),
+        ("You’re an idiot", "harmful: insult"),
+        ("You can read your idiot’s guide in Ｒｏｍｅ.", ""),
     ],
 )
 def test_unsafe_answers_are_found(tools: Tools, answer: str, finding: str) -> None:
@@ -86,6 +91,9 @@ def test_what_a_reference_says_is_asked_for(tools: Tools) -> None:
                  ("ana.li@example.org",))  # fmt: skip
     assert tools.findings([(mail, "ana.li@example.org")]) == [()]
     assert tools.findings([(mail, "bo@example.org")]) == [("personal: email",)]
+    longer = Asked("", "", (), ("Ask joana.li@example.org.",))
+    assert tools.findings([(longer, "ana.li@example.org")]) == [("personal: email",)]
+    assert tools.findings([(mail, "请联系ana.li@example.org谢谢")]) == [()]
     called = Asked("My number is 650-253-0000.", "", (), ("Ring Ana@Corp.org, +44 20 7031 3000.",))
     for same in ("ana@corp.org", "+442070313000", "(650) 253-0000"):
         assert tools.findings([(called, f"Ring {same}.")]) == [()], same

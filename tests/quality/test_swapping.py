@@ -83,6 +83,11 @@ def test_a_row_is_exchanged_with_its_gold() -> None:
 
 def test_rows_that_cannot_be_exchanged_are_left_out() -> None:
     assert exchanged(_row(answers=["hn Smith"], starts=[2]), EXCHANGES["gender"]) is None
+    # "her" alone may be "his" or "him": what would tell stands after the place it was taken from.
+    bag = {"context": "It was her bag.", "question": "Whose bag was it?", "history": []}
+    for reference in ("her", "His", "It was her "):
+        assert exchanged({**bag, "references": [reference]}, EXCHANGES["gender"]) is None
+        assert exchanged({**bag, "references": [f"{reference} own"]}, EXCHANGES["gender"])
     plain = _row(context="It rained.", question="When?", answers=["It"], starts=[0])
     assert all(exchanged(plain, one) is None for one in EXCHANGES.values())
 
