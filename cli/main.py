@@ -221,6 +221,11 @@ def main() -> None:
         os.environ["PATH"] = os.pathsep.join([here, *paths])
     os.environ.setdefault("DVC_NO_ANALYTICS", "1")
     os.environ.setdefault("DO_NOT_TRACK", "1")
+    # Closed by whoever began it (`>&-`): what is printed goes nowhere, and the work is done.
+    nowhere = Path(os.devnull)
+    sys.stdout, sys.stderr = (
+        stream or nowhere.open("w", encoding="utf-8") for stream in (sys.stdout, sys.stderr)
+    )
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="replace")  # a Latin-1 terminal shows ? for ✓, and the rest
     sys.exit(start(sys.argv[1:]))

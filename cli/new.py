@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shlex
 from importlib import resources
 from pathlib import Path
 from typing import Annotated
@@ -155,7 +156,7 @@ def new(
         as_json,
         {"project": str(root), "name": chosen, "recipe": recipe, "encoder": encoder},
         f"Made the project {chosen} in {root}",
-        f"Next  cd {folder} && onward episode open NAME FILE",
+        f"Next  cd {shlex.quote(str(folder))} && onward episode open NAME FILE",
     )
 
 

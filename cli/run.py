@@ -71,12 +71,16 @@ def run(
 def _would(project: Project, turn: Any, fresh: bool, as_json: bool) -> None:
     from tasks import stage, verdicts
 
-    behind = list(stage.STEPS) if fresh else stage.stale(project)
     known = turn.known_episodes
     learning = turn.learning_episodes
     if fresh:
         known, learning = [], sorted([*known, *learning])
-    reason = None if set(behind) & set(stage.BEFORE_THE_GATE) else verdicts.nothing_to_do(project)
+    if not learning:
+        behind, reason = [], "every open episode is learned already"
+    else:
+        behind = list(stage.STEPS) if fresh else stage.foreseen(project)
+        judged = not set(behind) & set(stage.BEFORE_THE_GATE)
+        reason = verdicts.nothing_to_do(project) if judged else None
     data = {"known": known, "learning": learning, "stages": behind, "nothing": reason}
     base = "the pretrained encoder" if fresh or turn.base.kind == "pretrained" else turn.base.name
     answer(

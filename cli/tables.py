@@ -34,6 +34,7 @@ from onward.evaluation.checks import (
     signed,
     ways_out,
 )
+from onward.registry import journal
 
 STYLES = {PASSED: "green", FAILED: "red", OPEN: "yellow"}
 OUTCOMES = {"refused": "bold red", "undecided": "bold yellow", "forced": "bold magenta"}
@@ -312,7 +313,7 @@ def _history_cells(line: dict[str, Any], why: int) -> dict[str, str]:
 
 def _date(at: str) -> str:
     try:
-        return datetime.fromisoformat(at).strftime("%d %b")
+        return datetime.fromisoformat(at).astimezone().strftime("%d %b")
     except ValueError:
         return NOTHING
 
@@ -353,9 +354,12 @@ def _why(line: dict[str, Any]) -> str:
 def _serving(lines: Sequence[dict[str, Any]], champion: str | None) -> Text:
     if champion is None:
         return Text("○ nothing serves yet")
-    made = (line for line in lines if line["what"] in ("promoted", "forced"))
-    before = next((line.get("champion") for line in made if line.get("version") == champion), None)
-    undo = f" · undo: onward rollback --to {before} --reason …" if before else ""
+    made = {
+        line["version"]: line["candidate"] for line in lines if line["what"] in journal.PROMOTING
+    }
+    gone = {*journal.withdrawn(lines), made.get(champion)}
+    before = [version for version, candidate in made.items() if candidate not in gone]
+    undo = f" · undo: onward rollback --to {before[-1]} --reason …" if before else ""
     return Text(f"● {champion} serves{undo}")
 
 

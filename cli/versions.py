@@ -35,8 +35,9 @@ def rollback(
             )
         return _targets(registry.targets(project), as_json)
     from onward import locks
-    from tasks.verdicts import publish
+    from tasks.verdicts import publish, require_publishing
 
+    require_publishing(project)
     with locks.held(project.run_lock, f"rollback to {to}"):
         champion = registry.rollback(project, to, reason)
         publish(project)

@@ -96,8 +96,16 @@ def require(project: Project) -> None:
 
 
 def stale(project: Project) -> list[str]:
-    """The stages that a run would make, by what is on disk now; those after a stale one count."""
-    for number, name in enumerate(STEPS):
-        if versions.stale(project, name):
-            return list(STEPS[number:])
-    return []
+    """The stages that are behind, by what is on disk now; those after a stale one count."""
+    return _from_first(lambda name: versions.stale(project, name))
+
+
+def foreseen(project: Project) -> list[str]:
+    """The stages that a run would make: it looks at the machine and the code first."""
+    made = inputs.would(project)
+    return _from_first(lambda name: versions.foreseen(project, name, made))
+
+
+def _from_first(behind: Callable[[str], bool]) -> list[str]:
+    first = next((at for at, name in enumerate(STEPS) if behind(name)), len(STEPS))
+    return list(STEPS[first:])

@@ -186,7 +186,8 @@ def _run(
         done = subprocess.run(
             ["git", "-C", str(project.root), *arguments],
             capture_output=True,
-            text=True,
+            encoding="utf-8",  # as Git writes, whatever the locale
+            errors="surrogateescape",
             env={**os.environ, "GIT_TERMINAL_PROMPT": "0", **(env or {})},
         )
     except FileNotFoundError:
@@ -196,7 +197,8 @@ def _run(
             fix="install Git, or set git.commit to false",
         ) from None
     if check and done.returncode != 0:
-        said = " ".join(done.stderr.split())[-300:]
+        # Of a commit that has nothing to do, and of hooks, the reason stands on stdout.
+        said = " ".join((done.stderr.strip() or done.stdout).split())[-300:]
         if "tell me who you are" in said or "empty ident" in said:
             raise UsageError(
                 "Git does not know who commits",

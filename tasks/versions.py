@@ -10,6 +10,7 @@ cache, tasks/tags.py speaks Git. Callers import this module.
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import os
 import re
@@ -145,6 +146,27 @@ def stale(project: Project, stage: str) -> bool:
     """
     with opened(project) as repo:
         return bool(repo.status(targets=[f"{project.pipeline}:{stage}"]))
+
+
+def foreseen(project: Project, stage: str, made: Mapping[str, bytes]) -> bool:
+    """`stale`, once some files that the stage depends on hold these bytes.
+
+    Args:
+        project: whose stage.
+        stage: as dvc.yaml names it.
+        made: path from the project's root -> bytes.
+    """
+    target = f"{project.pipeline}:{stage}"
+    ours = {(project.root / path).resolve() for path in made}
+    with opened(project) as repo:
+        for what in (each for found in repo.status(targets=[target]).values() for each in found):
+            changed = what.get("changed deps", {}) if isinstance(what, dict) else {}
+            if not changed or len(what) > 1 or {Path(path).resolve() for path in changed} - ours:
+                return True
+        (found,) = repo.stage.collect(target)
+        held = {dep.def_path: dep.hash_info.value for dep in found.deps}
+    now = {path: hashlib.md5(data).hexdigest() for path, data in made.items()}  # noqa: S324 - DVC's
+    return any(held[path] != now[path] for path in now.keys() & held.keys())
 
 
 def as_locked(project: Project, stage: str) -> bool:

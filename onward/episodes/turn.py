@@ -22,7 +22,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from onward import config, files
 from onward.episodes import rows as parquet
 from onward.episodes.folders import Folder, folders, manifest_of, require_recipe
-from onward.errors import IntegrityError, SettingsError, UsageError
+from onward.errors import IntegrityError, SettingsError, UsageError, Withdrawn
 from onward.project import Project
 from onward.recipes.shapes import Row
 
@@ -255,8 +255,16 @@ def check(project: Project, turn: Turn) -> None:
     Raises:
         MissingFiles: an episode is not on this machine (`dvc pull`); nothing is changed.
         IntegrityError: a file is changed, missing or extra (`onward repair`).
+        Withdrawn: the turn still names an episode that was withdrawn.
     """
+    gone = withdrawn(project)
     for named in (*turn.known, *turn.learning):
+        if named.episode in gone:
+            raise Withdrawn(
+                f"The turn names {named.episode}, which was withdrawn: {gone[named.episode]}",
+                where=str(project.turn),
+                fix="`onward run` composes the turn without it; so does withdrawing it once more",
+            )
         files.verify(project.episode(named.episode), named.manifest)
 
 

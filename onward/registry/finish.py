@@ -93,7 +93,8 @@ def discard(folder: Path) -> None:
 
 
 def compose_anew(project: Project) -> list[str]:
-    """Write the turn anew where its base was withdrawn, once its episodes are on this machine.
+    """Write the turn anew where its base or an episode of it was withdrawn, once its episodes are
+    on this machine. A withdrawal that was killed is in the journal, and may not be in the turn.
 
     Whoever calls holds the run lock. Returns what was done, in words.
 
@@ -102,18 +103,23 @@ def compose_anew(project: Project) -> list[str]:
     """
     if not project.turn.exists() or not project.data.is_dir():
         return []
+    from onward.episodes import turn as turns
     from onward.episodes.turn import Turn, compose
 
     turn = Turn.read(project)
     made = {line["version"]: line["candidate"] for line in journal.promotions(project)}
     base = made.get(turn.base.name) if turn.base.kind == "version" else None
-    if base not in journal.withdrawn_candidates(project):
+    gone = sorted({*turn.known_episodes, *turn.learning_episodes} & {*turns.withdrawn(project)})
+    if base in journal.withdrawn_candidates(project):
+        gone = [turn.base.name, *gone]
+    if not gone:
         return []
     composed = compose(project, turn.data.model_dump())
     if composed == turn:
         return []
     composed.write(project)
-    return [f"the turn starts from {composed.base.name} now: {turn.base.name} was withdrawn"]
+    were = "was" if len(gone) == 1 else "were"
+    return [f"the turn starts from {composed.base.name} now: {', '.join(gone)} {were} withdrawn"]
 
 
 def _numbers(folder: Path) -> list[int]:

@@ -17,6 +17,7 @@ What it does not cover: a journal whose last lines were cut off by hand reads as
 from __future__ import annotations
 
 import getpass
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import Any
 
@@ -122,8 +123,13 @@ def append(
 
 def withdrawn_candidates(project: Project) -> dict[str, str]:
     """Candidate id -> reason, of those withdrawn and not reinstated since."""
+    return withdrawn(lines(project))
+
+
+def withdrawn(said: Iterable[dict[str, Any]]) -> dict[str, str]:
+    """`withdrawn_candidates` of these lines."""
     found: dict[str, str] = {}
-    for line in lines(project):
+    for line in said:
         if line["what"] in ("rollback", "withdrawn"):
             named = line.get("withdraws", [line["candidate"]] if "candidate" in line else [])
             found.update({candidate: line.get("reason", "") for candidate in named})

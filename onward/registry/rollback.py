@@ -54,6 +54,9 @@ def rollback(
 ) -> Champion:
     """Let an earlier version serve again and withdraw the present champion's candidate.
 
+    What serves by a rollback to it already is left as it is: the same command again, after a death
+    or an error behind it, has only the rest to do.
+
     Args:
         project: whose champion.
         to: the version that is to serve; `targets` lists them.
@@ -71,6 +74,8 @@ def rollback(
     with locks.held(project.run_lock, f"rollback to {to}"):
         finish(project, rebase=False)
         _compose(project)
+        if _done(project, to):
+            return _champion(project)
         before, line = _ends(project, to)
         problem = _problem(project, line, before)
         if problem is not None:
@@ -90,9 +95,19 @@ def rollback(
         )
         move(project, before, Pointer(to, seq, line["manifest"], said))
         _compose(project)
-        found = versions.champion(project, check=False)
-        assert found is not None  # noqa: S101 - `move` has just written it
-        return found
+        return _champion(project)
+
+
+def _done(project: Project, to: str) -> bool:
+    """Whether it serves because of a rollback to it."""
+    at = versions.pointer(project)
+    return at is not None and at.version == to and at.line.get("what") == "rollback"
+
+
+def _champion(project: Project) -> Champion:
+    found = versions.champion(project, check=False)
+    assert found is not None  # noqa: S101 - there is a pointer
+    return found
 
 
 def _compose(project: Project) -> None:

@@ -6,6 +6,8 @@ per stage; see onward/fingerprints.py for what they hold and what they leave out
 
 from __future__ import annotations
 
+import tempfile
+from pathlib import Path
 from typing import Any
 
 from onward import config, files, fingerprints
@@ -32,6 +34,17 @@ def run(project: Project) -> None:
         )
     for name, value in found.items():
         files.write_json(project.made("inputs") / name, value)
+
+
+def would(project: Project) -> dict[str, bytes]:
+    """What `run` would write: path from the project's root -> bytes. Errors as `run`."""
+    folder = project.made("inputs").relative_to(project.root)
+    made = {}
+    with tempfile.TemporaryDirectory() as beside:
+        for name, value in _found(project).items():
+            files.write_json(Path(beside) / name, value)
+            made[str(folder / name)] = (Path(beside) / name).read_bytes()
+    return made
 
 
 def current(project: Project) -> bool:

@@ -61,6 +61,7 @@ LINES: list[dict[str, Any]] = [
         "what": "forced",
         "champion": "v6",
         "version": "v7",
+        "candidate": "c7",
         "episodes": ["0003-support"],
         "learning_change": 3.0,
         "worst_unit": "0002-science",
@@ -87,6 +88,8 @@ LINES: list[dict[str, Any]] = [
         "what": "rollback",
         "champion": "v8",
         "version": "v7",
+        "candidate": "c7",
+        "withdraws": ["c8"],
         "by": "ana",
         "reason": "p95 doubled",
     },
@@ -104,6 +107,14 @@ LINES: list[dict[str, Any]] = [
         "because": "forgot",
     },
 ]
+BEFORE = {
+    "seq": 4,
+    "at": "2026-10-20T10:00:00+00:00",
+    "what": "promoted",
+    "version": "v6",
+    "candidate": "c6",
+}
+WHOLE = [BEFORE, *LINES]
 
 
 def shown(what: RenderableType, width: int = 80) -> str:
@@ -257,7 +268,7 @@ def test_small_and_large_p_values() -> None:
 
 def test_the_history_looks_like_this() -> None:
     assert (
-        shown(history_table(LINES, "v7"))
+        shown(history_table(WHOLE, "v7", 4))
         == """\
 SEQ DATE   WHAT      CHAMPION EPISODE   NEW  WORST OLD         BY · WHY
   9 22 Nov refused   v7       4+5 legal +4.1 encyclopedia −1.9 gate · forgot
@@ -272,7 +283,7 @@ SEQ DATE   WHAT      CHAMPION EPISODE   NEW  WORST OLD         BY · WHY
     ("width", "left_out"), [(79, ""), (74, "DATE"), (60, "BY · WHY"), (40, "WORST OLD")]
 )
 def test_a_narrow_history_leaves_out_columns(width: int, left_out: str) -> None:
-    text = shown(history_table(LINES, "v7"), width)
+    text = shown(history_table(WHOLE, "v7", 4), width)
     assert "refused" in text and "v8 → v7" in text and "+4.1" in text
     assert max(map(len, text.splitlines())) <= width
     assert "…" not in text.replace("--reason …", "")
@@ -322,9 +333,33 @@ def test_nothing_to_show_and_nothing_to_undo() -> None:
 
 def test_a_short_history_still_says_how_to_undo() -> None:
     """The champion was promoted in line 5, which is not among the newest two."""
-    text = shown(history_table(LINES, "v7", 2))
+    text = shown(history_table(WHOLE, "v7", 2))
     assert [line.split()[0] for line in text.splitlines()[1:-1]] == ["9", "8"]
     assert text.endswith("● v7 serves · undo: onward rollback --to v6 --reason …")
+
+
+def test_what_was_withdrawn_is_no_way_back() -> None:
+    """The undo that was printed was refused."""
+    older = {**BEFORE, "seq": 3, "version": "v5", "candidate": "c5"}
+    left = {"seq": 10, "at": LINES[0]["at"], "what": "rollback", "champion": "v6", "by": "ana"}
+    gone = {**left, "version": "v7", "candidate": "c7", "withdraws": ["c6"], "reason": "slow"}
+    assert "--to v5 " in shown(history_table([older, *WHOLE, gone], "v7"))
+    assert "undo" not in shown(history_table([*WHOLE, gone], "v7"))
+    back = {**left, "seq": 11, "what": "reinstated", "candidate": "c6", "reason": "measured again"}
+    assert "--to v6 " in shown(history_table([older, *WHOLE, gone, back], "v7"))
+
+
+@pytest.mark.parametrize(("zone", "day"), [("Pacific/Auckland", "24 Nov"), ("UTC", "23 Nov")])
+def test_days_are_those_of_whoever_reads(
+    zone: str, day: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TZ", zone)
+    time.tzset()
+    try:
+        assert day in shown(history_table([{**BEFORE, "at": "2026-11-23T14:16:51+00:00"}], None))
+    finally:
+        monkeypatch.undo()
+        time.tzset()
 
 
 def test_a_limit_is_shown_as_it_was_set() -> None:

@@ -441,6 +441,7 @@ def test_a_label_that_only_a_withdrawn_episode_had_may_go(
     turns.turn(project, learning=turns.EPISODES, recipe="classification")
     promoting(project, ready(project, labels=("ham", "spam")))
     journal.append(project, "withdrawn", episode=turns.EPISODES[0], reason="a mistake")
+    turns.turn(project, learning=turns.EPISODES[1:], recipe="classification")
     judged = ready(project, "second", labels=("spam",))
     seq = journal.next_seq(project)
     if may_go:
