@@ -255,17 +255,25 @@ def check(project: Project, turn: Turn) -> None:
     Raises:
         MissingFiles: an episode is not on this machine (`dvc pull`); nothing is changed.
         IntegrityError: a file is changed, missing or extra (`onward repair`).
-        Withdrawn: the turn still names an episode that was withdrawn.
+    """
+    for named in (*turn.known, *turn.learning):
+        files.verify(project.episode(named.episode), named.manifest)
+
+
+def require_wanted(project: Project, turn: Turn) -> None:
+    """Refuse a turn that a withdrawal did not reach, because it died.
+
+    Raises:
+        Withdrawn: the turn names an episode that was withdrawn.
     """
     gone = withdrawn(project)
-    for named in (*turn.known, *turn.learning):
-        if named.episode in gone:
+    for episode in (*turn.known_episodes, *turn.learning_episodes):
+        if episode in gone:
             raise Withdrawn(
-                f"The turn names {named.episode}, which was withdrawn: {gone[named.episode]}",
+                f"The turn names {episode}, which was withdrawn: {gone[episode]}",
                 where=str(project.turn),
                 fix="`onward run` composes the turn without it; so does withdrawing it once more",
             )
-        files.verify(project.episode(named.episode), named.manifest)
 
 
 def corrected(project: Project, turn: Turn) -> set[str]:

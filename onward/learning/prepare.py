@@ -60,6 +60,7 @@ def run(project: Project) -> None:
 
     Raises:
         IntegrityError: an episode, the base or the report is not the one that the turn names.
+        Withdrawn: the turn names an episode that was withdrawn.
         DataError: the encoder has read what an episode holds out.
         MissingFiles: something that it needs is not on this machine.
         SettingsError: this recipe and strategy may not be combined.
@@ -67,6 +68,7 @@ def run(project: Project) -> None:
         DiskFull: rows and windows would not fit.
     """
     turn = Turn.read(project)
+    turns.require_wanted(project, turn)
     turns.check(project, turn)
     settings = config.read(project.params, Prepare)
     strategy = config.read(project.params, Strategy)

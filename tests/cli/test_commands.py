@@ -6,13 +6,14 @@ import fcntl
 import json
 import os
 import re
+import shutil
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from cli import examples, main
-from onward import files
+from onward import files, fingerprints
 from onward.project import Project
 from onward.registry import journal
 from tests import toys
@@ -286,3 +287,35 @@ def test_a_dry_run_beside_a_run_is_told_who_holds_the_project(
         assert main.start(["run", "--dry-run"]) == 1
     what, _, todo = capsys.readouterr().err.splitlines()
     assert what.startswith("Busy: ") and "`onward run --wait`" in todo
+
+
+def test_a_dry_run_foresees_what_the_machine_and_the_code_change(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It promised nothing to do, and after an upgrade the run trained; and the other way round."""
+    own = projects.promoted(tmp_path)
+    monkeypatch.chdir(own.root)
+
+    def foreseen() -> tuple[list[str], str | None]:
+        assert main.start(["run", "--dry-run", "--json"]) == 0
+        told = json.loads(capsys.readouterr().out)
+        return told["stages"], told["nothing"]
+
+    serves = "v1 serves, and is what these episodes and settings make"
+    shutil.rmtree(own.made("inputs"))
+    assert foreseen() == ([], serves) and not own.made("inputs").exists()
+    real = fingerprints.code
+
+    def changed(stage: str, recipe: str) -> Any:
+        return {**real(stage, recipe), "new": "1"} if stage == upgraded else real(stage, recipe)
+
+    monkeypatch.setattr(fingerprints, "code", changed)
+    for upgraded, stages, nothing in (
+        ("finetune", ["finetune", "evaluate", "export", "benchmark"], None),
+        ("benchmark", ["benchmark"], serves),
+    ):
+        assert foreseen() == (stages, nothing)
+    monkeypatch.setattr(fingerprints, "code", real)
+    projects.open_episode(own, "second", projects.rows(2, "city"))
+    projects.onward(own.root, "episode", "withdraw", "second", "--reason", "wrong city")
+    assert foreseen() == ([], "every open episode is learned already")

@@ -262,3 +262,16 @@ def test_output_that_finds_the_disk_full_is_no_defect(more: list[str] | None) ->
     assert done.returncode == 1
     assert done.stderr.startswith("The disk is full")
     assert "Traceback" not in done.stderr and "Exception ignored" not in done.stderr
+
+
+@pytest.mark.parametrize("more", ["", "--json"])
+def test_with_its_output_closed_it_does_its_work(more: str) -> None:
+    """`>&-` ended as a defect, the work done; with --json in a traceback."""
+    typed = f'exec "$0" -m cli combinations --recipe chat {more} >&-'
+    done = subprocess.run(
+        ["sh", "-c", typed, sys.executable],
+        stderr=subprocess.PIPE,
+        text=True,
+        cwd=Path(main.__file__).parent.parent,
+    )
+    assert (done.returncode, done.stderr) == (0, "")

@@ -47,6 +47,7 @@ def test_a_folder_that_cannot_name_a_project_is_told_of_the_option(
     assert main.start(["new", str(folder)]) == 3
     assert "--name support-2026" in capsys.readouterr().err and not folder.exists()
     assert main.start(["new", str(folder), "--name", "support"]) == 0
+    assert f"cd '{folder}' && onward" in capsys.readouterr().out
     assert config.read(Project.find(folder).params, config.Identity).name == "support"
 
 

@@ -15,9 +15,10 @@ import pytest
 from onward import files
 from onward.episodes import turn as turns
 from onward.episodes.open import episodes, open_episode, withdraw
-from onward.errors import DiskFull
+from onward.errors import DiskFull, Withdrawn
 from onward.project import Project
 from onward.registry import journal
+from onward.registry.finish import finish
 from tests.episodes import deliveries
 
 Act = Callable[[Project], object]
@@ -60,8 +61,16 @@ def durable(project: Project) -> dict[str, str]:
 
 
 def sound(project: Project) -> None:
-    """What a reader sees at any moment: a turn whose episodes are all there and whole."""
+    """What a start finds at any moment: a turn whose episodes are all there, whole and wanted."""
     turn = turns.Turn.read(project)
+    if {*turns.withdrawn(project)} & {*turn.known_episodes, *turn.learning_episodes}:
+        with pytest.raises(Withdrawn):
+            turns.require_wanted(project, turn)
+        # On a copy: the same command again must mend it by itself, too.
+        beside = project.root.with_name(f"{project.root.name}-started")
+        project = Project(shutil.copytree(project.root, beside))
+        finish(project)
+        turn = turns.Turn.read(project)
     turns.check(project, turn)
     assert len({e.name for e in episodes(project)}) == len(episodes(project))
 
@@ -161,6 +170,29 @@ def _dies_at(number: int, project: Project, act: Act) -> bool:
     _, status = os.waitpid(child, 0)
     assert os.WIFEXITED(status) or os.WTERMSIG(status) == signal.SIGKILL
     return os.WIFEXITED(status)
+
+
+def test_i3_a_withdrawal_that_died_before_the_turn_is_heeded_by_the_next_start(
+    started: Callable[[str], Project], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its rows were trained on and promoted, and judged by nobody."""
+    there = started("there")
+    opening(there)
+    write = turns.Turn.write
+
+    def dying(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(turns.Turn, "write", dying)
+    with pytest.raises(KeyboardInterrupt):
+        withdrawing(there)
+    monkeypatch.setattr(turns.Turn, "write", write)
+    assert turns.Turn.read(there).learning_episodes == ["0001-first", "0002-second"]
+    with pytest.raises(Withdrawn, match="0001-first, which was withdrawn: wrong labels"):
+        turns.require_wanted(there, turns.Turn.read(there))
+    assert "0001-first was withdrawn" in finish(there)[0]
+    assert turns.Turn.read(there).learning_episodes == ["0002-second"]
+    assert finish(there) == []
 
 
 def test_f04_a_disk_that_is_full_while_rows_are_compared(

@@ -10,11 +10,12 @@ import pytest
 
 from onward import files
 from onward.episodes import rows as parquet
-from onward.errors import DataError, IntegrityError, MissingFiles, SettingsError
+from onward.errors import DataError, IntegrityError, MissingFiles, SettingsError, Withdrawn
 from onward.learning import finetune, prepare
 from onward.learning.features import Features
 from onward.project import Project
 from onward.recipes import extractive
+from onward.registry import journal
 from tests import toys
 
 
@@ -100,6 +101,14 @@ def test_long_contexts_become_overlapping_windows(toy_encoder: Path, tmp_path: P
     counts = files.read_json(project.made("prepare") / "counts.json")
     assert counts["train"]["windows"] > 2 * counts["train"]["rows"]
     assert counts["train"]["longest"] == 64
+
+
+def test_I3_what_was_withdrawn_is_not_prepared(project: Project) -> None:
+    """A withdrawal that died wrote its line and not the turn, and `dvc repro` knows no journal."""
+    journal.append(project, "withdrawn", episode="0002-two", reason="wrong labels")
+    with pytest.raises(Withdrawn, match="0002-two, which was withdrawn: wrong labels"):
+        prepare.run(project)
+    assert not project.made("prepare").exists()
 
 
 def test_I5_same_inputs_same_bytes(project: Project) -> None:

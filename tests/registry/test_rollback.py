@@ -9,9 +9,10 @@ import pytest
 
 from onward import files
 from onward.episodes.turn import Turn
-from onward.errors import IntegrityError, MissingFiles, UsageError, Withdrawn
+from onward.errors import IntegrityError, InternalError, MissingFiles, UsageError, Withdrawn
 from onward.project import Project
 from onward.registry import journal, versions
+from onward.registry import rollback as rollback_module
 from onward.registry.finish import finish
 from onward.registry.rollback import reinstate, rollback, targets
 from tests.registry import turns
@@ -262,3 +263,51 @@ def test_where_the_data_is_not_here_the_turn_waits_for_a_start_where_it_is(three
 def test_a_server_that_has_no_turn_can_roll_back(three: Project) -> None:
     three.turn.unlink()
     assert back(three, "v1").version == "v1"
+
+
+def test_the_same_rollback_again_leaves_all_as_it_is(three: Project) -> None:
+    first = back(three, "v1")
+    before = deliveries_of(three)
+    assert back(three, "v1", "another reason") == first
+    assert deliveries_of(three) == before
+
+
+def deliveries_of(project: Project) -> dict[str, str]:
+    return {str(path): files.sha256(path) for path in project.root.rglob("*") if path.is_file()}
+
+
+def test_a_rollback_whose_tags_failed_is_finished_by_the_same_command(
+    three: Project, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It was told to be run again, and then that v1 serves already: `prod` stayed where it was."""
+    from cli import main
+    from tasks import verdicts
+
+    monkeypatch.chdir(three.root)
+    monkeypatch.setattr(rollback_module, "in_a_fresh_process", turns.answers)
+    published: list[str] = []
+
+    def publish(project: Project) -> None:
+        at = versions.pointer(project)
+        assert at is not None
+        published.append(at.version)
+        if len(published) == 1:
+            raise InternalError("git add failed", where="here", fix="run the command again")
+
+    monkeypatch.setattr(verdicts, "publish", publish)
+    typed = ["rollback", "--to", "v1", "--reason", "slow"]
+    assert main.start(typed) == 1 and main.start(typed) == 0
+    assert published == ["v1", "v1"] and journal.next_seq(three) == 5
+    assert "v1 serves again (4 in the journal)" in capsys.readouterr().out
+
+
+def test_where_git_cannot_commit_nothing_is_rolled_back(
+    three: Project, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from cli import main
+
+    monkeypatch.chdir(three.root)
+    files.write_text(three.params, "project: {name: toy}\ngit: {commit: true}\n")
+    assert main.start(["rollback", "--to", "v1", "--reason", "slow"]) == 3
+    assert "not a Git repository" in capsys.readouterr().err
+    assert journal.next_seq(three) == 4

@@ -176,6 +176,20 @@ def test_stale_until_reproduced_and_again_after_a_change(project: Project) -> No
     assert versions.stale(project, "good")
 
 
+def test_foreseen_is_what_files_that_are_not_written_yet_would_change(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    versions.reproduce(project, "good", on_line=lambda line: None, run_id="1")
+    path = "data/0001-a/train.txt"
+    now = (project.root / path).read_bytes()
+    monkeypatch.chdir("/")
+    # `good` depends on the folder; a file of it is none of its dependencies.
+    assert not versions.foreseen(project, "good", {path: b"other"})
+    assert not versions.foreseen(project, "good", {"nowhere": b""})
+    (project.root / path).write_bytes(now + b"more")
+    assert versions.foreseen(project, "good", {path: now})
+
+
 def test_a_stage_that_is_always_changed_is_always_stale(project: Project) -> None:
     versions.reproduce(project, "always", on_line=lambda line: None, run_id="1")
     assert versions.stale(project, "always")
@@ -764,4 +778,40 @@ def test_revision_without_git(project: Project, monkeypatch: pytest.MonkeyPatch)
 def test_a_failing_git_is_an_error(in_git: Project) -> None:
     (in_git.root / ".git" / "index.lock").touch()
     with pytest.raises(InternalError, match="git add failed"):
+        promote(in_git, "v1", 1)
+
+
+AGAIN = """
+import sys
+from pathlib import Path
+from onward.project import Project
+from tasks import versions
+
+versions.commit_promotion(Project(Path(sys.argv[1])), "v1", 1, "Promote v1")
+"""
+
+
+def test_a_reason_in_any_letters_is_committed_once_in_any_locale(in_git: Project) -> None:
+    """Git's UTF-8 was read as the locale's: never the same, so it was committed again and again."""
+    promote(in_git, "v1", 1)
+    reason = {"version": "v1", "seq": 1, "line": {"reason": "zu groß"}}
+    files.write_json(in_git.champion, reason)
+    versions.commit_promotion(in_git, "v1", 1, "Promote v1")
+    before = git(in_git, "for-each-ref")
+    plain = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+    command = [sys.executable, "-c", AGAIN, str(in_git.root)]
+    root = Path(versions.__file__).parents[1]
+    done = subprocess.run(
+        command, cwd=root, env={**os.environ, **plain}, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    assert git(in_git, "for-each-ref") == before
+
+
+def test_what_a_hook_says_is_told(in_git: Project) -> None:
+    hook = in_git.root / ".git" / "hooks" / "pre-commit"
+    hook.parent.mkdir(exist_ok=True)
+    hook.write_text("#!/bin/sh\necho the linter found a tab\nexit 1\n")
+    hook.chmod(0o755)
+    with pytest.raises(InternalError, match="git commit failed: the linter found a tab"):
         promote(in_git, "v1", 1)
