@@ -16,6 +16,9 @@ from onward.errors import FormatError
 BATCH = 64
 """Rows in memory at a time; each may be a million characters long."""
 
+BUFFER = 1 << 20
+"""Bytes of a column that are read at once."""
+
 # UnicodeDecodeError: the name of a column; that of a value is the row's own fault, see `_row`.
 _BROKEN = (pa.ArrowException, OSError, UnicodeDecodeError)
 
@@ -49,7 +52,11 @@ def read(path: Path, wanted: Sequence[str]) -> Iterator[Incoming]:
     """
     number = 0
     try:
-        with pq.ParquetFile(path, page_checksum_verification=True, pre_buffer=False) as source:
+        # With a buffer: without one a whole column of a row group is read at once, and many writers
+        # put a million rows into a group.
+        with pq.ParquetFile(
+            path, buffer_size=BUFFER, page_checksum_verification=True, pre_buffer=False
+        ) as source:
             for batch in source.iter_batches(batch_size=BATCH, columns=list(wanted)):
                 for index in range(batch.num_rows):
                     number += 1

@@ -49,7 +49,8 @@ def episodes(project: Project) -> list[EpisodeInfo]:
     promoted = turn is not None and _promoted(project, turn)
     if turn is not None:
         standing.refuse_missing(project, turn)
-    return [_info(project, f, withdrawn.get(f.folder), turn, promoted) for f in found]
+    settled = standing.in_view(project, found)
+    return [_info(f, withdrawn.get(f.folder), turn, promoted, f.folder in settled) for f in found]
 
 
 def _promoted(project: Project, turn: turns.Turn) -> bool:
@@ -61,11 +62,11 @@ def _promoted(project: Project, turn: turns.Turn) -> bool:
 
 
 def _info(
-    project: Project,
     folder: Folder,
     withdrawn: str | None,
     turn: turns.Turn | None,
     promoted: bool,
+    settled: bool,
 ) -> EpisodeInfo:
     manifest = folder.manifest
     if withdrawn is not None:
@@ -75,7 +76,7 @@ def _info(
     elif turn is not None and folder.folder in turn.learning_episodes:
         state = "known" if promoted else "learning"
     else:
-        state = "replaced" if standing.settled(project, folder) else "unfinished"
+        state = "replaced" if settled else "unfinished"
     return EpisodeInfo(
         folder=folder.folder,
         number=folder.number,

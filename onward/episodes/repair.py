@@ -71,14 +71,16 @@ def _strange(project: Project) -> list[OnwardError]:
         )
         for name in strangers(project)
     ]
+    here = _readable(project)
+    settled = standing.in_view(project, here)
     found += [
         UsageError(
             f"The opening of episode {folder.name} was not finished",
             where=str(project.episode(folder.folder)),
             fix="give the same `onward episode open` again before anything else",
         )
-        for folder in _readable(project)
-        if not standing.settled(project, folder)
+        for folder in here
+        if folder.folder not in settled
     ]
     return found
 

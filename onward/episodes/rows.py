@@ -60,7 +60,7 @@ class Writer:
     def write(self, row: Row) -> None:
         """Add one row; its keys are exactly the schema's."""
         self._group.append(row)
-        self._chars += sum(len(value) for value in row.values() if isinstance(value, str))
+        self._chars += sum(map(_chars, row.values()))
         if len(self._group) >= GROUP_ROWS or self._chars >= GROUP_CHARS:
             self._flush()
 
@@ -80,6 +80,13 @@ class Writer:
         if error is None and self._group:
             self._flush()
         self._out.close()
+
+
+def _chars(value: Any) -> int:
+    """The characters of a text, or of all texts of a list: of a history the most are there."""
+    if isinstance(value, str):
+        return len(value)
+    return sum(map(_chars, value)) if isinstance(value, list | tuple) else 0
 
 
 def write(path: Path, rows: Iterable[Row], schema: pa.Schema) -> int:
@@ -117,7 +124,9 @@ def batches(path: Path, columns: Sequence[str] | None = None) -> Iterator[pa.Rec
         with pq.ParquetFile(path, page_checksum_verification=True, pre_buffer=False) as source:
             _refuse_without(path, source.schema_arrow.names, columns)
             _refuse_bytes(path, source.schema_arrow)
-            yield from source.iter_batches(batch_size=GROUP_ROWS, columns=columns)
+            # A group at a time: a batch over two could hold more than Arrow can count.
+            for group in range(source.num_row_groups):
+                yield from source.iter_batches(GROUP_ROWS, row_groups=[group], columns=columns)
     except _BROKEN as error:
         raise damaged(path, error) from error
 

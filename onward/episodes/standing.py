@@ -6,7 +6,7 @@ whether the last one was reached; `advance` does the last two, any number of tim
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from onward import files
@@ -34,20 +34,25 @@ def advance(project: Project, keep: Keep) -> Turn:
 
 def versioned(project: Project, keep: Keep) -> dict[str, Any]:
     """The out entry of data/ as it is: the turn's, or a new one where the turn is behind."""
-    if project.turn.exists() and all(settled(project, folder) for folder in folders(project)):
+    here = folders(project)
+    if project.turn.exists() and {f.folder for f in here} <= in_view(project, here):
         return Turn.read(project).data.model_dump()
     return keep(project)
 
 
 def settled(project: Project, folder: Folder) -> bool:
     """Whether the turn was written with this episode in view: nothing of its opening is left."""
+    return folder.folder in in_view(project, folders(project))
+
+
+def in_view(project: Project, here: Sequence[Folder]) -> set[str]:
+    """The settled episodes, by their folders; `here` are all that lie in data/."""
     if not project.turn.exists():
-        return False
+        return set()
     turn = Turn.read(project)
-    named = (*turn.known_episodes, *turn.learning_episodes)
-    if folder.folder in named or folder.folder in withdrawn(project):
-        return True
-    return any(folder.folder in f.emptied for f in folders(project) if f.folder in named)
+    named = {*turn.known_episodes, *turn.learning_episodes}
+    emptied = {earlier for f in here if f.folder in named for earlier in f.emptied}
+    return named | {*withdrawn(project)} | emptied
 
 
 def lost(project: Project, name: str) -> str | None:

@@ -14,7 +14,9 @@ What this does not cover: rows that are wrong but sealed; validation looks at th
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from functools import lru_cache
+from types import MappingProxyType
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -303,11 +305,32 @@ def stream(project: Project, episode: str, side: Side) -> Iterator[Row]:
 
 
 def _corrected_ids(project: Project, episode: str) -> set[str]:
-    turn = Turn.read(project)
     ids: set[str] = set()
-    for folder in (*turn.known_episodes, *turn.learning_episodes):
-        if episode in manifest_of(project, folder).get("replaces", []):
-            for side in ("train", "heldout"):
-                path = project.episode(folder) / f"{side}.parquet"
-                ids.update(row["id"] for row in parquet.read(path, ["id"]))
+    for folder in replacing(project).get(episode, ()):
+        for side in ("train", "heldout"):
+            path = project.episode(folder) / f"{side}.parquet"
+            ids.update(row["id"] for row in parquet.read(path, ["id"]))
     return ids
+
+
+def replacing(project: Project) -> Mapping[str, tuple[str, ...]]:
+    """Episode -> those of the turn that replace rows of it, in the turn's order.
+
+    Raises:
+        MissingFiles: an episode's manifest is not there.
+        UsageError, IntegrityError: as `Turn.read`.
+    """
+    told = project.turn.read_bytes() if project.turn.exists() else b""
+    return _replacing(project, told)
+
+
+@lru_cache(maxsize=8)
+def _replacing(project: Project, told: bytes) -> Mapping[str, tuple[str, ...]]:
+    """`replacing` for these bytes of turn.json, which name each manifest by its hash: with hundreds
+    of episodes, every one of them read for every one would be all that a start does."""
+    turn = Turn.read(project)
+    found: dict[str, list[str]] = {}
+    for folder in (*turn.known_episodes, *turn.learning_episodes):
+        for earlier in manifest_of(project, folder).get("replaces", []):
+            found.setdefault(earlier, []).append(folder)
+    return MappingProxyType({earlier: tuple(later) for earlier, later in found.items()})

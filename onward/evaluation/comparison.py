@@ -44,7 +44,9 @@ def compare(
         (unit, row_hash(recipe, row)): row for unit, rows in rows_by_unit.items() for row in rows
     }
     order = sorted(named)
-    wanted = {unit: [h for u, h in order if u == unit] for unit in rows_by_unit}
+    wanted: dict[str, list[str]] = {unit: [] for unit in rows_by_unit}
+    for unit, hashed in order:
+        wanted[unit].append(hashed)
     old, new = (_aligned(recipe, part, wanted, order) for part in (before, after))
     return Comparison(
         units=[unit for unit, _ in order],

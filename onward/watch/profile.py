@@ -13,7 +13,6 @@ from typing import Any
 
 from onward import files
 from onward.episodes import turn as turns
-from onward.episodes.folders import manifest_of
 from onward.episodes.turn import Turn
 from onward.project import Project
 from onward.recipes.shapes import Row, each_text
@@ -105,11 +104,7 @@ def of_episodes(
 def _episode(project: Project, turn: Turn, recipe: ModuleType, episode: str) -> Profile:
     # Rows that a later episode of the turn corrects do not count.
     named = {one.episode: one.manifest for one in (*turn.known, *turn.learning)}
-    corrected = [
-        sha256
-        for folder, sha256 in sorted(named.items())
-        if episode in manifest_of(project, folder).get("replaces", [])
-    ]
+    corrected = [named[folder] for folder in sorted(turns.replacing(project).get(episode, ()))]
     key = files.digest([SCHEMA, turn.recipe, named[episode], corrected])
     kept = project.cache / "watch" / f"{key}.json"
     if kept.exists():

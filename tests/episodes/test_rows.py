@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import unicodedata
 from pathlib import Path
 
@@ -11,8 +12,9 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from onward.episodes import rows
+from onward.episodes import columnar, rows
 from onward.errors import DataError, MissingFiles
+from onward.recipes.chat import SCHEMA as CHAT
 from onward.recipes.extractive import SCHEMA
 from tests.episodes.deliveries import goods
 
@@ -38,6 +40,31 @@ def test_long_rows_close_a_group_early(tmp_path: Path) -> None:
     assert pq.ParquetFile(tmp_path / "a.parquet").num_row_groups == 2
     found = [row["id"] for row in rows.read(tmp_path / "a.parquet", ["id"])]
     assert found == [row["id"] for row in long]
+
+
+def test_long_histories_close_a_group_early_and_are_read_a_group_at_a_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Counted as nothing, 2 GiB of them made a file that Arrow writes and does not read."""
+    monkeypatch.setattr(rows, "GROUP_CHARS", 1_000)
+    row = {"id": "1", "title": None, "context": None, "question": "?", "references": ["a"]}
+    there = [{**row, "id": str(n), "history": ["x" * 200, "y" * 200]} for n in range(9)]
+    rows.write(tmp_path / "a.parquet", there, CHAT)
+    assert pq.ParquetFile(tmp_path / "a.parquet").num_row_groups == 3
+    assert [batch.num_rows for batch in rows.batches(tmp_path / "a.parquet")] == [3, 3, 3]
+    assert rows.read_all(tmp_path / "a.parquet") == there
+
+
+def test_a_delivery_in_one_row_group_is_read_a_part_at_a_time(tmp_path: Path) -> None:
+    chance = random.Random(0)
+    texts = ["".join(chance.choices("abcdefgh ", k=2_000)) for _ in range(10_000)]
+    pq.write_table(pa.table({"text": texts}), tmp_path / "a.parquet", row_group_size=10_000,
+                   compression="none", use_dictionary=False)  # fmt: skip
+    before, most = pa.total_allocated_bytes(), 0
+    for number, row in enumerate(columnar.read(tmp_path / "a.parquet", ["text"])):
+        assert row.values == {"text": texts[number]}
+        most = max(most, pa.total_allocated_bytes() - before)
+    assert number == 9_999 and most < 8_000_000, "of 20 MB"
 
 
 def test_an_error_while_writing_is_not_hidden(tmp_path: Path) -> None:

@@ -10,8 +10,9 @@ from typing import Any
 import pytest
 
 from onward import files
+from onward.episodes import folders, standing
 from onward.episodes import turn as turns
-from onward.episodes.open import episodes, withdraw
+from onward.episodes.open import episodes, open_episode, withdraw
 from onward.errors import IntegrityError, MissingFiles, SettingsError, UsageError
 from onward.project import Project
 from onward.registry import journal, versions
@@ -262,3 +263,28 @@ def test_a_manifest_that_is_sealed_anew_is_not_the_one_the_turn_names(three: Pro
     files.seal(folder)
     with pytest.raises(IntegrityError, match="not the one that was recorded"):
         turns.check(three, turn)
+
+
+def test_a_manifest_is_read_once_however_many_episodes_there_are(
+    three: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each of them was read for each: with hundreds, most of what a start did."""
+    correction = [{**row, "question": "mended?"} for row in deliveries.goods(40)]
+    source = deliveries.jsonl(three.root / "mended.jsonl", correction)
+    open_episode(three, "mended", source, corrects="e0", keep=deliveries.keep)
+    turn = turns.Turn.read(three)
+    read: list[str] = []
+    real = folders.read_folder
+
+    def counted(project: Project, name: str) -> folders.Folder:
+        read.append(name)
+        return real(project, name)
+
+    monkeypatch.setattr(folders, "read_folder", counted)
+    every = (*turn.known_episodes, *turn.learning_episodes)
+    left = {one: len(turns.rows(three, one, "train")) for one in every}
+    assert sorted(read) == sorted(every)
+    assert turns.replacing(three) == {"0001-e0": ("0004-mended",)}
+    assert left["0004-mended"] > 0 and left["0001-e0"] < left["0002-e1"]
+    standing.versioned(three, deliveries.keep)
+    assert len(read) <= 2 * len(every)
