@@ -14,6 +14,7 @@ from what was scored in another.
 
 from __future__ import annotations
 
+from bisect import bisect_left, bisect_right
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence, Set
 from pathlib import Path
@@ -33,6 +34,12 @@ from onward.recipes.shapes import Feature, Row
 
 FLUSH = 256
 """Rows between two writes to the cache: what a killed scoring loses at most."""
+
+AT_ONCE = 64
+"""Rows encoded together."""
+
+HELD = 2_000_000
+"""Tokens of a unit's windows that are held, some 100 MB."""
 
 Outputs = dict[str, NDArray[Any]]
 
@@ -128,38 +135,82 @@ def _answers(setup: _Setup, rows: dict[str, Row], missing: Set[str]) -> Iterator
     """Row hash and entry of each missing row, as soon as all of its windows have been run."""
     if not missing:
         return
-    features = setup.recipe.encode(list(rows.values()), setup.tokenizer, setup.prepare, labels=None)
-    hashes = list(rows)
-    windows: dict[str, list[int]] = {hashed: [] for hashed in hashes}
-    for number, feature in enumerate(features):
-        windows[hashes[feature["row"]]].append(number)
+    windows, hashes = _Windows(setup, list(rows.values())), list(rows)
     outputs: dict[int, Outputs] = {}
-    for batch in _batches(features, setup.evaluate.batch_size):
-        touched = {hashes[features[number]["row"]] for number in batch} & missing
+    for batch in _batches(windows.rows, windows.lengths, setup.evaluate.batch_size):
+        touched = {hashes[windows.rows[number]] for number in batch} & missing
         if not touched:
             continue
-        made = setup.runner.predict([features[number] for number in batch], setup.evaluate)
+        made = setup.runner.predict(windows.features(batch), setup.evaluate)
         pairs = zip(batch, made, strict=True)
-        outputs |= {n: out for n, out in pairs if hashes[features[n]["row"]] in missing}
+        outputs |= {n: out for n, out in pairs if hashes[windows.rows[n]] in missing}
         for hashed in sorted(touched):
-            if all(number in outputs for number in windows[hashed]):
-                own = [features[number] for number in windows[hashed]]
-                logits = [outputs.pop(number) for number in windows[hashed]]
-                yield hashed, _entry(setup, rows[hashed], own, logits)
+            numbers = windows.of(bisect_left(hashes, hashed))
+            if all(number in outputs for number in numbers):
+                logits = [outputs.pop(number) for number in numbers]
+                yield hashed, _entry(setup, rows[hashed], windows.features(numbers), logits)
 
 
-def _batches(features: Sequence[Feature], size: int) -> Iterator[list[int]]:
-    """Numbers of features, `size` at a time: rows with long windows first, a row's own together.
+class _Windows:
+    """The windows of a unit's rows, by number: those of the first row first.
+
+    Where they are many, each is encoded once to know its length and again when it is run: held
+    together, those of a large episode or of long contexts are more than any memory.
+    """
+
+    def __init__(self, setup: _Setup, given: Sequence[Row]) -> None:
+        self._setup, self._given = setup, given
+        self.rows: list[int] = []
+        """The row of each window."""
+        self.lengths: list[int] = []
+        """The tokens of each window."""
+        held, tokens = list[Feature](), 0
+        for first in range(0, len(given), AT_ONCE):
+            made = self._encoded(range(first, min(first + AT_ONCE, len(given))))
+            self.rows += [feature["row"] for feature in made]
+            lengths = [len(feature["input_ids"]) for feature in made]
+            self.lengths += lengths
+            tokens += sum(lengths)
+            held.extend(made) if tokens <= HELD else held.clear()
+        self._held = held if tokens <= HELD else None
+        self._recent: dict[int, list[Feature]] = {}
+
+    def of(self, row: int) -> range:
+        """The numbers of a row's windows."""
+        return range(bisect_left(self.rows, row), bisect_right(self.rows, row))
+
+    def features(self, numbers: Sequence[int]) -> list[Feature]:
+        """Windows as they are run."""
+        if self._held is not None:
+            return [self._held[number] for number in numbers]
+        wanted = sorted({self.rows[number] for number in numbers})
+        made: dict[int, list[Feature]] = {row: [] for row in wanted if row not in self._recent}
+        if made:
+            for feature in self._encoded(list(made)):
+                made[feature["row"]].append(feature)
+            # Those of the last rows: one is run, then told, and may go on in the next batch.
+            self._recent = {row: made.get(row) or self._recent[row] for row in wanted}
+        return [
+            self._recent[self.rows[number]][number - self.of(self.rows[number]).start]
+            for number in numbers
+        ]
+
+    def _encoded(self, which: Sequence[int]) -> list[Feature]:
+        setup, given = self._setup, [self._given[row] for row in which]
+        made = setup.recipe.encode(given, setup.tokenizer, setup.prepare, labels=None)
+        return [{**feature, "row": which[feature["row"]]} for feature in made]
+
+
+def _batches(rows: Sequence[int], lengths: Sequence[int], size: int) -> Iterator[list[int]]:
+    """Numbers of windows, `size` at a time: rows with long windows first, a row's own together.
 
     So a batch is padded little, a row is done soon after it was begun (a killed scoring loses few,
     and few logits wait in memory), and what does not fit the memory fails at once.
     """
     longest: Counter[int] = Counter()
-    for feature in features:
-        length = len(feature["input_ids"])
-        longest[feature["row"]] = max(length, longest[feature["row"]])
-    rows = [feature["row"] for feature in features]
-    order = sorted(range(len(features)), key=lambda n: (-longest[rows[n]], rows[n], n))
+    for row, length in zip(rows, lengths, strict=True):
+        longest[row] = max(length, longest[row])
+    order = sorted(range(len(rows)), key=lambda n: (-longest[rows[n]], rows[n], n))
     for first in range(0, len(order), size):
         yield order[first : first + size]
 

@@ -213,3 +213,33 @@ def test_f01_after_sigkill_only_the_rest_is_run(tokenizer: Any, tmp_path: Path) 
     resumed = run(second, rows, tokenizer, tmp_path)
     assert resumed.table.equals(run(whole, rows, tokenizer).table)
     assert 0 < len(second.batches) < len(whole.batches)
+
+
+def test_windows_that_are_too_many_to_hold_are_encoded_as_they_are_run(
+    rows: Any, tokenizer: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The same batches, and so the same bits."""
+    whole = Oracle(everything(rows))
+    expected = run(whole, rows, tokenizer)
+    monkeypatch.setattr(scorer, "HELD", 0)
+    monkeypatch.setattr(scorer, "AT_ONCE", 4)
+    encoded: list[int] = []
+    real = extractive.encode
+
+    def counted(given: Any, *rest: Any, **more: Any) -> Any:
+        encoded.append(len(given))
+        return real(given, *rest, **more)
+
+    monkeypatch.setattr(extractive, "encode", counted)
+    parted = Oracle(everything(rows))
+    encoded.clear()
+    found = run(parted, rows, tokenizer, tmp_path)
+    assert found.table.equals(expected.table) and parted.batches == whole.batches
+    assert max(encoded) <= max(4, EVALUATE.batch_size)
+    # Once to be measured, once to be run, and a row or two more where a batch ends within one.
+    count = len(everything(rows))
+    assert 2 * count <= sum(encoded) <= 2 * count + len(whole.batches)
+    for kept in tmp_path.iterdir():
+        last = sorted(kept.iterdir())[-1]
+        last.unlink()
+    assert run(Oracle(everything(rows)), rows, tokenizer, tmp_path).table.equals(expected.table)
