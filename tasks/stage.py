@@ -14,13 +14,15 @@ from __future__ import annotations
 import re
 import uuid
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Literal
 
 from onward import config
 from onward.episodes.turn import Turn
-from onward.learning import table
+from onward.errors import MissingFiles
+from onward.learning import base, table
 from onward.project import Project
-from onward.runtime import providers
+from onward.runtime import bench, providers
 from onward.stages import inputs
 from tasks import versions
 
@@ -82,14 +84,17 @@ def require(project: Project) -> None:
     """Refuse at once what a stage would refuse hours later, after those before it.
 
     Raises:
-        SettingsError: recipe, tuning and strategy may not be combined.
+        SettingsError: recipe, tuning and strategy may not be combined, or a shape that is to be
+            timed is longer than the model.
         ProviderError: the benchmark is to be timed on CUDA, and there is none.
         UsageError: promotions are to be committed, and Git cannot.
     """
-    recipe = Turn.read(project).recipe
+    turn, timed = Turn.read(project), config.read(project.params, config.Benchmark)
     tuning = config.read(project.params, config.Finetune).tuning
-    table.check(recipe, tuning, config.read(project.params, config.Strategy))
-    if config.read(project.params, config.Benchmark).provider == "cuda":
+    table.check(turn.recipe, tuning, config.read(project.params, config.Strategy))
+    with suppress(MissingFiles):  # told by the stage that reads them
+        bench.check_shapes(base.where(project, turn), timed)
+    if timed.provider == "cuda":
         providers.pick("cuda")
     if config.read(project.params, config.GitSettings).commit:
         versions.require_committer(project)

@@ -20,7 +20,6 @@ from onward.errors import OnwardError, ServerError, ValidationFailed
 from onward.evaluation import gate
 from onward.evaluation.checks import Verdict
 from onward.project import Project
-from onward.runtime import bench
 from tasks import artifacts, stage, verdicts
 from tasks.runs import refuse_cancelled
 from tasks.verdicts import Settled
@@ -70,11 +69,7 @@ def validate(project: Project) -> str:
 
 @step(name="prepare", timeout_seconds=6 * HOUR)
 def prepare(project: Project) -> str:
-    """Choose the rows and encode them.
-
-    What the benchmark will time is held against the model here, hours before it is timed.
-    """
-    bench.check_shapes(project)
+    """Choose the rows and encode them."""
     return _run(project, "prepare")
 
 

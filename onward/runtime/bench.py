@@ -37,7 +37,7 @@ from onward.config import Benchmark, Evaluate, Gate
 from onward.episodes.turn import Turn
 from onward.errors import ParityError
 from onward.evaluation.runner import TorchRunner
-from onward.learning import base, encoder
+from onward.learning import encoder
 from onward.progress import Progress
 from onward.project import Project
 from onward.runtime import answering, inputs, memory, parity, pictures, timing
@@ -83,7 +83,7 @@ def run(project: Project) -> None:
     limits = config.read(project.params, Gate)
     files.verify(project.made("export"))
     files.verify(project.made("finetune"))
-    _check_shapes(project.made("finetune") / "model", settings)
+    check_shapes(project.made("finetune") / "model", settings)
     # What the runtime really starts on: of `auto` a driver alone promises nothing.
     package = project.made("export") / "package"
     device = Session(package, "fp32", settings.provider, settings.threads).device
@@ -122,18 +122,8 @@ def run(project: Project) -> None:
     files.write_json(project.made("latency.json"), flat(report))
 
 
-def check_shapes(project: Project) -> None:
-    """Refuse shapes that the model has no places for, before anything is trained.
-
-    Raises:
-        SettingsError: naming benchmark.shapes.
-        MissingFiles: the base is not on this machine.
-    """
-    model = base.where(project, Turn.read(project))
-    _check_shapes(model, config.read(project.params, Benchmark))
-
-
-def _check_shapes(model: Path, settings: Benchmark) -> None:
+def check_shapes(model: Path, settings: Benchmark) -> None:
+    """Refuse shapes that a model has no places for. Raises SettingsError naming the setting."""
     encoder.check_window(model, max(length for _, length in settings.shapes), "benchmark.shapes")
 
 

@@ -35,6 +35,8 @@ class Registry(RuleBasedStateMachine):
         self.project = turns.project(self.root / "project")
         self.holds: dict[str, str] = {}
         self.serving: str | None = None
+        self.returned = False
+        """Whether what serves does so by a rollback: the same again changes nothing then."""
         self.withdrawn: set[str] = set()
         self.lines = 0
         self.fresh = 0
@@ -70,7 +72,7 @@ class Registry(RuleBasedStateMachine):
         self.lines += 1
         name = f"v{len(self.holds) + 1}"
         assert (champion.version, champion.seq) == (name, self.lines)
-        self.holds[name], self.serving = content, name
+        self.holds[name], self.serving, self.returned = content, name, False
         return name
 
     @rule()
@@ -91,6 +93,8 @@ class Registry(RuleBasedStateMachine):
         if self.holds[version] in self.withdrawn:
             with pytest.raises(Withdrawn):
                 attempt()
+        elif version == self.serving and self.returned:
+            attempt()
         elif self.holds[version] == self._served():
             with pytest.raises(UsageError):
                 attempt()
@@ -98,7 +102,7 @@ class Registry(RuleBasedStateMachine):
             attempt()
             self.lines += 1
             self.withdrawn.add(str(self._served()))
-            self.serving = version
+            self.serving, self.returned = version, True
 
     @rule(version=made)
     def let_return(self, version: str) -> None:
@@ -133,7 +137,7 @@ class Registry(RuleBasedStateMachine):
         turns.promoted_as_made(self.project)
         self.lines += 1
         name = f"v{len(self.holds) + 1}"
-        self.holds[name], self.serving = content, name
+        self.holds[name], self.serving, self.returned = content, name, False
         return name
 
     @invariant()

@@ -24,6 +24,7 @@ from onward.errors import (
 from onward.project import Project
 from onward.runtime import bench, inputs, memory, package, providers
 from onward.runtime.session import Session
+from tasks import stage
 from tests import toys
 from tests.runtime import projects
 
@@ -244,8 +245,8 @@ def test_a_shape_longer_than_the_model_is_told_before_training(
     shapes = {"shapes": [[1, 16], [1, 513]], "serving_shape": [1, 16]}
     project = toys.toy_project(tmp_path, toy_encoder, {"one": rows}, benchmark=shapes)
     with pytest.raises(SettingsError, match="513 tokens is longer than the model's 512") as caught:
-        bench.check_shapes(project)
+        stage.require(project)
     assert caught.value.where == "params.yaml, benchmark.shapes"
     text = project.params.read_text(encoding="utf-8")
     project.params.write_text(text.replace("513", "512"), encoding="utf-8")
-    bench.check_shapes(project)
+    stage.require(project)
