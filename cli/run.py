@@ -69,6 +69,7 @@ def run(
 
 
 def _would(project: Project, turn: Any, fresh: bool, as_json: bool) -> None:
+    from onward.episodes.turn import ALL_LEARNED
     from tasks import stage, verdicts
 
     known = turn.known_episodes
@@ -76,7 +77,7 @@ def _would(project: Project, turn: Any, fresh: bool, as_json: bool) -> None:
     if fresh:
         known, learning = [], sorted([*known, *learning])
     if not learning:
-        behind, reason = [], "every open episode is learned already"
+        behind, reason = [], ALL_LEARNED
     else:
         behind = list(stage.STEPS) if fresh else stage.foreseen(project)
         judged = not set(behind) & set(stage.BEFORE_THE_GATE)

@@ -35,9 +35,10 @@ def rollback(
             )
         return _targets(registry.targets(project), as_json)
     from onward import locks
-    from tasks.verdicts import publish, require_publishing
+    from tasks.verdicts import publish
+    from tasks.versions import require_committer
 
-    require_publishing(project)
+    require_committer(project)
     with locks.held(project.run_lock, f"rollback to {to}"):
         champion = registry.rollback(project, to, reason)
         publish(project)

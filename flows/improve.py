@@ -15,7 +15,7 @@ from prefect.runtime import flow_run
 from prefect.states import Cancelled, Completed, State
 
 from onward import errors
-from onward.episodes.turn import Turn, compose
+from onward.episodes.turn import ALL_LEARNED, Turn, compose
 from onward.locks import held
 from onward.project import Project
 from tasks import stage
@@ -69,7 +69,7 @@ def improve(project: str = ".", fresh: bool = False, wait: float = 0.0) -> State
 
 def _turn(project: Project) -> State[None]:
     if not Turn.read(project).learning:
-        return Completed(name="NothingToDo", message="every open episode is learned already")
+        return Completed(name="NothingToDo", message=ALL_LEARNED)
     stage.require(project)
     inputs(project)
     validate(project)

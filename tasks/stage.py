@@ -96,8 +96,7 @@ def require(project: Project) -> None:
         bench.check_shapes(base.where(project, turn), timed)
     if timed.provider == "cuda":
         providers.pick("cuda")
-    if config.read(project.params, config.GitSettings).commit:
-        versions.require_committer(project)
+    versions.require_committer(project)
 
 
 def stale(project: Project) -> list[str]:

@@ -75,11 +75,13 @@ def commit_promotion(project: Project, version: str, seq: int, message: str) -> 
 
 
 def require_committer(project: Project) -> None:
-    """Refuse where `commit_promotion` would, before anything is promoted.
+    """With `git.commit`, refuse where `commit_promotion` would, before anything serves.
 
     Raises:
         UsageError: there is no Git or no repository, or Git does not know who commits.
     """
+    if not config.read(project.params, config.GitSettings).commit:
+        return
     _in_git(project)
     for who in ("GIT_AUTHOR_IDENT", "GIT_COMMITTER_IDENT"):
         _git(project, "var", who)

@@ -152,12 +152,6 @@ def begin(project: Project) -> list[str]:
     return done
 
 
-def require_publishing(project: Project) -> None:
-    """Refuse where `publish` would, before anything serves. Raises UsageError."""
-    if config.read(project.params, config.GitSettings).commit:
-        versions.require_committer(project)
-
-
 def publish(project: Project) -> None:
     """With `git.commit`, commit and tag so that Git says what the pointer says; once each."""
     at = registry.pointer(project)

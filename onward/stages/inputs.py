@@ -28,7 +28,7 @@ def run(project: Project) -> None:
     found = _found(project)
     if not turns.Turn.read(project).learning:
         raise UsageError(
-            "There is nothing to learn: every open episode is learned already",
+            f"There is nothing to learn: {turns.ALL_LEARNED}",
             where=str(project.turn),
             fix="open another, or learn all of them anew with `onward run --fresh`",
         )

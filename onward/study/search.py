@@ -173,8 +173,8 @@ def _try(asked: Search, study: Any) -> int:
         one.set_user_attr("whole", more)
         study.tell(one, score)
     except OnwardError as error:
-        owed = error.exit_code == 3 or isinstance(error, schedule.OF_VALUES)
-        if not owed or one.number == 0:
+        of_values = error.exit_code == 3 or isinstance(error, schedule.OF_VALUES)
+        if not of_values or one.number == 0:
             raise
         # Values that contradict each other or diverge are a try that failed; the search goes on.
         one.set_user_attr("refused", error.what)

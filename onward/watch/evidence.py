@@ -64,7 +64,7 @@ def _settled(project: Project, turn: Turn) -> str:
         left = promoted and judged.get("candidate") in journal.withdrawn_candidates(project)
         became = f"{judged['what']}{' and rolled back' if left else ''}"
         return f"turn {judged['seq']} was {became}, and no episode came since"
-    return "" if turn.learning else "every open episode is learned already"
+    return "" if turn.learning else turns.ALL_LEARNED
 
 
 def _judged(project: Project, turn: Turn) -> dict[str, Any] | None:
