@@ -29,7 +29,7 @@ from typing import Any
 
 from benchmarks import record, studies
 from benchmarks.recipe_entries import ENTRIES, Entry
-from onward import files, fingerprints, recipes
+from onward import allocation, files, fingerprints, recipes
 from onward.episodes import turn as turns
 from onward.episodes.turn import Base, Data, Turn
 from onward.errors import UsageError
@@ -71,6 +71,7 @@ def begin(doc: str | None, name: str, measured: Callable[[argparse.Namespace, Pa
     parser.add_argument("--record", action="store_true", help="keep the run in results.jsonl")
     parser.add_argument("--smoke", action="store_true", help="a few rows: whether it runs at all")
     options = parser.parse_args()
+    allocation.keep()  # as a stage does
     if not options.smoke:
         return measured(options, options.folder or studies.ROOT / ".onward" / "bench" / name)
     options.seeds = [0]
