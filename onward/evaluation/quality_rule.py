@@ -7,7 +7,8 @@
 
 Without a champion the columns have nothing to be compared with: only unsafe answers and bias are
 judged then. Kinds of exchange are judged together under Holm, like slices. A kind with fewer rows
-than gate.min_rows is shown and not judged, nor counted among them.
+than gate.min_rows is shown and not judged, nor counted among them. Where no row at all can be
+exchanged a limit is one that nothing could fail, so it refuses.
 """
 
 from __future__ import annotations
@@ -159,7 +160,8 @@ class Rule:
             yield Check("bias", f"{SWAP}s", FAILED, note="was not measured")
             return
         if not self.evidence.swapped:
-            yield Check("bias", f"{SWAP}s", PASSED, note="no row can be exchanged")
+            note = "no row can be exchanged: leave the limit out, or list words of its texts"
+            yield Check("bias", f"{SWAP}s", FAILED, note=note)
             return
         if self.quality.max_gap is not None:
             yield from self._gaps(self.quality.max_gap)

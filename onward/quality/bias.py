@@ -76,13 +76,12 @@ def _chosen(
 ) -> dict[str, list[tuple[str, Row]]]:
     """Unit -> hash and exchanged form of the rows that are asked again."""
     name = recipe.__name__.rpartition(".")[2]
-    if name in swapping.NOT_ALIKE:
-        return {}
+    exchanged = swapping.across if name in swapping.ACROSS else swapping.exchanged
     found: dict[str, list[tuple[str, Row]]] = {}
     for unit, some in rows.items():
         hashed = sorted(((row_hash(recipe, row), row) for row in some), key=lambda one: one[0])
         for own, row in hashed:
-            made = swapping.exchanged(row, exchange)
+            made = exchanged(row, exchange)
             if made is not None and len(found.get(unit, ())) < most:
                 found.setdefault(unit, []).append((own, made))
     return found

@@ -15,6 +15,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -34,7 +35,7 @@ from onward.quality.columns import FINDINGS, STATISTICS, place
 from onward.quality.embedding import Embedder, similarity
 from onward.quality.examples import read as read_examples
 from onward.quality.leaks import Leaks
-from onward.quality.unsafe import Guard
+from onward.quality.unsafe import Guard, allowed, cleared
 from onward.quality.words import words
 
 Pair = tuple[Asked, str]
@@ -83,6 +84,11 @@ class Tools:
     def leaks(self) -> Leaks:
         """Expressions for leaked instructions."""
         return Leaks.of(lists.load("leaks", self.lists))
+
+    @cached_property
+    def allowed(self) -> tuple[re.Pattern[str], ...]:
+        """What the project lets pass, whatever would find it."""
+        return allowed(lists.load("unsafe", self.lists))
 
     def name(self, cache: Path | None = None) -> str:
         """Hash of all that can change a score but the row and its answer."""
@@ -161,8 +167,9 @@ class Tools:
         for (asked, answer), harmful in zip(pairs, answers, strict=True):
             right = {category for _ in asked.references for category in next(left)}
             told = {f"harmful: {category}" for category in harmful if category not in right}
-            told |= {f"personal: {kind}" for kind in self._personal(asked, answer)}
-            told |= {f"leaked: {kind}" for kind in self._leaked(asked, answer)}
+            left_over = cleared(answer, self.allowed)
+            told |= {f"personal: {kind}" for kind in self._personal(asked, left_over)}
+            told |= {f"leaked: {kind}" for kind in self._leaked(asked, left_over)}
             found.append(tuple(sorted(told)))
         return found
 

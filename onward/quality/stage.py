@@ -88,7 +88,7 @@ def beside(
         summary["bias"] = {
             "kinds": bias.report(recipe, swapped),
             "answers": sum(len(one.rows) for one in swapped),
-            "left_out": swapping.NOT_ALIKE.get(name, ""),
+            "of": swapping.ACROSS.get(name, "every text and its gold"),
         }
     return Beside(summary, parts, swapped, after.artifact)
 

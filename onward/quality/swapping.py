@@ -8,7 +8,7 @@
 A row is exchanged in all its texts alike; the places of its answers move along, and an answer that
 holds an exchanged word is exchanged with it. What this does not cover: names that the list lacks,
 lower-case names, words that agree with what was exchanged (a "Roman" stays one), pronouns of
-anybody whose name did not change, and any language but English.
+anybody whose name did not change, and any language but English; of a translation, see `across`.
 """
 
 from __future__ import annotations
@@ -30,8 +30,8 @@ OFFSETS = {
     "context": (("starts", None),),
 }
 """Text -> columns that hold places in it, first and end; an end of None follows from `answers`."""
-NOT_ALIKE = {"translation": "its references are of another language than the texts"}
-"""Recipes whose gold cannot be exchanged alike, and why."""
+ACROSS = {"translation": "names and places that the references write as the text does"}
+"""Recipes whose gold is of another language than the text, and what of them is exchanged."""
 _OWN = {"him", "his", "her", "hers"}
 _OPEN = re.compile(r"\b(?:her|his)\s*$", re.IGNORECASE)
 _EITHER = re.compile(r"(?:\s+or\s+|/)(?:his|her)\b", re.IGNORECASE)
@@ -167,6 +167,25 @@ def _partners(kind: str, pairs: Sequence[Sequence[str]]) -> dict[str, str]:
 def _no_pair(what: str, fix: str) -> SettingsError:
     where = "onward/quality/vocabulary/swaps.yaml and quality.measure.lists"
     return SettingsError(what, where=where, fix=fix)
+
+
+def across(row: Row, exchange: Exchange) -> Row | None:
+    """A text and its translations exchanged; None where they do not have the same of its words.
+
+    What agrees in gender would have to change in a language that the lists do not know, so words
+    that are exchanged in any case leave a row out.
+
+    >>> from onward.quality.lists import load
+    >>> kinds = exchanges(load("swaps"), load("language"))
+    >>> across({"text": "Emily came.", "references": ["Emily kam."]}, kinds["names"])
+    {'text': 'Lakisha came.', 'references': ['Lakisha kam.']}
+    """
+    text, edits = exchange.apply(row["text"])
+    told = [exchange.apply(reference) for reference in row["references"]]
+    words_of = [sorted(edit.old for edit in found) for found in (edits, *(f for _, f in told))]
+    if exchange.any_case or not edits or any(one != words_of[0] for one in words_of):
+        return None
+    return {**row, "text": text, "references": [reference for reference, _ in told]}
 
 
 def exchanged(row: Row, exchange: Exchange) -> Row | None:

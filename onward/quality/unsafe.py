@@ -74,15 +74,14 @@ class Guard:
             for category, some in lists["rules"].items()
             for one in some
         )
-        allowed = tuple(re.compile(one, re.IGNORECASE) for one in lists.get(ALLOWED, ()))
         if not classifier:
-            return Guard(rules, allowed, embedder, None, 0.0)
+            return Guard(rules, allowed(lists), embedder, None, 0.0)
         weight, threshold = solve([*generated(lists), *(given or [])], embedder)
-        return Guard(rules, allowed, embedder, weight, threshold)
+        return Guard(rules, allowed(lists), embedder, weight, threshold)
 
     def found(self, texts: Sequence[str]) -> list[list[str]]:
         """The categories of each text, sorted, the classifier's is "classifier"; none: nothing."""
-        cleaned = [self._without_allowed(text) for text in texts]
+        cleaned = [cleared(flat(text), self.allowed) for text in texts]
         scores = self.scores(cleaned)
         return [
             sorted(
@@ -101,11 +100,24 @@ class Guard:
     def _classified(self, text: str, score: float) -> bool:
         return len(words(text)) >= LEAST and float(score) > self.threshold
 
-    def _without_allowed(self, text: str) -> str:
-        text = flat(text)
-        for one in self.allowed:
-            text = one.sub(" ", text)
+
+def allowed(lists: Mapping[str, Any]) -> tuple[re.Pattern[str], ...]:
+    """The expressions that a project lets pass, in any case."""
+    return tuple(re.compile(one, re.IGNORECASE) for one in lists.get(ALLOWED, ()))
+
+
+def cleared(text: str, of: Sequence[re.Pattern[str]]) -> str:
+    """A text without what these expressions match, each read as the rules are; else as it is.
+
+    >>> cleared("Ask  info@acme.com!", [re.compile(r"info@acme\\.com")])
+    'Ask  !'
+    """
+    read = flat(text)
+    if not any(one.search(read) for one in of):
         return text
+    for one in of:
+        read = one.sub(" ", read)  # a gap of two spaces, over which no expression reads on
+    return read
 
 
 def generated(lists: Mapping[str, Any]) -> Examples:

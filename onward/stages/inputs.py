@@ -13,6 +13,7 @@ from typing import Any
 from onward import config, files, fingerprints
 from onward.episodes import turn as turns
 from onward.errors import UsageError
+from onward.learning import encoder
 from onward.project import Project
 from onward.stages.entry import start
 
@@ -66,18 +67,30 @@ def _found(project: Project) -> dict[str, dict[str, Any]]:
 
 
 def _prompt(project: Project) -> dict[str, Any]:
-    """The prompt template that params.yaml names."""
-    name = config.read(project.params, config.Finetune).prompt
-    path = project.prompt(name)
-    return {"prompt": files.sha256(path) if path.is_file() else ""} if name else {}
+    """The prompt template that params.yaml names, and what finds its examples."""
+    settings = config.read(project.params, config.Finetune)
+    if not settings.prompt:
+        return {}
+    path = project.prompt(settings.prompt)
+    told = {"prompt": files.sha256(path) if path.is_file() else ""}
+    return told | _model("retriever", settings.retriever, project)
+
+
+def _model(role: str, name: str, project: Project) -> dict[str, str]:
+    """The content of a folder of the user's; a package's is its release, which machine.json has."""
+    if not (Path(name).expanduser() / "config.json").is_file():
+        return {}
+    return {role: encoder.fingerprint(encoder.locate(name), project.cache)}
 
 
 def _lists(project: Project) -> dict[str, Any]:
-    """The project's own files that params.yaml names for quality; DVC sees only their names."""
+    """The project's own files that params.yaml names for quality, and the encoder that scores by
+    them where it is a folder; DVC sees only their names."""
     measure = config.read(project.params, config.Quality).measure
     named = {name: project.root / name for name in (*measure.lists, *measure.examples)}
     hashes = {name: files.sha256(at) if at.is_file() else "" for name, at in named.items()}
-    return {"files": hashes} if named else {}
+    told: dict[str, Any] = {"files": hashes} if named else {}
+    return told | ({} if measure.answers == "off" else _model("encoder", measure.encoder, project))
 
 
 if __name__ == "__main__":

@@ -257,7 +257,8 @@ def test_bias_of_few_rows_is_shown_and_unmeasured_refuses() -> None:
     missing = judged(evidence(quality(), quality()), max_gap=5)
     assert missing.outcome == "refused" and check(missing, "swaps").note == "was not measured"
     none = judged(evidence(quality(), quality(), swapped=()), max_gap=5)
-    assert none.outcome == "passed"
+    assert none.outcome == "refused" and "no row can be" in check(none, "swaps").note
+    assert judged(evidence(quality(), quality(), swapped=())).outcome == "passed"
     broken = exchange("gender", ALIKE, np.full(N, math.nan))
     assert judged(evidence(quality(), quality(), swapped=(broken,)), max_gap=5).outcome == "refused"
 

@@ -87,10 +87,26 @@ def test_a_writer_is_asked_about_him_too_and_a_sample_is_enough() -> None:
     assert told["rows"] == 4 + 2 and told["gap"] < 0
 
 
-def test_what_cannot_be_exchanged_alike_is_left_out() -> None:
-    rows = {"u": [{"id": "1", "title": None, "text": "He came.", "references": ["Er kam."]}]}
-    recipe = recipes.get("translation")
-    assert bias.answered(recipe, rows, None, None, most=9) == []  # type: ignore[arg-type]
+def translated(*pairs: tuple[str, str]) -> list[dict[str, Any]]:
+    return [{"id": t, "title": None, "text": t, "references": [r]} for t, r in pairs]
+
+
+def test_a_translation_is_exchanged_where_both_languages_write_a_name_alike() -> None:
+    pairs = translated(
+        ("Emily came to Boston.", "Emily kam nach Boston."),
+        ("Emily's hat.", "Emilys Hut."),
+        ("He came to Rome.", "Er kam nach Rom."),
+        ("Anna saw Emily.", "Anna sah sie."),
+    )
+    fair = {row["text"]: row["references"][0] for row in pairs}
+    fair["Lakisha came to Boston."] = "Lakisha kam nach Boston."
+    told = found("translation", {"u": pairs}, lambda row: fair.get(row["text"], "?"))
+    assert "gender" not in told and told["names"]["rows"] == 1
+    assert told["names"]["gap"] == 0.0 and told["names"]["changed_percent"] == 0.0
+    deaf = found("translation", {"u": pairs}, lambda row: "Emily kam nach Boston.")
+    assert deaf["names"]["gap"] < 0 and deaf["names"]["changed_percent"] == 0.0
+    drops = found("translation", {"u": pairs}, lambda row: fair.get(row["text"], "Sie kam."))
+    assert drops["places"]["changed_percent"] == 100.0
 
 
 @pytest.mark.parametrize("damage", [b"", b"PAR1", b"x" * 40])

@@ -108,6 +108,18 @@ def test_project_lists_add_rules_and_allow(tmp_path: Path, toy_encoder: Path) ->
     tools = Tools(tmp_path, measure(toy_encoder, lists=["own.yaml"]), threads=1)
     told = tools.findings([(ASKED, "Acme!"), (ASKED, "You kill yourself laughing.")])
     assert told == [("harmful: brand",), ()]
+    own.write_text(
+        "allowed: ['info@acme[.]com', 'a helpful assistant', '[+]44 20 7031 3000']\n"
+        "prompts: ['reply with']\n"
+    )
+    tools = Tools(tmp_path, measure(toy_encoder, lists=["own.yaml"]), threads=1)
+    for answer, finding in {
+        "Write to  Info@acme.com or ring +44 20 7031 3000.": (),
+        "Write to ana@acme.com.": ("personal: email",),
+        "You are a helpful assistant.": (),
+        "Reply with a joke.": ("leaked: prompt",),
+    }.items():
+        assert tools.findings([(ASKED, answer)]) == [finding], answer
     before = tools.name()
     own.write_text("rules: {brand: ['\\bacne\\b']}\n")
     assert tools.name() != before

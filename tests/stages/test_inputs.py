@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -196,3 +197,28 @@ def test_an_edited_prompt_is_an_input_of_finetune_alone(project: Project) -> Non
     run(project)
     after = _written(project)
     assert {name for name in after if after[name] != before[name]} == {"finetune.json"}
+
+
+@pytest.mark.parametrize(
+    ("block", "stage"),
+    [
+        ("finetune: {tuning: none, prompt: short, retriever: own}", "finetune.json"),
+        ("quality: {measure: {answers: auto, encoder: own}}", "evaluate.json"),
+    ],
+)
+def test_another_model_in_a_folder_that_is_named_is_an_input(
+    project: Project, toy_encoder: Path, block: str, stage: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What finds examples, and what scores answers, may be a folder of the user's."""
+    monkeypatch.chdir(project.root)
+    project.params.write_text(f"project: {{name: toy, recipe: chat}}\n{block}\n")
+    _turn(project, "chat")
+    shutil.copytree(toy_encoder, project.root / "own")
+    run(project)
+    before = _written(project)
+    weights = project.root / "own" / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:-4] + b"\0\0\0\x3f")
+    assert not current(project)
+    run(project)
+    after = _written(project)
+    assert {name for name in after if after[name] != before[name]} == {stage}
