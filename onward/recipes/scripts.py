@@ -68,8 +68,13 @@ def plain(text: str) -> str:
     Punctuation is Unicode's, and ASCII's with its signs ($, +, ~), as MLQA has it.
     """
     folded = unicodedata.normalize("NFKC", text).lower()
-    kept = "".join(" " if c.isspace() else c for c in folded if not _is_mark(c))
+    kept = "".join(" " if c.isspace() else c for c in unmarked(folded))
     return " ".join(kept.split())
+
+
+def unmarked(text: str) -> str:
+    """A text without punctuation, Unicode's and ASCII's."""
+    return "".join(character for character in text if not _is_mark(character))
 
 
 def _is_mark(character: str) -> bool:
