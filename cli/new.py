@@ -145,7 +145,7 @@ def new(
     missing = _missing(encoder)
     if missing is None:
         _require_kind(recipe, encoder)
-    _write(root, name=chosen, recipe=recipe, encoder=encoder)
+    write(root, name=chosen, recipe=recipe, encoder=encoder)
     from tasks.new import begin
 
     if begin(Project(root)):
@@ -219,7 +219,8 @@ def _require_kind(recipe: str, encoder: str) -> None:
     heads.require(recipes.get(recipe).KIND, described(encoder), encoder)
 
 
-def _write(root: Path, **words: str) -> None:
+def write(root: Path, **words: str) -> None:
+    """The files of a new project. `words`: of the block `project`."""
     files.write_text(root / "params.yaml", _settings(words))
     # A promotion with git.commit declares its artifact at the end of dvc.yaml; a new project has
     # none yet.

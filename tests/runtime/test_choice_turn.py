@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 from pathlib import Path
 from typing import Any
 
@@ -12,40 +11,36 @@ import pytest
 from cli import main
 from onward import files
 from onward.errors import UsageError
-from onward.evaluation import evaluate, gate
+from onward.evaluation import verdicts
+from onward.evaluation.comparing import WILSON
 from onward.evaluation.ledger import read_parts
-from onward.learning import finetune, prepare
 from onward.project import Project
 from onward.recipes import choice
 from onward.report import examples
-from onward.runtime import export, probe
-from onward.runtime import package as packages
+from onward.runtime import probe
 from onward.runtime.session import Session
-from onward.validation import run as validation
-from tests import toys
+from tests import loop, toys
 
 PARAMS: dict[str, dict[str, Any]] = {
+    "prepare": {"max_length": 64},
     "finetune": {
-        **toys.PARAMS["finetune"],
         "first_learning_rate": 0.003,
         "first_epochs": 6,
         "batch_size": 16,
         "micro_batch": 8,
     },
-    "evaluate": {"threads": 1, "batch_size": 32},
-    "export": {"threads": 1, "int8": False},
-    "gate": {"floor": 70.0, "min_rows": 20},
+    "gate": {"floor": 70.0},
+    "benchmark": {"shapes": [[5, 16]], "serving_shape": [5, 16]},
 }
 
 
 @pytest.fixture(scope="module")
 def learned(toy_encoder: Path, tmp_path_factory: pytest.TempPathFactory) -> Project:
-    """A turn over one episode: validated, prepared, trained, evaluated, exported."""
-    root = tmp_path_factory.mktemp("choice")
-    rows = toys.toy_choices(200, seed=1)
-    project: Project = toys.toy_project(root, toy_encoder, {"first": rows}, "choice", **PARAMS)
-    for stage in (validation, prepare, finetune, evaluate, export):
-        stage.run(project)
+    """A project whose first candidate was promoted; read only."""
+    project = loop.begun(tmp_path_factory.mktemp("choice"), toy_encoder, "choice", **PARAMS)
+    with pytest.MonkeyPatch.context() as patched:
+        verdict = loop.learned(project, "first", toys.toy_choices(200, seed=1), patched)
+    assert verdict.outcome == "promoted", verdict
     return project
 
 
@@ -92,23 +87,15 @@ def test_it_is_asked_with_any_number_of_options(learned: Project) -> None:
             session.answer(wrong)  # type: ignore[arg-type]
 
 
-def test_the_gate_judges_it_by_an_exact_test(learned: Project) -> None:
-    verdict = gate.judge(learned, "accuracy")
-    assert verdict.outcome == "passed", verdict.reasons
+def test_the_gate_judged_it_as_a_share_of_rows(learned: Project) -> None:
+    (floor,) = (one for one in verdicts.read(learned, 1).checks if one.kind == "floor")
+    assert floor.mark == "✓" and floor.test == WILSON
 
 
 def test_the_command_line_asks_with_options(
-    learned: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any
+    learned: Project, monkeypatch: pytest.MonkeyPatch, capsys: Any
 ) -> None:
-    project = Project(Path(shutil.copytree(learned.root, tmp_path / "served")))
-    with files.building(project.version("v1")) as folder:
-        shutil.copytree(project.made("export") / "package", folder / "package")
-        packages.choose(folder / "package", "fp32", "cpu")
-        files.write_json(folder / "card.json", {"version": "v1", "candidate": "c"})
-    sealed = files.sha256(project.version("v1") / files.MANIFEST)
-    pointer = {"schema": 1, "version": "v1", "seq": 1, "manifest": sealed}
-    files.write_json(project.champion, pointer)
-    monkeypatch.chdir(project.root)
+    monkeypatch.chdir(learned.root)
     question = "which animal is named ?"
     given = ["--option", "red", "-o", "heron", "--option", "lima"]
     assert main.start(["ask", question, *given, "--json"]) == 0

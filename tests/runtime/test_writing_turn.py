@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from cli import main
 from onward import config, files
 from onward.config import Evaluate
 from onward.errors import IntegrityError, SettingsError
@@ -79,6 +80,26 @@ def test_the_champion_answers_and_streams_the_same_text(promoted: Project) -> No
     session = Session(promoted.made("export") / "package", provider="cpu", threads=1)
     pieces = list(session.stream({"text": "red fox"}))
     assert len(pieces) > 1 and "".join(pieces).strip() == found["text"]
+
+
+def test_summaries_go_the_same_way(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any
+) -> None:
+    rows = writing.translated(280, seed=2)
+    encoder = writing.toy_writer(tmp_path / "encoder")
+    settings = {**PARAMS, "gate": {"floor": 30.0}}
+    project = loop.begun(tmp_path / "project", encoder, "summarization", **settings)
+    assert loop.learned(project, "words", rows, monkeypatch).outcome == "promoted"
+    summary = files.read_json(project.made("evaluate") / "summary.json")
+    unit = summary["units"]["0001-words"]
+    assert summary["metric"] == "rouge_l"
+    assert unit["after"]["rouge_l"] > 30 + unit["baseline"]["rouge_l"]
+    parity = files.read_json(project.made("export") / "report.json")["parity"]
+    assert parity["units"][0]["onnx"] == parity["units"][0]["torch"]
+    monkeypatch.chdir(project.root)
+    assert main.start(["ask", "red fox", "--json"]) == 0
+    told = json.loads(capsys.readouterr().out.splitlines()[-1])
+    assert told["version"] == "v1" and "XOF" in told["text"].split()
 
 
 def test_drawn_answers_are_the_seeds_and_the_prompts_own(promoted: Project) -> None:
