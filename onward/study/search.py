@@ -11,7 +11,8 @@ goes on as the undisturbed one would have. A try is trained for RUNG of its epoc
 successive halving (Jamieson and Talwalkar 2016), and given up where it is then below the median of
 the tries before.
 
-Optuna's record lies in FOLDER/journal.log; every training is sealed beside it, as a study's.
+Optuna's record lies in FOLDER/journal.log (onward/study/journal.py); every training is sealed
+beside it, as a study's.
 
 What this does not cover: the best of many tries looks better than it is. The gate judges it on rows
 that no try has seen.
@@ -95,6 +96,7 @@ def search(asked: Search, *, trials: int, minutes: float = math.inf) -> dict[str
 
     Raises:
         Busy: another process searches here.
+        DiskFull: the record of the search does not fit; it goes on where it stopped.
         OnwardError: as the stages do; what was finished is kept.
     """
     folder = asked.made.folder
@@ -115,14 +117,13 @@ def _study(asked: Search) -> Any:
     """Optuna's study of this search, with its present settings queued as the first try."""
     import optuna
     from optuna.storages import JournalStorage
-    from optuna.storages.journal import JournalFileBackend
+
+    from onward.study.journal import Journal
 
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     asked.made.folder.mkdir(parents=True, exist_ok=True)
-    path = asked.made.folder / JOURNAL
-    files.operation("open", path)
     made = optuna.create_study(
-        storage=JournalStorage(JournalFileBackend(str(path))),
+        storage=JournalStorage(Journal(asked.made.folder / JOURNAL)),
         study_name=asked.name,
         direction="maximize",
         pruner=optuna.pruners.MedianPruner(n_startup_trials=STARTUP, n_warmup_steps=0),

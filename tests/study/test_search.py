@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import json
 import math
 from dataclasses import replace
 from pathlib import Path
@@ -13,10 +15,10 @@ import pytest
 from cli.search import lines
 from onward import config, files
 from onward.config import Finetune
-from onward.errors import NotFinite, SettingsError, UsageError
+from onward.errors import DiskFull, NotFinite, SettingsError, UsageError
 from onward.project import Project
+from onward.study import journal, space, trial
 from onward.study import search as searching
-from onward.study import space, trial
 from onward.study.compare import Comparison, Entry
 from onward.study.search import JOURNAL, Search, search
 from onward.study.sequence import Episodes
@@ -141,6 +143,61 @@ def test_F01_a_search_killed_between_two_values_draws_the_second_as_it_would_hav
             search(again, trials=7)
         monkeypatch.setattr(searching, "_suggested", real)
     assert search(again, trials=7)["tries"] == whole
+
+
+def test_F04_a_full_disk_at_any_record_is_told_and_the_search_goes_on(
+    asked: Search, trained: list[dict[str, Any]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = search(asked, trials=5)["tries"]
+    again = replace(asked, made=replace(asked.made, folder=tmp_path / "full"))
+    left = [0]
+
+    def strike(kind: str, path: Path) -> None:
+        left[0] -= path.name == JOURNAL
+        if left[0] == 0:
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(files, "operation", strike)
+    for survives in (1, 2, 3, 20, 31, 40):
+        left[0] = survives
+        with pytest.raises(DiskFull) as caught:
+            search(again, trials=5)
+        assert JOURNAL in caught.value.where
+    left[0] = -1
+    assert search(again, trials=5)["tries"] == whole
+
+
+def test_F04_a_record_cut_at_any_byte_is_as_if_it_were_not_begun(
+    asked: Search, trained: list[dict[str, Any]], tmp_path: Path
+) -> None:
+    """Every later search with this journal died: the next record was appended to the torn one."""
+    whole = search(asked, trials=4)["tries"]
+    records = (asked.made.folder / JOURNAL).read_bytes().splitlines(keepends=True)
+    for many in (len(records) - 2, len(records) - 1):
+        kept, last = b"".join(records[:many]), records[many]
+        for cut in range(len(last)):
+            found, size = journal._whole(kept + last[:cut])
+            assert (len(found), size) == (many, len(kept))
+    for number, many in enumerate(range(len(records) - 7, len(records))):
+        folder = tmp_path / f"cut{number}"
+        folder.mkdir()
+        kept, last = b"".join(records[:many]), records[many]
+        (folder / JOURNAL).write_bytes(kept + last[: len(last) * (number + 1) // 8])
+        again = replace(asked, made=replace(asked.made, folder=folder))
+        assert search(again, trials=4)["tries"] == whole
+
+
+def test_F04_a_torn_record_with_others_after_it_is_dropped_with_them(
+    asked: Search, trained: list[dict[str, Any]]
+) -> None:
+    """As earlier releases left them, whole line breaks and all."""
+    whole = search(asked, trials=6)["tries"]
+    path = asked.made.folder / JOURNAL
+    records = path.read_bytes().splitlines(keepends=True)
+    for at in (1, len(records) // 2, len(records) - 1):
+        path.write_bytes(b"".join([*records[:at], records[at][:20], *records[at:]]))
+        assert search(asked, trials=6)["tries"] == whole
+        assert all(json.loads(line) for line in path.read_bytes().splitlines())
 
 
 def test_settings_that_contradict_are_a_failed_try(
