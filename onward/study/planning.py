@@ -12,7 +12,7 @@ from typing import Any
 from onward import config
 from onward.errors import UsageError
 from onward.project import Project
-from onward.study import compare, plan, sequence, space
+from onward.study import compare, plan, sequence, space, used
 from onward.study import study as studies
 from onward.study.combinations import every, parse
 from onward.study.compare import Comparison, Entry
@@ -132,15 +132,20 @@ def searched(
 
     Raises:
         UsageError: the stage has no space, or the turn trains nothing.
-        SettingsError: params.yaml or the listing.
+        SettingsError: params.yaml or the listing, or a key of it that no try would read.
     """
     folder = project.private / "search"
     made = compared(project, folder, None, "", str(seed), 1, threads)
     made = replace(made, entries=[Entry("present", {})])
     blocks = made.blocks(made.entries[0], seed, {})
-    if listing is not None:
-        return Search(made, space.of_file(listing))
-    return Search(made, space.default(stage, blocks.get(stage, {}), made.afresh))
+    if listing is None:
+        among = space.default(stage, blocks.get(stage, {}), made.afresh)
+    else:
+        among = space.of_file(listing)
+    used.require_read(
+        among, blocks, made.start.base.kind, where=str(listing or f"onward search {stage}")
+    )
+    return Search(made, among)
 
 
 def _settings(project: Project) -> dict[str, Any]:
