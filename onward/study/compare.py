@@ -92,16 +92,17 @@ class Comparison:
         """The recipe's name."""
         return str(Identity.model_validate(self.settings.get("project") or {}).recipe)
 
-    @property
-    def afresh(self) -> bool:
-        """Whether what is trained begins with pretrained weights."""
-        strategy = Strategy.model_validate(self.settings.get("strategy") or {})
-        return afresh(self.start.base.kind, strategy.structure)
+    def afresh(self, values: Mapping[str, Any]) -> bool:
+        """Whether a training with these block.key -> value begins with pretrained weights.
 
-    @property
-    def rate(self) -> str:
-        """The key of the learning rate that this turn uses."""
-        return "finetune.first_learning_rate" if self.afresh else "finetune.learning_rate"
+        The structure decides, and each entry and each try has one of its own.
+        """
+        own = Strategy.model_validate(self.settings.get("strategy") or {}).structure
+        return afresh(self.start.base.kind, str(values.get("strategy.structure", own)))
+
+    def rate(self, values: Mapping[str, Any]) -> str:
+        """The key of the learning rate that such a training reads."""
+        return "finetune.first_learning_rate" if self.afresh(values) else "finetune.learning_rate"
 
     def trial(self, entry: Entry, seed: int, values: Mapping[str, Any], on: Episodes) -> Trial:
         """One entry with one seed.
@@ -131,7 +132,8 @@ class Comparison:
         over: Blocks = {kind.block: {} for kind in KINDS}
         over["finetune"] = {"seed": seed, "challengers": 1, "threads": self.threads}
         over["evaluate"] = {"threads": self.threads}
-        own = {**_own(entry, self.settings, self.rate), **entry.values, **values}
+        said = {**entry.values, **values}
+        own = {**_own(entry, self.settings, self.rate(said)), **said}
         for key, value in own.items():
             block, _, name = key.partition(".")
             over[block][name] = value
@@ -163,10 +165,11 @@ def _own(entry: Entry, settings: Mapping[str, Any], rate: str) -> dict[str, Any]
     frozen = int(held.get("frozen_layers") or FROZEN) if tuning == "last" else 0
     base = config.parse(held, Finetune, where="params.yaml")
     prompt = held.get("prompt") or "" if tuning == "none" else ""
-    given = float(getattr(base, rate.partition(".")[2])) / FACTORS.get(base.tuning, 1.0)
-    own = given * FACTORS.get(tuning, 1.0)
-    more = {"finetune.frozen_layers": frozen, "finetune.prompt": prompt}
-    return {**more, rate: float(f"{own:.3g}")}
+    own = float(getattr(base, rate.partition(".")[2]))
+    if tuning != base.tuning:
+        factor = FACTORS.get(tuning, 1.0) / FACTORS.get(base.tuning, 1.0)
+        own = float(f"{own * factor:.3g}")
+    return {"finetune.frozen_layers": frozen, "finetune.prompt": prompt, rate: own}
 
 
 def of_tunings(names: Sequence[str]) -> list[Entry]:
@@ -266,9 +269,10 @@ def choose(made: Comparison, jobs: int) -> dict[str, Choice]:
     )
     tries: dict[str, list[tuple[Trial, dict[str, Any]]]] = {}
     for one in made.entries:
-        block, _, key = made.rate.partition(".")
+        used = made.rate(one.values)
+        block, _, key = used.partition(".")
         rate = made.blocks(one, seed, {})[block][key]
-        every = [{made.rate: float(f"{rate * share:.3g}")} for share in SPREAD]
+        every = [{used: float(f"{rate * share:.3g}")} for share in SPREAD]
         tries[one.name] = [(made.trial(one, seed, values, inner), values) for values in every]
     trials = [trial for of_one in tries.values() for trial, _ in of_one]
     failed = schedule.run_all(made.folder, trials, jobs, "choose rates", spared=schedule.OF_VALUES)

@@ -101,13 +101,14 @@ def _row(
     seeds = sorted(trials)
     turns = [trial.read(made.folder, trials[seed].keys()[-1]) for seed in seeds]
     finetune = trials[seeds[0]].blocks["finetune"]
+    settings = dict(next(entry.values for entry in made.entries if entry.name == name))
     both = [seed for seed in seeds if seed in against]
     apart = [scores[seed] - against[seed] for seed in both]
     one = turns[0]
     return {
         "name": name,
         "tuning": finetune["tuning"],
-        "rate": finetune[made.rate.partition(".")[2]],
+        "rate": finetune[made.rate(settings).partition(".")[2]],
         "seeds": seeds,
         "score": asdict(_mean([scores[seed] for seed in seeds])),
         "change": asdict(_mean(apart)) if apart else None,
@@ -119,7 +120,7 @@ def _row(
         "seconds": round(sum(turn["seconds"]["finetune"] for turn in turns) / len(turns), 2),
         "peak_mb": max(turn["peak_mb"] for turn in turns),
         "model_mb": round(one["model_bytes"] / 1e6, 2),
-        "settings": dict(next(e.values for e in made.entries if e.name == name)),
+        "settings": settings,
         "chosen": asdict(choice) if choice else None,
     }
 

@@ -139,7 +139,7 @@ def searched(
     made = replace(made, entries=[Entry("present", {})])
     blocks = made.blocks(made.entries[0], seed, {})
     if listing is None:
-        among = space.default(stage, blocks.get(stage, {}), made.afresh)
+        among = space.default(stage, blocks.get(stage, {}), made.afresh({}))
     else:
         among = space.of_file(listing)
     used.require_read(

@@ -69,10 +69,9 @@ class Search:
         """Of every training and of the sampler."""
         return self.made.seeds[0]
 
-    @property
-    def epochs(self) -> str:
-        """The key of the epochs that this turn uses."""
-        return "finetune.first_epochs" if self.made.afresh else "finetune.epochs"
+    def epochs(self, values: Mapping[str, Any]) -> str:
+        """The key of the epochs that a try of these values reads."""
+        return "finetune.first_epochs" if self.made.afresh(values) else "finetune.epochs"
 
     @property
     def present(self) -> dict[str, Any]:
@@ -207,9 +206,10 @@ def _suggested(one: Any, key: str, among: Range | tuple[Any, ...]) -> Any:
 def _trained(asked: Search, values: Mapping[str, Any], share: float) -> tuple[float, float]:
     """The score after a share of the epochs, and the seconds that it took."""
     made, entry = asked.made, Entry("try", dict(values))
-    block, _, name = asked.epochs.partition(".")
+    used = asked.epochs(values)
+    block, _, name = used.partition(".")
     epochs = made.blocks(entry, asked.seed, {})[block][name]
-    run = made.trial(entry, asked.seed, {asked.epochs: epochs * share}, made.episodes)
+    run = made.trial(entry, asked.seed, {used: epochs * share}, made.episodes)
     turns.run(made.folder, run)
     found = turns.read(made.folder, run.keys()[-1])
     scores = found["scores"].values()

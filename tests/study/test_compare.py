@@ -159,6 +159,24 @@ def test_rates_are_chosen_on_training_rows_alone(
             assert not kept & {row["id"] for row in rows}
 
 
+def test_each_entry_has_the_rate_of_its_own_structure(
+    project: Project, tmp_path: Path, here: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Adapters begin with pretrained weights in later turns, too."""
+    own = {"finetune.tuning": "lora", "strategy.rows": "naive"}
+    adapters = Entry("adapters", {**own, "strategy.structure": "adapters"})
+    made = comparison(project, tmp_path, [adapters])
+    (row,) = compare.compare(made, jobs=1)["rows"]
+    assert row["rate"] == 0.05, "five times the rate of a first turn"
+    monkeypatch.setattr(trial, "run", lambda *_: None)
+    monkeypatch.setattr(choosing, "_score", lambda *_: 50.0)
+    found = compare.choose(replace(made, entries=[adapters, Entry("single", own)]), jobs=1)
+    assert {name: list(choice.values) for name, choice in found.items()} == {
+        "adapters": ["finetune.first_learning_rate"],
+        "single": ["finetune.learning_rate"],
+    }
+
+
 def test_a_part_is_run_and_the_rest_is_named(
     project: Project, tmp_path: Path, here: list[str]
 ) -> None:

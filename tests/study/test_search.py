@@ -15,6 +15,7 @@ import pytest
 from cli.search import lines
 from onward import config, files
 from onward.config import Finetune
+from onward.episodes.turn import Base
 from onward.errors import DiskFull, NotFinite, SettingsError, UsageError
 from onward.project import Project
 from onward.study import journal, space, trial
@@ -33,8 +34,6 @@ SPACE: space.Space = {RATE: Range(1e-4, 1e-1, log=True), "finetune.schedule": ("
 @pytest.fixture
 def asked(tmp_path: Path) -> Search:
     settings = toy_study.settings(tmp_path / "encoder", finetune={"first_epochs": 4})
-    from onward.episodes.turn import Base
-
     made = Comparison(
         folder=tmp_path / "search",
         settings=settings,
@@ -250,6 +249,32 @@ def test_what_a_tuning_was_tried_with_is_part_of_the_change(
     assert {
         key: getattr(now, key) for key in ("tuning", "frozen_layers", "first_learning_rate")
     } == {key: tried[key] for key in ("tuning", "frozen_layers", "first_learning_rate")}
+
+
+def test_each_try_is_given_up_by_the_epochs_of_its_own_structure(
+    asked: Search, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Adapters begin with pretrained weights in later turns, too."""
+    ran: list[dict[str, Any]] = []
+    monkeypatch.setattr(trial, "run", lambda _, one: ran.append(one.blocks))
+    found = {"scores": {"a": 50.0}, "seconds": {"all": 1.0}}
+    monkeypatch.setattr(trial, "read", lambda *_: found)
+    tuned = {"tuning": "lora", "epochs": 2, "first_epochs": 4, "learning_rate": 1.2345e-4}
+    made = replace(
+        asked.made,
+        settings={**asked.made.settings, "strategy": {"rows": "naive"}, "finetune": tuned},
+        start=Start(Base(kind="version", name="v1", sha256="0" * 64)),
+    )
+    structures: space.Space = {"strategy.structure": ("single", "adapters")}
+    told = search(Search(made, structures), trials=6)
+    epochs = {
+        (one["strategy"]["structure"], one["finetune"]["epochs"], one["finetune"]["first_epochs"])
+        for one in ran
+    }
+    assert epochs == {("single", 0.5, 4), ("single", 2, 4), ("adapters", 2, 1), ("adapters", 2, 4)}
+    for one in told["tries"]:
+        follow = searching._followed(Search(made, structures), one["values"])
+        assert follow == {}, "no rate moves where none was searched"
 
 
 def test_a_range_of_a_key_that_counts_is_drawn_in_whole_numbers(
