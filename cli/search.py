@@ -33,8 +33,7 @@ def search(
     Tries that fall behind are given up early. Killed, it goes on where it stopped. The best
     settings are printed as a change of params.yaml; they are gated like any other.
     """
-    from onward.study import planning
-    from onward.study.search import apply as write
+    from onward.study import change, planning
     from onward.study.search import search as run
 
     if space:
@@ -45,7 +44,7 @@ def search(
     note(f"{settings}, {tries}, {counted(asked.made.threads, 'thread')}")
     found = run(asked, trials=trials, minutes=math.inf if minutes is None else minutes)
     if apply and found["changed"]:
-        write(project.params, found["changed"])
+        change.apply(project.params, found["changed"])
     answer(as_json, {**found, "applied": apply}, shown(found), *lines(found, applied=apply))
 
 

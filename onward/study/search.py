@@ -24,7 +24,6 @@ import math
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from onward import files, locks
@@ -291,26 +290,3 @@ def _followed(asked: Search, values: Mapping[str, Any]) -> dict[str, tuple[Any, 
 
 def _shown(value: Any) -> Any:
     return float(f"{value:.3g}") if isinstance(value, float) else value
-
-
-def apply(params: Path, values: Mapping[str, Any]) -> None:
-    """Write block.key -> value into params.yaml; all else, comments too, stays as it is."""
-    import io
-
-    from ruamel.yaml import YAML
-
-    yaml = YAML()
-    yaml.preserve_quotes = True
-    before = params.read_text(encoding="utf-8")
-    held = yaml.load(before)
-    out = io.StringIO()
-    if held is None:  # nothing but comments, which the library would not write again
-        held = {}
-        out.write(f"{before.rstrip()}\n" if before.strip() else "")
-    for key, value in values.items():
-        block, _, name = key.partition(".")
-        if held.get(block) is None:
-            held[block] = {}
-        held[block][name] = value
-    yaml.dump(held, out)
-    files.write_text(params, out.getvalue())

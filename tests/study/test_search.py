@@ -18,7 +18,7 @@ from onward.config import Finetune
 from onward.episodes.turn import Base
 from onward.errors import DiskFull, NotFinite, SettingsError, UsageError
 from onward.project import Project
-from onward.study import journal, space, trial
+from onward.study import change, journal, space, trial
 from onward.study import search as searching
 from onward.study.compare import Comparison, Entry
 from onward.study.search import JOURNAL, Search, search
@@ -243,7 +243,7 @@ def test_what_a_tuning_was_tried_with_is_part_of_the_change(
     assert f"  {RATE}: 0.01 → 0.02" in lines(found, applied=False)
     params = tmp_path / "params.yaml"
     files.write_json(params, dict(asked.made.settings))
-    searching.apply(params, found["changed"])
+    change.apply(params, found["changed"])
     tried = next(b for b in ran.values() if b["finetune"]["tuning"] == "last")["finetune"]
     now = config.read(params, Finetune)
     assert {
@@ -301,28 +301,6 @@ def test_another_space_is_another_search(asked: Search) -> None:
     names = {asked.name, replace(asked, space={RATE: Range(1e-4, 1e-2)}).name}
     names.add(replace(asked, made=replace(asked.made, code="other")).name)
     assert len(names) == 3
-
-
-def test_the_winner_is_written_and_all_else_stays(tmp_path: Path) -> None:
-    params = tmp_path / "params.yaml"
-    text = "# mine\nfinetune:\n  epochs: 2 # few\n  seed: 1\ngit:\n  commit: false\n"
-    params.write_text(text)
-    searching.apply(params, {"finetune.epochs": 3.5, "evaluate.n_best": 2})
-    after = params.read_text()
-    assert "# mine" in after and "epochs: 3.5 # few" in after and "commit: false" in after
-    assert config.load(params)["evaluate"] == {"n_best": 2}
-
-
-@pytest.mark.parametrize(
-    "held", ["", "# mine\n", "finetune:\n  # epochs: 2\nevaluate:\n  n_best: 3\n"]
-)
-def test_a_block_without_a_key_takes_values(held: str, tmp_path: Path) -> None:
-    """The search ended in a TypeError after its last try, and what it had found was not written."""
-    params = tmp_path / "params.yaml"
-    params.write_text(held)
-    searching.apply(params, {"finetune.epochs": 3.5})
-    assert config.read(params, Finetune).epochs == 3.5
-    assert all(line in params.read_text() for line in held.splitlines() if "#" in line)
 
 
 @pytest.mark.parametrize(
