@@ -4,6 +4,8 @@
 ['mood']
 >>> fields("{% if mood is defined %}{{ mood }}{% endif %}")
 []
+>>> fields("{% if tools %}{% set mood = 'x' %}{% endif %}{{ mood }}")
+['mood']
 
 The tokenizer applies its own template. One that needs a field which nothing gives it is refused
 by name: Jinja would write nothing in its place, and nobody would see. One that writes today's date
@@ -18,6 +20,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from contextlib import suppress
 from functools import lru_cache
 from typing import Any
 
@@ -44,6 +47,9 @@ _DAY = "{% macro strftime_now(form) %}2024-01-01{% endmacro %}"
 _ROLE = re.compile(r"^(\s*(?:User|Assistant)):", re.MULTILINE)
 """What DEFAULT writes before a turn."""
 
+_PROBES = (1, 2, 3, 4)
+"""Turns of the conversations that a template is tried with; odd ones are to be gone on from."""
+
 _MARK = "\u2042"
 """Stands for an answer, to see what a template writes around it."""
 
@@ -51,28 +57,79 @@ _MARK = "\u2042"
 def fields(template: str) -> list[str]:
     """The fields that a template needs and is not given, sorted.
 
-    One that the template itself asks for (`is defined`, `default`) is not needed.
+    One that the template asks for (`is defined`, `default`, `if`) or sets somewhere is needed only
+    where a conversation of _PROBES would print it unset: a template may set a name in each branch,
+    as many do. What this does not cover: a name that it sets, and prints unset in others alone.
 
     Raises:
         SettingsError: it is no Jinja template.
     """
-    from jinja2 import Environment, TemplateError, meta, nodes
+    from jinja2 import TemplateError, meta
 
+    template = re.sub(r"\{%-?\s*(end)?generation\s*-?%\}", "", template)
+    printed: set[str] = set()
+    environment = _environment(printed)
     try:
-        # As transformers has it: loops with `break`, and `generation` around an answer.
-        tree = Environment(  # noqa: S701 - nothing is rendered here, and no HTML
-            extensions=["jinja2.ext.loopcontrols"]
-        ).parse(re.sub(r"\{%-?\s*(end)?generation\s*-?%\}", "", template))
-        named = meta.find_undeclared_variables(tree)
+        tree = environment.parse(template)
+        unknown = meta.find_undeclared_variables(tree) - _GIVEN
+        hedged = unknown & _hedged(tree)
+        if hedged:
+            _try(environment.from_string(template))
     except TemplateError as error:
         raise _refused(f"is no Jinja template: {str(error)[:120]}") from error
-    asked = {
-        found.node.name
-        for found in tree.find_all((nodes.Test, nodes.Filter))
-        if found.name in ("defined", "undefined", "default", "d")
-        and isinstance(found.node, nodes.Name)
-    }
-    return sorted(named - _GIVEN - asked)
+    return sorted((unknown - hedged) | (hedged & printed))
+
+
+def _environment(printed: set[str]) -> Any:
+    """As transformers has it, with loops that `break`; takes note of names that print nothing."""
+    from jinja2 import Undefined
+    from jinja2.sandbox import ImmutableSandboxedEnvironment
+    from jinja2.utils import missing
+
+    class Lacking(Undefined):
+        def __str__(self) -> str:
+            if self._undefined_obj is missing and self._undefined_name:
+                printed.add(self._undefined_name)
+            return ""
+
+    return ImmutableSandboxedEnvironment(
+        trim_blocks=True,
+        lstrip_blocks=True,
+        extensions=["jinja2.ext.loopcontrols"],
+        undefined=Lacking,
+    )
+
+
+def _hedged(tree: Any) -> set[str]:
+    """Names that a template sets somewhere, has a default for, or looks at in a condition."""
+    from jinja2 import nodes
+
+    kept = {name.name for name in tree.find_all(nodes.Name) if name.ctx != "load"}
+    kept |= {macro.name for macro in tree.find_all(nodes.Macro)}
+    for found in tree.find_all((nodes.Test, nodes.Filter)):
+        if found.name in ("defined", "undefined", "default", "d"):
+            kept |= {found.node.name} if isinstance(found.node, nodes.Name) else set()
+    for branch in tree.find_all((nodes.If, nodes.CondExpr)):
+        kept |= {name.name for name in nodes.Tuple([branch.test], "load").find_all(nodes.Name)}
+    return kept
+
+
+def _try(template: Any) -> None:
+    """Apply it to _PROBES; what it refuses of them it will refuse again where it is used."""
+    from jinja2 import TemplateError
+
+    def refuse(why: str) -> None:
+        raise TemplateError(why)
+
+    given: dict[str, Any] = dict.fromkeys((name for name in _GIVEN if name.endswith("_token")), "")
+    given |= {"tools": None, "documents": None, "raise_exception": refuse}
+    for turns in _PROBES:
+        said = [{"role": ("user", "assistant")[at % 2], "content": "?"} for at in range(turns)]
+        with suppress(TemplateError, ValueError, TypeError):
+            asking = bool(turns % 2)
+            template.render(
+                messages=said, add_generation_prompt=asking, strftime_now=lambda _: "", **given
+            )
 
 
 def _refused(why: str) -> SettingsError:
@@ -87,6 +144,9 @@ def _refused(why: str) -> SettingsError:
 def render(tokenizer: Any, messages: Sequence[dict[str, str]]) -> str:
     """The text that a model is to go on from.
 
+    What the template writes before an answer belongs to it, such as the empty reasoning of models
+    that may reason. Space alone does not: it is a part of the answer's first token.
+
     Args:
         tokenizer: of transformers.
         messages: role (user or assistant) and content of each turn, the user's last.
@@ -94,7 +154,12 @@ def render(tokenizer: Any, messages: Sequence[dict[str, str]]) -> str:
     Raises:
         SettingsError: the template needs a field that nothing gives, or refuses the messages.
     """
-    return _applied(tokenizer, messages, asking=True)
+    start = _applied(tokenizer, messages, asking=True)
+    whole = _applied(tokenizer, [*messages, _told(_MARK)], asking=False)
+    if not whole.startswith(start):
+        return start
+    before, found, _ = whole[len(start) :].partition(_MARK)
+    return start + before.rstrip(" ") if found and before.strip() else start
 
 
 def answered(tokenizer: Any, messages: Sequence[dict[str, str]], answer: str) -> str:
@@ -103,12 +168,15 @@ def answered(tokenizer: Any, messages: Sequence[dict[str, str]], answer: str) ->
     Templates that write an answer of the past in another way than one to come (without its
     reasoning, say) get the answer and the token that ends it.
     """
-    told = {"role": "assistant", "content": answer}
-    whole = _applied(tokenizer, [*messages, told], asking=False)
+    whole = _applied(tokenizer, [*messages, _told(answer)], asking=False)
     start = render(tokenizer, messages)
     if whole.startswith(start) and answer.strip() in whole[len(start) :]:
         return whole[len(start) :]
     return f"{answer}{tokenizer.convert_ids_to_tokens(ends(tokenizer)[0])}"
+
+
+def _told(answer: str) -> dict[str, str]:
+    return {"role": "assistant", "content": answer}
 
 
 def ends(tokenizer: Any, own: Sequence[int | None] = ()) -> list[int]:
@@ -122,7 +190,7 @@ def ends(tokenizer: Any, own: Sequence[int | None] = ()) -> list[int]:
     Raises:
         SettingsError: the tokenizer has none.
     """
-    told = [{"role": "user", "content": "?"}, {"role": "assistant", "content": _MARK}]
+    told = [{"role": "user", "content": "?"}, _told(_MARK)]
     after = _applied(tokenizer, told, asking=False).rpartition(_MARK)[2]
     special = _special(tokenizer)
     following = tokenizer(after, add_special_tokens=False)["input_ids"]

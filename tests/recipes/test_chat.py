@@ -159,6 +159,108 @@ def test_a_template_that_cannot_be_used_is_refused_with_its_reason(
         said(encoder.tokenizer(folder), ROW)
 
 
+def with_template(toy_causal: Path, template: str) -> Any:
+    made = encoder.tokenizer(toy_causal)
+    made.chat_template = template
+    return made
+
+
+ROLES = """{% if messages[0].role == 'system' %}{{ raise_exception('no system here') }}{% endif %}
+{%- for m in messages %}
+{%- if (m.role == 'user') != (loop.index0 is even) %}{{ raise_exception('by turns') }}{% endif %}
+{%- if m.role == 'assistant' %}{% set who = 'assistant' %}
+{%- else %}{% set who = 'user' %}{% endif %}
+{{- '<|' ~ who ~ '|>' ~ m.content | trim ~ '<|end|>' }}
+{%- endfor %}{% if add_generation_prompt %}{{ '<|assistant|>' }}{% endif %}"""
+"""Sets a name in both branches of an if, in a loop, and refuses other conversations."""
+
+SLICED = """{% if messages[0].role == 'system' %}
+{%- set rest = messages[1:] %}{% set before = messages[0].content ~ ' ' %}
+{%- else %}{% set rest = messages %}{% set before = false %}{% endif %}
+{%- for m in rest %}
+{%- if loop.first and before is not false %}{% set said = before ~ m.content %}
+{%- else %}{% set said = m.content %}{% endif %}
+{{- '<|' ~ m.role ~ '|>' ~ said.strip() ~ '<|end|>' }}
+{%- endfor %}{% if add_generation_prompt %}{{ '<|assistant|>' }}{% endif %}"""
+"""Takes a system message off, where there is one."""
+
+DATED = """{% if own_tools is defined %}{% set tools = own_tools %}{% endif %}
+{%- if day is not defined %}{% if strftime_now is defined %}{% set day = strftime_now('%d') %}
+{%- else %}{% set day = 'today' %}{% endif %}{% endif %}
+{%- macro turn(who, said) %}{{ '<|' ~ who ~ '|>' ~ said ~ '<|end|>' }}{% endmacro %}
+{%- set seen = namespace(first=true) %}
+{%- for m in messages %}{{ turn(m.role, m.content) }}{% set seen.first = false %}{% endfor %}
+{%- if add_generation_prompt and not seen.first %}{{ '<|assistant|>' }}{% endif %}
+{%- if thorough %}{{ thorough }}{% endif %}"""
+"""Looks whether names are there, has macros and a namespace."""
+
+
+@pytest.mark.parametrize("template", [ROLES, SLICED, DATED])
+def test_names_that_a_template_sets_or_only_looks_for_are_no_fields(
+    toy_causal: Path, template: str
+) -> None:
+    row = {**ROW, "history": ["what is fox ?", "animal"]}
+    assert said(with_template(toy_causal, template), row) == (
+        "<|user|>what is fox ?<|end|><|assistant|>animal<|end|>"
+        "<|user|>what is red ?<|end|><|assistant|>"
+    )
+    assert chat_template.ends(with_template(toy_causal, template)) == [1]
+
+
+@pytest.mark.parametrize(
+    "template",
+    [
+        "{% if tools %}{{ mood }}{% endif %}",
+        "{% if tools %}{% set mood = 'x' %}{% endif %}{{ mood }}",
+        "{% for m in messages %}{% set mood = 'x' %}{% endfor %}{{ mood }}",
+        "{% if mood == 'x' %}{% endif %}{% if messages | length > 2 %}{{ mood }}{% endif %}",
+        "{% macro f(mood) %}{{ mood }}{% endmacro %}{{ f('x') }}{{ mood | trim }}",
+        "{% if mood is defined %}{% endif %}{% set said = mood %}{{ said }}",
+    ],
+)
+def test_a_field_that_is_printed_unset_is_needed_in_whatever_branch(template: str) -> None:
+    assert chat_template.fields(template) == ["mood"]
+
+
+THINKS = """{% for m in messages %}{{ '<|' ~ m.role ~ '|>' }}
+{%- if m.role == 'assistant' and loop.last %}{{ '<why>\n\n</why>\n\n' }}{% endif %}
+{{- m.content ~ '<|end|>' }}{% endfor %}{% if add_generation_prompt %}{{ '<|assistant|>' }}
+{%- endif %}"""
+"""Writes an empty reasoning before the last answer alone."""
+
+
+@pytest.mark.parametrize("gap", ["\n\n", " ", ""])
+def test_what_a_template_writes_before_an_answer_is_asked_and_not_learned(
+    toy_causal: Path, gap: str
+) -> None:
+    thinks = with_template(toy_causal, THINKS.replace("</why>\n\n", f"</why>{gap}"))
+    row = {**ROW, "history": ["what is fox ?", "animal"]}
+    (asked,) = chat.encode([row], thinks, WINDOW, labels=None)
+    (learned,) = chat.encode([row], thinks, WINDOW, labels=[])
+    prompt = asked["input_ids"]
+    assert learned["input_ids"][: len(prompt)] == prompt
+    told = thinks.decode(prompt)
+    assert told.endswith(f"<|assistant|><why>\n\n</why>{gap.strip(' ')}")
+    assert told.count("<why>") == 1
+    after = [token for token in learned["labels"] if token >= 0]
+    assert thinks.decode(after) == f"{' ' if gap == ' ' else ''}colour<|end|>"
+    assert learned["labels"][: len(prompt)] == [-100] * len(prompt)
+    output = {"tokens": np.array(after), "logprobs": np.zeros(len(after)), "ended": np.array([0])}
+    (found,) = chat.decode([row], [{"row": 0}], [output], Evaluate(), tokenizer=thinks)
+    assert found["text"] == "colour" and chat.statistics(row, found)[1] == 1.0
+
+
+def test_an_answer_that_a_template_would_write_in_another_way_is_learned_as_it_is(
+    toy_causal: Path,
+) -> None:
+    """One that takes an answer apart, as reasoning and the rest."""
+    apart = THINKS.replace("m.content ~", "m.content.split('|')[-1] ~")
+    row = {**ROW, "references": ["it is seen|colour"]}
+    (learned,) = chat.encode([row], with_template(toy_causal, apart), WINDOW, labels=[])
+    after = [token for token in learned["labels"] if token >= 0]
+    assert encoder.tokenizer(toy_causal).decode(after) == "it is seen|colour<|end|>"
+
+
 @pytest.mark.parametrize("asked", ["{% set mood = mood | default('') %}", "{{ mood | d('') }}"])
 def test_a_field_that_the_template_has_a_default_for_is_not_needed(
     toy_causal: Path, tmp_path: Path, asked: str
