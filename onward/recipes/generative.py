@@ -35,6 +35,9 @@ MOST_AWAY = 1e-3
 
 POSITIONS = ("max_position_embeddings", "n_positions", "max_target_positions")
 
+_SEEN = {"sliding_attention": "sliding_window", "chunked_attention": "attention_chunk_size"}
+"""Kind of a layer that looks at a part of what came before -> how config.json names its length."""
+
 
 @dataclass(frozen=True)
 class Plan:
@@ -52,8 +55,8 @@ class Plan:
     width: int
     """Of one head."""
     positions: int | None
-    """Tokens that the model has places for: prompt and answer together, or each by itself where
-    there is an encoder; None where any number has."""
+    """Tokens that the model has places for, or that each of its layers sees at once: prompt and
+    answer together, or each by itself where there is an encoder; None where any number has."""
 
     @property
     def main(self) -> str:
@@ -96,9 +99,9 @@ class Plan:
         if self.positions is not None and needed > self.positions:
             raise SettingsError(
                 f"A prompt of {longest} tokens and an answer of {max_new_tokens} do not fit: "
-                f"the model has places for {self.positions}",
+                f"the model has places for {self.positions}, or sees as many at once",
                 where="params.yaml, prepare.max_length and evaluate.max_new_tokens",
-                fix="lower one of them, or use a model with more places",
+                fix="lower one of them, or use a model with more places or a wider window",
             )
 
 
@@ -196,7 +199,20 @@ def _positions(config: Any) -> int | None:
     named = (getattr(config, name, None) for name in POSITIONS)
     relative = getattr(config, "relative_attention_num_buckets", None) is not None
     # Of models that are written with, only T5 and its kin have buckets, and no places beside them.
-    return None if relative else next((places for places in named if places), None)
+    places = None if relative else next((places for places in named if places), None)
+    return min(filter(None, (places, _seen(config))), default=None)
+
+
+def _seen(config: Any) -> int | None:
+    """The fewest tokens that a layer sees at once; None where each sees all.
+
+    Our mask has no such window, so a longer text would be read in another way than by the model.
+    """
+    kinds = getattr(config, "layer_types", None)
+    if kinds is None:  # one window for all layers, which some models have to be told to use
+        kinds = ["sliding_attention"] if getattr(config, "use_sliding_window", True) else []
+    widths = (getattr(config, _SEEN[kind], None) for kind in kinds if kind in _SEEN)
+    return min(filter(None, widths), default=None)
 
 
 def tokens_alone(model: Any) -> Any:

@@ -202,3 +202,45 @@ def test_what_says_other_things_token_by_token_is_refused(monkeypatch: pytest.Mo
     monkeypatch.setattr(generative, "_go_on", forgetful)
     with pytest.raises(SettingsError, match="its logits differ by"):
         generative.require(model, "gpt2")
+
+
+WINDOWED: dict[str, dict[str, Any]] = {
+    "Mistral": {},
+    "Cohere2": {"layer_types": ["full_attention", "sliding_attention"]},
+    "Qwen2": {"use_sliding_window": True, "max_window_layers": 1},
+}
+"""Models whose layers, or some of them, look at the last tokens alone."""
+
+
+def _windowed(name: str, **about: Any) -> Any:
+    import torch
+    import transformers as hf
+
+    torch.manual_seed(0)
+    sizes = {"hidden_size": 32, "num_attention_heads": 4, "num_key_value_heads": 2}
+    depth = {"num_hidden_layers": 2, "intermediate_size": 64, "initializer_range": 0.3}
+    config = getattr(hf, f"{name}Config")(**WORDS, **sizes, **depth, **about)
+    return getattr(hf, f"{name}ForCausalLM")(config).eval()
+
+
+@pytest.mark.parametrize("name", WINDOWED)
+def test_a_text_longer_than_the_window_of_attention_is_refused(name: str) -> None:
+    from onward.evaluation.torch_graphs import TorchGraphs
+
+    longest = max(len(one["input_ids"]) for one in _batch())
+    model = _windowed(name, **WINDOWED[name], sliding_window=longest + NEW)
+    generative.require(model, name)
+    plan = generative.plan(model)
+    assert _written(TorchGraphs(model, "cpu"), plan) == list(_theirs(model))
+    narrow = generative.plan(_windowed(name, **WINDOWED[name], sliding_window=longest + NEW - 1))
+    with pytest.raises(SettingsError, match="places for 18, or sees as many at once") as error:
+        narrow.require(longest, NEW)
+    assert error.value.where == "params.yaml, prepare.max_length and evaluate.max_new_tokens"
+
+
+def test_a_window_that_is_not_used_refuses_nothing() -> None:
+    for about in ({"use_sliding_window": False}, {"layer_types": ["full_attention"] * 2}):
+        model = _windowed("Qwen2", **about, sliding_window=4, max_position_embeddings=64)
+        assert generative.plan(model).positions == 64
+    unset = _windowed("Mistral", sliding_window=None, max_position_embeddings=64)
+    assert generative.plan(unset).positions == 64
