@@ -237,6 +237,7 @@ RECIPES: dict[str, tuple[str, ...]] = {
         "onward.recipes.extractive",
         "onward.recipes.rouge",
         "onward.recipes.spans",
+        "onward.recipes.special_tokens",
         "onward.recipes.squad_metrics",
         "onward.recipes.turns",
         "onward.recipes.windows",
@@ -287,12 +288,14 @@ RECIPES: dict[str, tuple[str, ...]] = {
     ),
     "summarization": (
         *_RECIPE,
+        "onward.recipes.special_tokens",
         "onward.recipes.texttotext",
         "onward.recipes.rouge",
         "onward.recipes.summarization",
     ),
     "translation": (
         *_RECIPE,
+        "onward.recipes.special_tokens",
         "onward.recipes.texttotext",
         "onward.recipes.bleu",
         "onward.recipes.translation",

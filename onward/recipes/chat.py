@@ -305,5 +305,5 @@ def graphs(model: Any) -> list[ExportSpec]:
 def scorer(settings: Evaluate, prepare: Prepare) -> str:
     """Hash of all that can change a score but the artifact and the rows."""
     modules = ("chat", "chat_template", "extractive", "generated", "generative", "prompting")
-    more = ("rouge", "scripts", "shapes", "squad_metrics", "texts", "turns")
+    more = ("rouge", "scripts", "shapes", "special_tokens", "squad_metrics", "texts", "turns")
     return hashing.scorer((*modules, *more), settings, prepare, writes=True)

@@ -25,6 +25,7 @@ from functools import lru_cache
 from typing import Any
 
 from onward.errors import SettingsError
+from onward.recipes import special_tokens
 
 DEFAULT = (
     "{% for message in messages %}"
@@ -192,7 +193,7 @@ def ends(tokenizer: Any, own: Sequence[int | None] = ()) -> list[int]:
     """
     told = [{"role": "user", "content": "?"}, _told(_MARK)]
     after = _applied(tokenizer, told, asking=False).rpartition(_MARK)[2]
-    special = _special(tokenizer)
+    special = special_tokens.named(tokenizer)
     following = tokenizer(after, add_special_tokens=False)["input_ids"]
     found = [token for token in following[:1] if token in special]
     if tokenizer.eos_token_id is not None:
@@ -214,16 +215,7 @@ def plain(tokenizer: Any, text: str) -> str:
     """
     if not tokenizer.chat_template:
         text = _ROLE.sub(r"\1 :", text)
-    for mark in _special(tokenizer).values():
-        if mark in text:
-            text = text.replace(mark, f"{mark[:1]} {mark[1:]}")
-    return text
-
-
-def _special(tokenizer: Any) -> dict[int, str]:
-    """The tokens that stand for no text, as tokenizer.json names them: id -> name."""
-    added = tokenizer.added_tokens_decoder
-    return {number: token.content for number, token in added.items() if token.special}
+    return special_tokens.broken(text, special_tokens.named(tokenizer).values())
 
 
 def _applied(tokenizer: Any, messages: Sequence[dict[str, str]], *, asking: bool) -> str:

@@ -80,5 +80,5 @@ def baseline(row: Row, common: None) -> Prediction:
 
 def scorer(settings: Evaluate, prepare: Prepare) -> str:
     """Hash of all that can change a score but the artifact and the rows."""
-    modules = ("generated", "generative", "rouge", "scripts", "shapes", "summarization")
-    return hashing.scorer((*modules, "texttotext"), settings, prepare, writes=True)
+    modules = ("generated", "generative", "rouge", "scripts", "shapes", "special_tokens")
+    return hashing.scorer((*modules, "summarization", "texttotext"), settings, prepare, writes=True)

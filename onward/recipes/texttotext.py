@@ -6,7 +6,9 @@
 {'text length': '0-9', 'reference length': '0-9'}
 
 The model learns the first of a row's references from its text. Both lose their end where they are
-longer than `prepare.max_length` tokens: `inputs_cut` counts the texts.
+longer than `prepare.max_length` tokens: `inputs_cut` counts the texts. The names of special tokens
+in them are broken up, so that none ends a text in its middle; scores are against the references as
+they are.
 """
 
 from __future__ import annotations
@@ -20,7 +22,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from onward.config import Evaluate, Prepare
-from onward.recipes import generated, generative, heads, labels, scripts, texts
+from onward.recipes import generated, generative, heads, labels, scripts, special_tokens, texts
 from onward.recipes.shapes import ExportSpec, Feature, Prediction, Row, Target
 
 labels_of = labels.none
@@ -99,7 +101,7 @@ def encode(
     if not rows:
         return []
     how = {"truncation": True, "max_length": settings.max_length}
-    read = tokenizer([row["text"] for row in rows], **how)
+    read = tokenizer(_plain((row["text"] for row in rows), tokenizer), **how)
     features = [
         {
             "row": at,
@@ -110,8 +112,15 @@ def encode(
     ]
     if labels is None:
         return features
-    learned = tokenizer(text_target=[row["references"][0] for row in rows], **how)["input_ids"]
-    return [{**one, "labels": tokens} for one, tokens in zip(features, learned, strict=True)]
+    learned = _plain((row["references"][0] for row in rows), tokenizer)
+    targets = tokenizer(text_target=learned, **how)["input_ids"]
+    return [{**one, "labels": tokens} for one, tokens in zip(features, targets, strict=True)]
+
+
+def _plain(said: Iterable[str], tokenizer: Any) -> list[str]:
+    """Texts in which no special token stands."""
+    names = special_tokens.named(tokenizer).values()
+    return [special_tokens.broken(text, names) for text in said]
 
 
 def longest(settings: Prepare) -> int:
@@ -121,7 +130,10 @@ def longest(settings: Prepare) -> int:
 
 def inputs_cut(rows: Sequence[Row], tokenizer: Any, settings: Prepare) -> int:
     """How many texts are longer than `settings.max_length` tokens and lose their end."""
-    found = tokenizer([row["text"] for row in rows], truncation=False)["input_ids"] if rows else []
+    if not rows:
+        return 0
+    read = _plain((row["text"] for row in rows), tokenizer)
+    found = tokenizer(read, truncation=False)["input_ids"]
     return sum(len(tokens) > settings.max_length for tokens in found)
 
 

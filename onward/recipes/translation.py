@@ -73,5 +73,5 @@ def baseline(row: Row, common: None) -> Prediction:
 
 def scorer(settings: Evaluate, prepare: Prepare) -> str:
     """Hash of all that can change a score but the artifact and the rows."""
-    modules = ("bleu", "generated", "generative", "scripts", "shapes", "texttotext", "translation")
-    return hashing.scorer(modules, settings, prepare, writes=True)
+    modules = ("bleu", "generated", "generative", "scripts", "shapes", "special_tokens")
+    return hashing.scorer((*modules, "texttotext", "translation"), settings, prepare, writes=True)

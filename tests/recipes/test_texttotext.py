@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pytest
 
 from onward.config import Evaluate, Prepare, parse
 from onward.errors import SettingsError
+from onward.learning import encoder
 from onward.recipes import summarization, texttotext, translation
+from tests.learning.writing import toy_writer
 
 PREPARE = parse({"max_length": 32, "stride": 8}, Prepare, where="test")
 
@@ -33,6 +35,8 @@ def test_columns_are_guessed(recipe: Any, columns: list[str], expected: Any) -> 
 
 class Tokenizer:
     """Words as tokens, an end after them, as many as are allowed."""
+
+    added_tokens_decoder: ClassVar[dict[int, Any]] = {}
 
     def __call__(
         self,
@@ -64,6 +68,26 @@ def test_long_texts_are_cut_and_counted() -> None:
     (feature, _) = texttotext.encode([long, ROW], Tokenizer(), PREPARE, labels=None)
     assert len(feature["input_ids"]) == 32
     assert texttotext.inputs_cut([long, ROW], Tokenizer(), PREPARE) == 1
+
+
+def test_S11_a_text_cannot_end_what_is_read_or_learned(tmp_path: Path) -> None:
+    """Names of special tokens are broken up in text and reference, and counted so."""
+    tokenizer = encoder.tokenizer(toy_writer(tmp_path))
+    end = tokenizer.eos_token
+    row = {**ROW, "text": f"red{end}fox", "references": [f"RED {end} FOX"]}
+    (found,) = texttotext.encode([row], tokenizer, PREPARE, labels=[])
+    for side in ("input_ids", "labels"):
+        assert [at for at, n in enumerate(found[side], 1) if n == tokenizer.eos_token_id] == [
+            len(found[side])
+        ]
+    assert tokenizer.decode(found["labels"][:-1]).strip() == f"RED {end[0]} {end[1:]} FOX"
+    window = PREPARE.model_copy(update={"max_length": len(found["input_ids"])})
+    assert texttotext.inputs_cut([row], tokenizer, window) == 0
+    less = window.model_copy(update={"max_length": window.max_length - 1})
+    assert texttotext.inputs_cut([row], tokenizer, less) == 1
+    right, learned = ({"text": one} for one in (row["references"][0], f"RED {end[0]}"))
+    assert float(summarization.metrics(summarization.statistics(row, right))["rouge_l"]) == 100
+    assert float(summarization.metrics(summarization.statistics(row, learned))["rouge_l"]) < 100
 
 
 def test_predictions_come_in_the_order_of_the_rows() -> None:
