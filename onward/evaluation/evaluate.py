@@ -76,7 +76,7 @@ def run(project: Project) -> None:
         "candidate": files.sha256(folder / files.MANIFEST),
         "metric": recipe.PRIMARY,
         "before": turn.base.name if base else BASELINE,
-        "inputs_cut": _inputs_cut(recipe, folder / seeds[0]["model"], folder, rows, settings),
+        **_fitted(recipe, folder / seeds[0]["model"], folder, rows, settings),
         "units": _units(recipe, turn, before, after, baseline),
         "challengers": [
             {"seed": one["seed"], "artifact": part.artifact, "scores": _primary(recipe, part)}
@@ -197,13 +197,28 @@ def _beside(
     )
 
 
-def _inputs_cut(
+def _fitted(
     recipe: ModuleType, model_dir: Path, spec_dir: Path, rows: Rows, settings: Evaluate
-) -> int:
-    """How many held-out rows have a text too long for the candidate's windows, cut at its end."""
+) -> dict[str, Any]:
+    """How many held-out rows have a text too long for the candidate's windows, cut at its end.
+
+    And where its prompts have examples, how many of them fitted; too few are said.
+    """
     prepare, _ = resolve(files.read_json(spec_dir / "spec.json"), settings)
     every = [row for of_unit in rows.values() for row in of_unit]
-    return int(recipe.inputs_cut(every, load_tokenizer(model_dir), prepare))
+    tokenizer = load_tokenizer(model_dir)
+    if not hasattr(recipe, "prompted"):
+        return {"inputs_cut": int(recipe.inputs_cut(every, tokenizer, prepare))}
+    found: dict[str, Any] = recipe.prompted(every, tokenizer, prepare)
+    shots = found.get("shots")
+    if shots and shots["mean"] < shots["wanted"]:
+        print(  # noqa: T201
+            f"examples: of {shots['wanted']} a prompt has {shots['mean']:.3g} on average, and "
+            f"{shots['none']:,} of {shots['rows']:,} rows have none; prepare.max_length is "
+            f"{prepare.max_length}",
+            flush=True,
+        )
+    return found
 
 
 def trivial(recipe: ModuleType, rows: Rows, learned: Any) -> LedgerPart:

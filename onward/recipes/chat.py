@@ -178,8 +178,14 @@ def longest(settings: Prepare) -> int:
 
 def inputs_cut(rows: Sequence[Row], tokenizer: Any, settings: Prepare) -> int:
     """How many rows lose turns or an end of their context, being longer than a prompt may be."""
-    asked = _asked(rows, tokenizer)
-    return sum(prompt.cut for prompt in turns.prompts(asked, tokenizer, settings))
+    return int(prompted(rows, tokenizer, settings)["inputs_cut"])
+
+
+def prompted(rows: Sequence[Row], tokenizer: Any, settings: Prepare) -> dict[str, Any]:
+    """`inputs_cut`, and how many examples the prompts have where some are wanted: `shots`."""
+    prompt = prompting.of(tokenizer)
+    made = turns.prompts(_asked(rows, tokenizer), tokenizer, settings)
+    return turns.counted(made, prompt.shots if prompt else 0)
 
 
 def _asked(rows: Sequence[Row], tokenizer: Any) -> Sequence[Row]:

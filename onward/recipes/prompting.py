@@ -13,8 +13,9 @@ loads the other, and `of` finds it. What a prompt is made of is a candidate's fi
 onward/learning/prompts.py writes it and onward/runtime/prompts.py reads it.
 
 Examples are the turns before a question, nearest last, so a prompt that is too long loses the
-farthest first. Chain of thought (Wei et al. 2022; Kojima et al. 2022 without examples) is a wording
-that asks for steps and a mark, after the last of which the answer is taken.
+farthest first. One that is the last turn of a conversation comes with the turns before it: without
+them its question may ask for nothing. Chain of thought (Wei et al. 2022; Kojima et al. 2022 without
+examples) is a wording that asks for steps and a mark, after the last of which the answer is taken.
 """
 
 from __future__ import annotations
@@ -38,6 +39,9 @@ ANSWERING = frozenset({"answer"})
 WORDING = "wording"
 """The key under which a row of a prompt carries how its question is put."""
 
+SHOTS = "shots"
+"""The key of how many pairs of turns each of its examples has, in order."""
+
 
 @dataclass(frozen=True)
 class Prompt:
@@ -60,18 +64,19 @@ class Prompt:
 
     def asked(self, rows: Sequence[Row]) -> list[Row]:
         """The rows with their question's wording, and examples as the turns before it."""
-        chosen = self._nearest(rows)
-        return [
-            {**row, "history": self._turns(near) + list(row["history"]), WORDING: self.question}
-            for row, near in zip(rows, chosen, strict=True)
-        ]
+        made = []
+        for row, near in zip(rows, self._nearest(rows), strict=True):
+            solved = [self._turns(one) for one in near]
+            before = [turn for turns in solved for turn in turns]
+            pairs = [len(turns) // 2 for turns in solved]
+            history = [*before, *row["history"]]
+            made.append({**row, "history": history, WORDING: self.question, SHOTS: pairs})
+        return made
 
-    def _turns(self, near: Sequence[Row]) -> list[str]:
-        turns = []
-        for row in near:
-            turns.append(worded(self.question, question=row["question"], context=row["context"]))
-            turns.append(worded(self.answer, answer=row["references"][0]))
-        return turns
+    def _turns(self, row: Row) -> list[str]:
+        """An example as turns: those before its question, the question and its answer."""
+        asked = worded(self.question, question=row["question"], context=row["context"])
+        return [*row["history"], asked, worded(self.answer, answer=row["references"][0])]
 
     def _nearest(self, rows: Sequence[Row]) -> list[list[Row]]:
         """The `shots` examples nearest to each row, nearest last; a row is no example of itself."""

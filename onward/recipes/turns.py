@@ -3,14 +3,17 @@
 The context stands before the first turn that is kept, so that a template needs no system role;
 where a prompt has a wording of its own, it stands where that says. A prompt is at most three
 quarters of the window, the rest is kept for the answer. One that is longer loses whole turns, the
-oldest first; then the context loses its end. `encode` in `chat` makes features of what stands here.
+oldest first, and an example all of its turns at once; then the context loses its end. `encode` in
+`chat` makes features of what stands here.
 """
 
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 from typing import Any
 
 from onward.config import Prepare
@@ -33,6 +36,8 @@ class Prompt:
     tokens: list[int]
     cut: bool
     """Whether turns or an end of the context were left out."""
+    shots: int = 0
+    """Examples that stand in it."""
 
 
 def messages(row: Row, drop: int = 0, context: str | None = None) -> list[dict[str, str]]:
@@ -75,7 +80,7 @@ def prompts(rows: Sequence[Row], tokenizer: Any, settings: Prepare) -> Iterator[
     whole = [messages(row) for row in rows]
     for row, said, tokens in zip(rows, whole, _tokens(whole, tokenizer), strict=True):
         if len(tokens) <= most:
-            yield Prompt(said, tokens, cut=False)
+            yield Prompt(said, tokens, cut=False, shots=len(row.get(prompting.SHOTS, ())))
         else:
             yield _shortened(row, tokenizer, most)
 
@@ -83,12 +88,14 @@ def prompts(rows: Sequence[Row], tokenizer: Any, settings: Prepare) -> Iterator[
 def _shortened(row: Row, tokenizer: Any, most: int) -> Prompt:
     def tried(drop: int, context: str | None = None) -> Prompt:
         said = messages(row, drop, context)
-        return Prompt(said, _tokens([said], tokenizer)[0], cut=True)
+        shots = sum(start >= drop for start in starts[:-1])
+        return Prompt(said, _tokens([said], tokenizer)[0], cut=True, shots=shots)
 
     pairs = len(row["history"]) // 2
+    starts = list(accumulate(row.get(prompting.SHOTS, ()), initial=0))
+    drops = [*starts, *range(starts[-1] + 1, pairs + 1)]
     # Fewer turns are fewer tokens, so the fewest to leave out are found by halving.
-    drop = bisect_left(range(pairs), True, key=lambda n: len(tried(n).tokens) <= most)
-    found = tried(drop)
+    found = tried(drops[bisect_left(drops[:-1], True, key=lambda n: len(tried(n).tokens) <= most)])
     if len(found.tokens) <= most:
         return found
     bare = len(tried(pairs, "").tokens)
@@ -108,6 +115,29 @@ def _shortened(row: Row, tokenizer: Any, most: int) -> Prompt:
         if len(found.tokens) <= most:
             return found
     return tried(pairs, "")
+
+
+def counted(prompts: Iterable[Prompt], wanted: int) -> dict[str, Any]:
+    """What a window did to the prompts of rows.
+
+    Args:
+        prompts: of rows.
+        wanted: examples that each should have.
+
+    Returns:
+        inputs_cut: prompts that lost turns or an end of their context; and where examples are
+            wanted, shots: how many, those that a prompt has on average, the rows, and those whose
+            prompt has none.
+    """
+    cut, shots = 0, Counter[int]()
+    for prompt in prompts:
+        cut += prompt.cut
+        shots[prompt.shots] += 1
+    if not wanted or not shots:
+        return {"inputs_cut": cut}
+    mean = sum(n * rows for n, rows in shots.items()) / shots.total()
+    about = {"wanted": wanted, "mean": round(mean, 2), "rows": shots.total(), "none": shots[0]}
+    return {"inputs_cut": cut, "shots": about}
 
 
 def answer(prompt: Prompt, text: str, tokenizer: Any, window: int) -> list[int]:

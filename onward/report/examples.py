@@ -9,6 +9,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 from difflib import SequenceMatcher
 from typing import Any
@@ -57,6 +58,8 @@ class Examples:
     before: str
     lost: tuple[Example, ...]
     won: tuple[Example, ...]
+    read: tuple[str, ...] = ()
+    """Sentences on what the candidate could not read of the rows."""
 
 
 def read(project: Project, candidate: str) -> Examples | None:
@@ -69,7 +72,8 @@ def read(project: Project, candidate: str) -> Examples | None:
     """
     folder = project.made("evaluate")
     try:
-        if files.read_json(folder / "summary.json").get("candidate") != candidate:
+        summary = files.read_json(folder / "summary.json")
+        if summary.get("candidate") != candidate:
             return None
         found = files.read_json(folder / "examples.json")
     except OnwardError:
@@ -81,7 +85,19 @@ def read(project: Project, candidate: str) -> Examples | None:
         for kind in ("lost", "won")
     )
     before = "the trivial baseline" if found["before"] == "baseline" else found["before"]
-    return Examples(before, lost, won)
+    return Examples(before, lost, won, read=tuple(_unread(summary)))
+
+
+def _unread(summary: dict[str, Any]) -> Iterator[str]:
+    """Texts that were cut, and solved examples that a prompt had no room for."""
+    if cut := summary.get("inputs_cut"):
+        yield f"{cut:,} held-out rows were too long for the window and lost a part."
+    shots = summary.get("shots")
+    if shots and shots["mean"] < shots["wanted"]:
+        yield (
+            f"Of {shots['wanted']} solved examples a prompt has {shots['mean']:.3g} on average; "
+            f"{shots['none']:,} of {shots['rows']:,} rows have none."
+        )
 
 
 def _example(found: dict[str, Any], placed: str | None) -> Example:

@@ -6,11 +6,13 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from onward import files
+from onward.config import Evaluate
 from onward.episodes.turn import Base, Turn
 from onward.errors import IntegrityError, MissingFiles
 from onward.evaluation import evaluate
@@ -121,6 +123,25 @@ def test_questions_that_are_too_long_are_counted(project: Project, toy_encoder: 
     rows = evaluate.heldout(project, Turn.read(project)).values()
     long = [r for unit in rows for r in unit if len(tokenizer.tokenize(r["question"])) > 8]
     assert 0 < summary(project)["inputs_cut"] == len(long) < 24
+
+
+def test_examples_that_prompts_have_no_room_for_are_counted_and_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def told(mean: float) -> Any:
+        shots = {"wanted": 4, "mean": mean, "rows": 150, "none": 105}
+        recipe: Any = SimpleNamespace(prompted=lambda *_: {"inputs_cut": 108, "shots": shots})
+        found = evaluate._fitted(recipe, tmp_path, tmp_path, {}, Evaluate.model_validate({}))
+        assert found == {"inputs_cut": 108, "shots": shots}
+        return capsys.readouterr().out
+
+    files.write_json(tmp_path / "spec.json", SPEC)
+    monkeypatch.setattr(evaluate, "load_tokenizer", lambda _: None)
+    assert told(0.62) == (
+        "examples: of 4 a prompt has 0.62 on average, and 105 of 150 rows have none; "
+        f"prepare.max_length is {SPEC['max_length']}\n"
+    )
+    assert told(4.0) == ""
 
 
 def test_a_later_turn_is_compared_with_its_base(project: Project, toy_encoder: Path) -> None:

@@ -15,7 +15,7 @@ from onward.errors import MissingFiles, SettingsError
 from onward.learning import encoder, prompts
 from onward.learning.structures.prompted import label_texts
 from onward.project import Project
-from onward.recipes import chat, prompting
+from onward.recipes import chat, prompting, turns
 from onward.recipes.prompting import Prompt
 
 PLACES = {"red": [1.0, 0.0], "blue": [0.8, 0.6], "fox": [0.0, 1.0]}
@@ -82,6 +82,55 @@ def test_a_prompt_reaches_the_model_and_loses_the_farthest_example_first(toy_cau
     kept = tokenizer.decode(less["input_ids"])
     assert "animal" not in kept and kept.endswith(text[-30:])
     assert chat.inputs_cut([asked], tokenizer, window) == 1
+
+
+TALK = {**row("and the red ?", "colour"), "history": ["is a fox seen ?", "it is"]}
+
+
+def talking(**more: Any) -> Prompt:
+    """The nearest example to a red one is the end of a conversation."""
+    rows = (EXAMPLES[0], TALK)
+    keys = embed([prompting.key(one) for one in rows])
+    return Prompt(**{**vars(prompt(**more)), "examples": rows, "embedded": keys})
+
+
+def test_an_example_comes_with_the_turns_before_it() -> None:
+    asked = {**row("red or not ?"), "history": ["hello", "good day"]}
+    (found,) = talking().asked([asked])
+    before = ["Q: fox ?", "A: animal", "is a fox seen ?", "it is", "Q: and the red ?", "A: colour"]
+    assert found["history"] == [*before, "hello", "good day"]
+
+
+def test_an_example_goes_as_a_whole_and_the_rows_own_turns_last(toy_causal: Path) -> None:
+    tokenizer = encoder.tokenizer(toy_causal)
+    tokenizer.prompt = talking()
+    own = ["a note says so", "it does"] * 2
+    asked = {**row("red and the note says that it was seen near a box"), "history": own}
+    (made,) = tokenizer.prompt.asked([asked])
+    seen = {}
+    for window in range(256, 31, -1):
+        (found,) = turns.prompts([made], tokenizer, Prepare(max_length=window, stride=0))
+        assert len(found.tokens) <= turns.room(window)
+        seen[len(found.messages), found.shots] = found.cut
+        if len(found.messages) == 1:
+            break
+    assert seen == {(11, 2): False, (9, 1): True, (5, 0): True, (3, 0): True, (1, 0): True}
+
+
+def test_how_many_examples_the_rows_got_is_counted(toy_causal: Path) -> None:
+    tokenizer = encoder.tokenizer(toy_causal)
+    rows = [row("red or not ?"), row("red", context="the note says that it was seen " * 8)]
+    tokenizer.prompt = prompt(question="{context} Q: {question}")
+    window = Prepare(max_length=512, stride=0)
+    full = {"wanted": 2, "mean": 2.0, "rows": 2, "none": 0}
+    assert chat.prompted(rows, tokenizer, window) == {"inputs_cut": 0, "shots": full}
+    (whole, _) = chat.encode(rows, tokenizer, window, labels=None)
+    window = Prepare(max_length=len(whole["input_ids"]) * 4 // 3 + 1, stride=0)
+    few = {"wanted": 2, "mean": 1.0, "rows": 2, "none": 1}
+    assert chat.prompted(rows, tokenizer, window) == {"inputs_cut": 1, "shots": few}
+    tokenizer.prompt = None
+    assert chat.prompted(rows[:1], tokenizer, window) == {"inputs_cut": 0}
+    assert "shots" not in chat.prompted([], tokenizer, window)
 
 
 def test_the_answer_is_taken_from_the_steps(toy_causal: Path) -> None:

@@ -223,6 +223,18 @@ def test_examples_of_another_candidate_are_not_shown(tmp_path: Path) -> None:
     assert "onward gate --examples 9" in page.text
 
 
+def test_what_a_candidate_could_not_read_is_said(tmp_path: Path) -> None:
+    project = projects.lively(tmp_path)
+    path = project.made("evaluate") / "summary.json"
+    page, _ = _page(project)
+    assert "lost a part" not in page.text and "solved examples" not in page.text
+    shots = {"wanted": 4, "mean": 0.62, "rows": 150, "none": 105}
+    files.write_json(path, {**files.read_json(path), "inputs_cut": 108, "shots": shots})
+    page, _ = _page(project)
+    assert "108 held-out rows were too long for the window and lost a part." in page.text
+    assert "a prompt has 0.62 on average; 105 of 150 rows have none." in page.text
+
+
 @pytest.mark.parametrize("text", HOSTILE)
 def test_s07_markup_is_text(text: str, tmp_path: Path) -> None:
     """In rows, ids, reasons, names and errors; in elements, attributes and SVG."""

@@ -162,6 +162,8 @@ def test_examples_are_served_as_they_were_scored(
     )
     spec = files.read_json(project.made("finetune") / "spec.json")
     assert spec["prompt"]["shots"] == 4 and spec["prompt"]["examples"] == 12
+    summary = files.read_json(project.made("evaluate") / "summary.json")
+    assert summary["shots"]["mean"] == summary["shots"]["wanted"] == 4
     export.run(project)
     package = project.made("export") / "package"
     held = {row["id"] for row in toys.toy_talks(48, 1) if row["title"] in ("Talk 1 6", "Talk 1 7")}
