@@ -113,7 +113,7 @@ _ENCODERS = {
 _WRITTEN = "max_new_tokens: 64 # of a written answer; how many were cut there is counted"
 """What `evaluate` needs in place of a span's keys, where answers are written."""
 
-_PROMPTS = {"chat": ("few-shot", "steps"), "classification": ("labels",)}
+_PROMPTS = {"chat": ("few-shot", "steps", "zero-shot"), "classification": ("labels",)}
 """Recipe -> the prompt templates that a project begins with."""
 
 

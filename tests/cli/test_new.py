@@ -293,9 +293,10 @@ def test_a_project_of_conversations_begins_with_a_model_that_writes_and_prompts(
     assert sorted(path.name for path in (folder / "prompts").iterdir()) == [
         "few-shot.yaml",
         "steps.yaml",
+        "zero-shot.yaml",
     ]
-    text = (folder / "prompts" / "few-shot.yaml").read_text()
-    assert text == (ROOT / "prompts" / "few-shot.yaml").read_text()
+    for path in (folder / "prompts").iterdir():
+        assert path.read_text() == (ROOT / "prompts" / path.name).read_text()
 
 
 @pytest.mark.parametrize("recipe", ["chat", "summarization", "translation"])

@@ -210,3 +210,4 @@ def test_the_templates_of_this_repository_can_be_read() -> None:
     }
     assert found["few-shot"].shots == 4 and found["steps"].take == "Answer:"
     assert prompting.fields(found["labels"].label) == ["label"]
+    assert found["zero-shot"] == prompts.read(project, "")[0]
