@@ -23,11 +23,11 @@ FILLERS = ["the", "note", "says", "that", "it", "was", "seen", "near", "a", "box
 ASKED = ["what", "which", "is", "named", "in", "?", "."]
 
 
-def toy_encoder(folder: Path) -> Path:
+def toy_encoder(folder: Path, also: str = "") -> Path:
     """Write a BERT of 2 layers and hidden size 32 with a fast tokenizer; always the same bytes.
 
     Any English text encodes: the vocabulary has every printable ASCII character, alone and as a
-    continuation.
+    continuation. `also`: a text whose other characters it has, too, each a token of its own.
     """
     import torch
     from transformers import BertConfig, BertModel
@@ -35,7 +35,7 @@ def toy_encoder(folder: Path) -> Path:
 
     logging.disable_progress_bar()
     folder.mkdir(parents=True, exist_ok=True)
-    words = _write_tokenizer(folder)
+    words = _write_tokenizer(folder, also)
     config = BertConfig(
         vocab_size=len(words),
         hidden_size=32,
@@ -54,14 +54,15 @@ def toy_encoder(folder: Path) -> Path:
     return folder
 
 
-def _write_tokenizer(folder: Path) -> list[str]:
+def _write_tokenizer(folder: Path, also: str) -> list[str]:
     from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors
     from transformers import BertTokenizerFast
 
     marks = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
     letters = [c for c in string.printable if not c.isspace() and not c.isupper()]
     known = [word for kind in KINDS.values() for word in kind] + list(KINDS) + FILLERS + ASKED
-    words = list(dict.fromkeys([*marks, *letters, *(f"##{c}" for c in letters), *known]))
+    others = sorted({c for c in also if not c.isascii() and not c.isspace()})
+    words = list(dict.fromkeys([*marks, *letters, *(f"##{c}" for c in letters), *known, *others]))
     vocab = {word: number for number, word in enumerate(words)}
     fast = Tokenizer(models.WordPiece(vocab, unk_token="[UNK]", max_input_chars_per_word=100))
     fast.normalizer = normalizers.BertNormalizer(lowercase=True)
