@@ -35,7 +35,7 @@ def make(made: Comparison, choices: Mapping[str, Choice]) -> dict[str, Any]:
         files.write_text(at / PAGE, markdown(table))
         for name, key in PICTURES.items():
             if table["rows"]:
-                files.write_bytes(at / f"{name}.png", _picture(table, key))
+                files.write_bytes(at / f"{name}.png", _png(_figure(table, key)))
     return table
 
 
@@ -192,9 +192,8 @@ def markdown(table: Mapping[str, Any]) -> str:
     )
 
 
-def _picture(table: Mapping[str, Any], key: str) -> bytes:
+def _figure(table: Mapping[str, Any], key: str) -> Any:
     """Scores with their intervals against weights moved, or seconds of fine-tuning."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(7.6, 4.4), dpi=130)
@@ -217,6 +216,13 @@ def _picture(table: Mapping[str, Any], key: str) -> bytes:
     axis.grid(color=_FAINT, linewidth=0.6)
     axis.margins(x=0.15)
     figure.set_layout_engine("constrained")
+    return figure
+
+
+def _png(figure: Any) -> bytes:
+    """The bytes of a picture; equal ones for equal figures."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+
     out = io.BytesIO()
     FigureCanvasAgg(figure)
     figure.savefig(out, format="png", metadata={"Software": None})

@@ -15,6 +15,7 @@ from cli import study as studying
 from onward import config
 from onward.config import Finetune
 from onward.project import Project
+from onward.study import compared
 from tests import toys
 
 
@@ -38,7 +39,8 @@ def test_a_comparison_and_a_search(project: Project, capsys: pytest.CaptureFixtu
     table = told(capsys, project, *words)
     assert [row["name"] for row in table["rows"]] == ["full", "prefix"]
     assert told(capsys, project, *words) == table
-    assert (project.study("compare") / "report" / "score_and_time.png").is_file()
+    drawn = compared._png(compared._figure(table, "seconds"))
+    assert (project.study("compare") / "report" / "score_and_time.png").read_bytes() == drawn
 
     found = told(capsys, project, "search", "--trials", "3", "--threads", "1")
     assert len(found["tries"]) == 3 and found["cost"]["seconds"] > 0

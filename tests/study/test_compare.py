@@ -134,6 +134,9 @@ def test_the_turn_is_compared_without_the_rows_of_its_gate(
         files.MANIFEST,
     }
     assert "| prompt |" in place.read_text()
+    for name, key in compared.PICTURES.items():
+        drawn = compared._png(compared._figure(table, key))
+        assert (place.parent / f"{name}.png").read_bytes() == drawn
     again = compare.compare(made, jobs=1)
     assert again == table and len(here) == 3, "what is sealed is not run again"
 
