@@ -19,7 +19,7 @@ from onward.evaluation import evaluate
 from onward.evaluation.ledger import read_parts
 from onward.learning import finetune, prepare
 from onward.project import Project
-from onward.recipes import chat
+from onward.recipes import chat, prompting
 from onward.runtime import export, probe
 from onward.runtime.session import Session
 from onward.serving.ask import ask
@@ -176,8 +176,19 @@ def test_examples_are_served_as_they_were_scored(
     session = Session(package, provider="cpu", threads=1)
     row = {"question": "what is red ?", "context": None, "history": [], "references": []}
     (feature,) = chat.encode([row], session.tokenizer, session.prepare, labels=None)
-    assert session.tokenizer.decode(feature["input_ids"]).count("<|assistant|>") == 5
+    (asking,) = prompting.of(session.tokenizer).asked([row])
+    turns = sum(asking[prompting.SHOTS])
+    assert len(asking[prompting.SHOTS]) == 4 and turns > 4
+    assert session.tokenizer.decode(feature["input_ids"]).count("<|assistant|>") == turns + 1
     assert Evaluate.model_validate(session.package.spec["decoding"]).max_new_tokens == 6
+
+
+def taught(root: Path, base: Path, rows: list[dict[str, Any]]) -> Path:
+    """A model that has learned rows, for a project that trains none."""
+    project = toys.toy_project(root / "taught", base, {"first": rows}, "chat", **PARAMS)
+    for stage in (prepare, finetune):
+        stage.run(project)
+    return Path(project.made("finetune") / "model")
 
 
 @pytest.mark.slow
@@ -185,11 +196,7 @@ def test_a_prompt_is_gated_promoted_and_asked_like_weights(
     toy_encoder: Path, toy_causal: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The pretrained model is one that can do the task; the candidate adds no weight to it."""
-    rows = {"first": toys.toy_talks(240, 1)}
-    taught = toys.toy_project(tmp_path / "taught", toy_causal, rows, "chat", **PARAMS)
-    for stage in (prepare, finetune):
-        stage.run(taught)
-    pretrained = taught.made("finetune") / "model"
+    pretrained = taught(tmp_path, toy_causal, toys.toy_talks(240, 1))
     settings = {**toys.PARAMS["finetune"], "tuning": "none", "prompt": "one"}
     params = {**PARAMS, "finetune": {**settings, "retriever": str(toy_encoder)}}
     project = loop.begun(tmp_path / "asked", pretrained, "chat", **params)
@@ -207,10 +214,28 @@ def test_a_prompt_is_gated_promoted_and_asked_like_weights(
 
 @pytest.mark.slow
 def test_steps_are_candidates_and_the_answer_is_taken_from_them(
-    toy_causal: Path, tmp_path: Path
+    toy_causal: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    project = prompted(tmp_path, toy_causal, "chat", "steps")
-    (part, *_) = read_parts(project.made("evaluate") / "ledger.parquet")
-    assert part.provider == "torch"
+    """Where it is scored and where it serves; all that was written stays beside the answer."""
+    steps = toys.toy_talks(240, 1)
+    for row in steps:
+        row["references"] = [f"seen . Answer: {row['references'][0]}"]
+    pretrained = taught(tmp_path, toy_causal, steps)
+    settings = {**toys.PARAMS["finetune"], "tuning": "none", "prompt": "marked"}
+    params = {**PARAMS, "finetune": settings, "evaluate": {"max_new_tokens": 24}}
+    params["gate"] = {"floor": 30.0}  # of how often it is right nothing is asked here
+    project = loop.begun(tmp_path / "asked", pretrained, "chat", **params)
+    files.write_text(project.prompt("marked"), 'take: "Answer:"\n')
+    verdict = loop.learned(project, "first", toys.toy_talks(240, 2), monkeypatch)
+    assert verdict.outcome == "promoted", verdict
     spec = files.read_json(project.made("finetune") / "spec.json")
-    assert spec["prompt"]["sha256"] == files.sha256(project.prompt("steps"))
+    assert spec["prompt"]["sha256"] == files.sha256(project.prompt("marked"))
+    parts = read_parts(project.made("evaluate") / "ledger.parquet")
+    (part,) = (one for one in parts if one.provider == "torch")
+    told = [one for unit in part.units() for one in part.predictions(unit).values()]
+    assert told and {one["text"] for one in told} <= set(toys.KINDS)
+    found = ask(project, {"question": "what is fox ? 1 2"}, threads=1)
+    assert found.text in toys.KINDS
+    for one in (*told, found.prediction):
+        before, _, last = one["reasoning"].rpartition("Answer: ")
+        assert before.startswith("seen .") and last == one["text"]
