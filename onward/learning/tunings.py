@@ -11,7 +11,7 @@
 
 The first six end as plain weights: what peft added is merged. Of the last three the candidate's
 folder keeps the parts (onward/learning/parts/named.py), and a later turn goes on with them.
-Layers count from the embeddings upwards.
+Layers count from the embeddings upwards, an encoder's before those of its decoder.
 """
 
 from __future__ import annotations
@@ -28,7 +28,10 @@ from onward.learning.parts.named import Added
 _PEFT = ("lora_", "ia3_")
 """In the names of what peft adds."""
 
-_ALIKE = {"marian": "bart", "camembert": "roberta", "xlm-roberta": "roberta", "electra": "bert"}
+_ALIKE = {
+    **{"camembert": "roberta", "xlm-roberta": "roberta", "electra": "bert"},
+    **{"marian": "bart", "umt5": "mt5"},
+}
 """Architectures whose layers are named as those of one for which peft says what IA3 scales."""
 
 
@@ -37,7 +40,8 @@ def apply(model: Any, settings: Finetune) -> Any:
 
     Raises:
         SettingsError: finetune.frozen_layers is more than the model has; the model lacks what the
-            tuning moves; or it has parts of another tuning, or of another size.
+            tuning moves, or peft does not know how to; or it has parts of another tuning, or of
+            another size.
     """
     tuning, added = settings.tuning, _added(settings)
     if parts.of(model) not in (None, added):
@@ -76,39 +80,65 @@ def _other(held: Added | None, settings: Finetune) -> SettingsError:
 
 
 def freeze(model: Any, count: int) -> None:
-    """Freeze the embeddings and the `count` lowest layers.
+    """Freeze the embeddings and the `count` lowest layers, those of an encoder before a decoder's.
 
     Frozen is all that the base registers up to the last weight of those layers: what comes after
     them, a pooler or a last norm, keeps moving.
+
+    Raises:
+        SettingsError: the model has fewer layers, or nothing would move.
     """
-    layers = parts.layers(model)
+    halves = {name: parts.layers(half) for name, half in _halves(model).items()}
+    layers = [layer for half in halves.values() for layer in half]
     if count > len(layers):
-        raise SettingsError(
-            f"finetune.frozen_layers is {count}, the model has {len(layers)} layers",
-            where="params.yaml, finetune.frozen_layers",
-            fix=f"at most {len(layers)}",
-        )
+        told = " and ".join(f"the {name} has {len(half)}" for name, half in halves.items())
+        raise _frozen(count, f"{told} layers", len(layers))
     lowest = {id(parameter) for layer in layers[:count] for parameter in layer.parameters()}
     parameters = list(model.base_model.parameters())
     highest = max(at for at, parameter in enumerate(parameters) if id(parameter) in lowest)
     for parameter in parameters[: highest + 1]:
         parameter.requires_grad_(False)
+    if not any(parameter.requires_grad for parameter in model.parameters()):
+        raise _frozen(count, "which leaves nothing to move", count - 1)
+
+
+def _frozen(count: int, why: str, most: int) -> SettingsError:
+    return SettingsError(
+        f"finetune.frozen_layers is {count}, {why}",
+        where="params.yaml, finetune.frozen_layers",
+        fix=f"at most {most}",
+    )
+
+
+def _halves(model: Any) -> dict[str, Any]:
+    """The encoder and the decoder of a model that has both; else its base."""
+    base = model.base_model
+    both = {name: getattr(base, name, None) for name in ("encoder", "decoder")}
+    whole = model.config.is_encoder_decoder and None not in both.values()
+    return both if whole else {"model": base}
 
 
 def _heads(model: Any) -> list[str]:
     """The parts of the model that are not its base and have weights: the recipe's head.
 
-    A pooler that was drawn with it belongs to it. What gives a language model its vocabulary was
-    trained with its base and is none.
+    A pooler that was drawn with it belongs to it.
     """
-    words = model.get_output_embeddings() if hasattr(model, "get_output_embeddings") else None
-    children = [
-        (name, child)
-        for name, child in model.named_children()
-        if name != model.base_model_prefix and child is not words
-    ]
+    base = {id(module) for module in _base(model)}
+    children = [(name, child) for name, child in model.named_children() if id(child) not in base]
     own = [name for name, child in children if any(True for _ in child.parameters())]
     return own + _drawn(model)
+
+
+def _base(model: Any) -> list[Any]:
+    """What was trained before: the base, and what gives a language model its vocabulary.
+
+    T5 and its kin have no part of their own for a base: embeddings and both halves stand beside
+    the head.
+    """
+    base = model.base_model
+    split = [model.get_input_embeddings(), *_halves(model).values()]
+    words = model.get_output_embeddings() if hasattr(model, "get_output_embeddings") else None
+    return [*(split if base is model else [base]), *([] if words is None else [words])]
 
 
 def _drawn(model: Any) -> list[str]:
@@ -119,15 +149,16 @@ def _drawn(model: Any) -> list[str]:
 
 def _only(model: Any, moving: Iterable[Any]) -> None:
     """Freeze the base but for these weights of it, and a pooler that was drawn with the head."""
-    for parameter in model.base_model.parameters():
-        parameter.requires_grad_(False)
+    for module in _base(model):
+        module.requires_grad_(False)
     drawn = [p for name in _drawn(model) for p in model.get_submodule(name).parameters()]
     for parameter in (*moving, *drawn):
         parameter.requires_grad_(True)
 
 
 def _biases(model: Any) -> list[Any]:
-    found = [p for name, p in model.base_model.named_parameters() if name.endswith("bias")]
+    every = (named for module in _base(model) for named in module.named_parameters())
+    found = [parameter for name, parameter in every if name.endswith("bias")]
     if not found:
         raise SettingsError(
             f"The model {model.config.model_type} has no biases",
@@ -176,7 +207,15 @@ def _with_peft(model: Any, settings: Finetune) -> Any:
             where="params.yaml, finetune.tuning: ia3",
             fix="choose lora, or another encoder",
         )
-    return get_peft_model(model, config)
+    try:
+        return get_peft_model(model, config)
+    except ValueError as error:  # as peft says that it finds no matrix, or one of another kind
+        raise SettingsError(
+            f"peft cannot put {settings.tuning} into the architecture {kind}: "
+            f"{' '.join(str(error).split())[:160]}",
+            where=f"params.yaml, finetune.tuning: {settings.tuning}",
+            fix="choose full or last, or another encoder",
+        ) from error
 
 
 def changes(model: Any, device: str) -> dict[str, Callable[[], Any]]:

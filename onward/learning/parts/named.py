@@ -38,17 +38,21 @@ def of(model: Any) -> Added | None:
     return found
 
 
-def layers(model: Any) -> Any:
-    """The transformer layers: the base's longest list of modules."""
+def layers(stack: Any) -> Any:
+    """The transformer layers of a base, an encoder or a decoder: its longest list of modules.
+
+    Lists within a list are parts of a layer: each of T5's decoder has three.
+    """
     import torch
 
-    lists = [m for m in model.base_model.modules() if isinstance(m, torch.nn.ModuleList)]
-    return max(lists, key=len)
+    lists = {n: m for n, m in stack.named_modules() if isinstance(m, torch.nn.ModuleList)}
+    outer = [m for n, m in lists.items() if not any(n.startswith(f"{one}.") for one in lists)]
+    return max(outer, key=len)
 
 
 def add(model: Any, added: Added) -> None:
     """Add new parts, drawn from torch's generator. Raises SettingsError: they do not fit."""
-    KINDS[added.tuning].add(model, layers(model), added.size)
+    KINDS[added.tuning].add(model, layers(model.base_model), added.size)
     model.added = added
 
 

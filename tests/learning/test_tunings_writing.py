@@ -1,0 +1,114 @@
+"""Tunings of models that write: encoder-decoders, whose base may be all of the model."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import pytest
+import torch
+
+from onward.config import Finetune
+from onward.errors import SettingsError
+from onward.learning import tunings
+from tests.runtime.test_architectures import BLOCKS, WORDS
+
+T5 = {
+    **WORDS,
+    "eos_token_id": 1,
+    "d_model": 32,
+    "d_kv": 8,
+    "num_layers": 2,
+    "num_heads": 2,
+    "d_ff": 64,
+    "decoder_start_token_id": 0,
+}
+MARIAN = {**WORDS, **BLOCKS, "decoder_start_token_id": 0, "decoder_vocab_size": 50}
+
+
+def made(name: str, form: str = "", **more: Any) -> Any:
+    import transformers as hf
+
+    torch.manual_seed(0)
+    form = form or {"Marian": "MTModel"}.get(name, "ForConditionalGeneration")
+    sizes = {"Marian": MARIAN, "Bart": {**WORDS, **BLOCKS}}.get(name, T5)
+    return getattr(hf, name + form)(getattr(hf, f"{name}Config")(**{**sizes, **more})).eval()
+
+
+def tuned(tuning: str, **more: Any) -> Finetune:
+    return Finetune.model_validate({"tuning": tuning, "lora_rank": 2, **more})
+
+
+def told(model: Any) -> Any:
+    tokens = torch.arange(3, 15)[None]
+    with torch.no_grad():
+        return model(input_ids=tokens, decoder_input_ids=tokens[:, :5]).logits
+
+
+def step(model: Any) -> None:
+    """One step of training."""
+    moving = [weight for weight in model.parameters() if weight.requires_grad]
+    tokens = torch.arange(3, 15)[None]
+    model(input_ids=tokens, labels=tokens[:, :5]).loss.backward()
+    torch.optim.Adam(moving, lr=0.1).step()
+
+
+def moves(model: Any) -> set[str]:
+    return {tunings._plain(name) for name, p in model.named_parameters() if p.requires_grad}
+
+
+@pytest.mark.parametrize("tuning", ["lora", "dora", "ia3"])
+@pytest.mark.parametrize("name", ["T5", "MT5", "UMT5"])
+def test_a_model_without_a_part_for_its_base_learns_and_is_merged(name: str, tuning: str) -> None:
+    model = made(name)
+    before = told(model)
+    model = tunings.apply(model, tuned(tuning)).eval()
+    assert all(re.search(r"\.(lora|ia3)_", one) for one in moves(model))
+    step(model)
+    learned = told(model)
+    assert not torch.allclose(learned, before, atol=1e-3)
+    merged = tunings.plain(model)
+    assert torch.allclose(told(merged), learned, atol=1e-4)
+    assert merged.state_dict().keys() == made(name).state_dict().keys()
+
+
+def test_a_head_beside_its_halves_moves() -> None:
+    model = tunings.apply(made("T5", "ForQuestionAnswering"), tuned("lora"))
+    whole = {name for name in moves(model) if "lora_" not in name}
+    assert whole == {"qa_outputs.weight", "qa_outputs.bias"}
+
+
+@pytest.mark.parametrize("tuning", ["lora", "dora"])
+def test_where_peft_finds_no_matrix_is_told(tuning: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    from peft import utils
+
+    known = utils.TRANSFORMERS_MODELS_TO_LORA_TARGET_MODULES_MAPPING
+    monkeypatch.setitem(known, "t5", ["nowhere"])
+    with pytest.raises(SettingsError, match=f"cannot put {tuning} into the architecture t5"):
+        tunings.apply(made("T5"), tuned(tuning))
+
+
+@pytest.mark.parametrize(("count", "frozen"), [(1, "1 0"), (2, "2 0"), (3, "2 1")])
+@pytest.mark.parametrize("name", ["Marian", "T5"])
+def test_last_freezes_from_the_encoder_up_into_the_decoder(
+    name: str, count: int, frozen: str
+) -> None:
+    layer = {"Marian": "layers", "T5": "block"}[name]
+    model = tunings.apply(made(name), tuned("last", frozen_layers=count))
+    still = {one for one, p in model.named_parameters() if not p.requires_grad}
+    for half, number in zip(("encoder", "decoder"), map(int, frozen.split()), strict=True):
+        every = {one for one, _ in model.named_parameters() if f"{half}.{layer}." in one}
+        lowest = {one for one in every if int(one.split(f".{layer}.")[1][0]) < number}
+        assert every & still == lowest
+    assert any("shared" in one for one in still)
+    step(model)
+
+
+def test_more_layers_than_there_are_in_both_halves_are_refused() -> None:
+    uneven = made("Bart", encoder_layers=3)
+    with pytest.raises(SettingsError, match="the encoder has 3 and the decoder has 2") as caught:
+        tunings.apply(uneven, tuned("last", frozen_layers=6))
+    assert caught.value.fix == "at most 5"
+    with pytest.raises(SettingsError, match="leaves nothing to move") as caught:
+        tunings.apply(made("Marian"), tuned("last", frozen_layers=4))
+    assert caught.value.fix == "at most 3"
