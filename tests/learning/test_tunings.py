@@ -349,6 +349,37 @@ def test_a_head_of_several_matrices_is_merged_with_what_it_learned(
     assert not any("ia3_" in name or "modules_to_save" in name for name in merged.state_dict())
 
 
+@pytest.mark.parametrize("kind", ["bert", "llama"])
+def test_a_text_says_the_same_with_a_prefix_alone_padded_and_exported(
+    kind: str, tmp_path: Path
+) -> None:
+    """A decoder's tokens see the prefix and those before them, also where there is no padding."""
+    import onnxruntime
+
+    model = tunings.apply(_other(kind, classification, tmp_path), tuned("prefix")).eval()
+    tokens = torch.arange(5, 45).reshape(2, 20)
+    tokens[0, 12:] = 0
+    mask = (tokens > 0).long()
+    changed = tokens[:1, :12].clone()
+    changed[0, 9:11] = 50
+    with torch.no_grad():
+        found = model(input_ids=tokens, attention_mask=mask)["logits"]
+        for alone in ({}, {"attention_mask": mask[:1, :12]}):
+            said = model(input_ids=tokens[:1, :12], **alone)["logits"]
+            assert torch.allclose(said, found[:1], atol=1e-6)
+        # The last tokens of a text say something, too.
+        assert not torch.allclose(model(input_ids=changed)["logits"], found[:1], atol=2e-6)
+    exported = graph.export(model, classification.graphs(model)[0], opset=20)
+    assert exported.attention_fused == exported.layers == 2
+    session = onnxruntime.InferenceSession(exported.model)
+    given = {"input_ids": tokens, "token_type_ids": 0 * tokens, "attention_mask": mask}
+    names = [one.name for one in session.get_inputs()]
+    for rows, length in ((2, 20), (1, 12)):
+        feeds = {name: given[name][:rows, :length].numpy() for name in names}
+        (there,) = session.run(["logits"], feeds)
+        assert np.abs(there - found[:rows].numpy()).max() < 1e-5
+
+
 @pytest.mark.parametrize("kind", ["albert", "deberta-v2", "modernbert"])
 def test_an_encoder_that_cannot_read_a_prompt_is_refused(kind: str, tmp_path: Path) -> None:
     """Its layers count the text's tokens by themselves, or its pooler takes no whole text."""

@@ -28,7 +28,8 @@ def add(model: Any, layers: Any, size: int) -> None:
     import torch
 
     found = [(module, names) for module in layers.modules() if (names := _projections(module))]
-    if not found or not type(model)._can_set_attn_implementation():
+    capped = getattr(model.config, "attn_logit_softcapping", None)  # as torch's attention cannot
+    if not found or capped or not type(model)._can_set_attn_implementation():
         raise SettingsError(
             f"The attention of {model.config.model_type} takes no prefix",
             where="params.yaml, finetune.tuning: prefix",
@@ -68,17 +69,30 @@ def _register() -> None:
 
 
 def _attend(module: Any, query: Any, key: Any, value: Any, mask: Any, **more: Any) -> Any:
-    """Attention over the prefix and the text; [B, heads, T, width] each, the mask [B, 1, T, T]."""
+    """Attention over the prefix and the text; [B, heads, T, width] each, the mask [B, 1, T, T].
+
+    Where a batch has no padding there is no mask. A causal one is then made here: torch's own
+    would let a token see as many keys as it has tokens before it, those of the prefix counted.
+    """
     import torch
     from transformers.integrations.sdpa_attention import sdpa_attention_forward
 
     keys = _split(getattr(module, KEYS), key)
+    if mask is None and _causal(module, more):
+        shape = (query.shape[2], key.shape[2])
+        mask = torch.ones(shape, dtype=torch.bool, device=query.device).tril()[None, None]
     if mask is not None:
         open_ = True if mask.dtype == torch.bool else 0.0
         mask = torch.nn.functional.pad(mask, (keys.shape[2], 0), value=open_)
     key = torch.cat([keys, key], dim=2)
     value = torch.cat([_split(getattr(module, VALUES), value), value], dim=2)
     return sdpa_attention_forward(module, query, key, value, mask, **more)
+
+
+def _causal(module: Any, told: dict[str, Any]) -> bool:
+    """Whether a token sees those before it alone; read as transformers' own attention reads it."""
+    said = told.get("is_causal")
+    return bool(getattr(module, "is_causal", True) if said is None else said)
 
 
 def _split(prefix: Any, like: Any) -> Any:
