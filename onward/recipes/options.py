@@ -45,9 +45,9 @@ def encode(
     """Each option of each row, or with its target each row, as one feature.
 
     What is read with an option is at most `settings.max_length` tokens long: the question and, as
-    a second text, the option; or the context and, as a second text, question and option. Of two
-    texts together longer than that the longer one loses its end first: `inputs_cut` counts these
-    rows.
+    a second text, the option; or the context and, as a second text, question and option. What is
+    longer loses the context's end, then the question's beginning, and the option's end last of
+    all, because nothing else tells a row's options apart: `inputs_cut` counts these rows.
 
     Args:
         rows: canonical rows.
@@ -61,7 +61,7 @@ def encode(
         integers). With `labels` one a row: the lists of all its options joined, ends (where each
         option's part ends) and answer (the right one's place).
     """
-    found = _tokens(rows, tokenizer, truncation="longest_first", max_length=settings.max_length)
+    found = _tokens(rows, tokenizer, settings.max_length)
     if labels is None:
         return [
             {**one, "row": at, "option": place}
@@ -81,21 +81,57 @@ def encode(
 
 def inputs_cut(rows: Sequence[Row], tokenizer: Any, settings: Prepare) -> int:
     """How many rows have an option with which they are too long, and lose an end."""
-    found = _tokens(rows, tokenizer, truncation=False)
+    found = _tokens(rows, tokenizer)
     longest = (max(len(one["input_ids"]) for one in parts) for parts in found)
     return sum(length > settings.max_length for length in longest)
 
 
-def _tokens(rows: Sequence[Row], tokenizer: Any, **how: Any) -> list[list[dict[str, list[int]]]]:
-    """The tokenizer's lists of every option of every row."""
-    pairs = [pair for row in rows for pair in _pairs(row)]
+def _tokens(
+    rows: Sequence[Row], tokenizer: Any, most: int | None = None
+) -> list[list[dict[str, list[int]]]]:
+    """The tokenizer's lists of every option of every row, cut to `most` tokens each."""
+    pairs = [(row, *pair) for row in rows for pair in _pairs(row)]
     if not pairs:
         return [[] for _ in rows]
-    first, second = (list(side) for side in zip(*pairs, strict=True))
-    made = tokenizer(first, second, padding=False, return_attention_mask=True, **how)
+    asked, first, second = (list(side) for side in zip(*pairs, strict=True))
+    how = {"padding": False, "truncation": False, "verbose": False}
+    made = tokenizer(
+        first, second, return_attention_mask=True, return_offsets_mapping=most is not None, **how
+    )
     names = [name for name in INPUTS if name in made]
-    every = ({name: made[name][n] for name in names} for n in range(len(pairs)))
+
+    def lists(n: int) -> dict[str, list[int]]:
+        found = {name: made[name][n] for name in names}
+        over = 0 if most is None else len(found["input_ids"]) - most
+        if over <= 0:
+            return found
+        ends = [end for _, end in made["offset_mapping"][n]]
+        lost = set(_expendable(asked[n], made.sequence_ids(n), ends)[:over])
+        return {
+            name: [token for at, token in enumerate(tokens) if at not in lost]
+            for name, tokens in found.items()
+        }
+
+    every = map(lists, range(len(pairs)))
     return [[next(every) for _ in row["options"]] for row in rows]
+
+
+def _expendable(row: Row, sides: Sequence[int | None], ends: Sequence[int]) -> list[int]:
+    """The places of a pair's tokens in the order in which they may be missed.
+
+    Args:
+        row: whose texts they are.
+        sides: of each token, the text that it is of; None: one between them.
+        ends: where it ends in its text, in characters.
+    """
+    first = [at for at, side in enumerate(sides) if side == 0]
+    second = [at for at, side in enumerate(sides) if side == 1]
+    if row["context"] is None:
+        return [*first, *reversed(second)]
+    begins = len(row["question"]) + 1
+    question = [at for at in second if ends[at] <= begins]
+    option = [at for at in second if ends[at] > begins]
+    return [*reversed(first), *question, *reversed(option)]
 
 
 def _pairs(row: Row) -> list[tuple[str, str]]:

@@ -17,6 +17,7 @@ from onward.recipes import choice, options
 from onward.recipes.shapes import Feature
 from onward.watch import profile
 from tests import toys
+from tests.recipes.readers import byte_tokenizer
 
 SMALL = Prepare(max_length=32, stride=0)
 
@@ -78,6 +79,63 @@ def test_an_option_is_read_with_question_and_context(tokenizer: Any) -> None:
     cut = choice.encode([long], tokenizer, SMALL, labels=None)
     assert [len(one["input_ids"]) for one in cut] == [32, 32]
     assert tokenizer.decode(cut[1]["input_ids"]).endswith("which city? lima [SEP]")
+
+
+TALE = {
+    "context": "the note says that it was seen near a box " * 9,
+    "question": "one two three four which city",
+    "options": ["oslo", "lima", "oslo and lima"],
+    "answer": 1,
+}
+
+
+@pytest.mark.parametrize("context", [TALE["context"], "a note", None])
+@pytest.mark.parametrize("times", [0, 1, 5, 40])
+def test_whatever_is_cut_the_options_stay_apart(
+    context: str | None, times: int, tokenizer: Any
+) -> None:
+    """Under two tokenizers: the context's end goes first, then the question's beginning."""
+    row = {**TALE, "context": context, "question": "near the box " * times + TALE["question"]}
+    for reads in (tokenizer, byte_tokenizer()):
+        settings = Prepare(max_length=32 if reads is tokenizer else 64, stride=0)
+        made = choice.encode([row], reads, settings, labels=None)
+        assert len({tuple(one["input_ids"]) for one in made}) == 3
+        whole = choice.encode([row], reads, Prepare(max_length=8_192, stride=0), labels=None)
+        for one, all_, option in zip(made, whole, row["options"], strict=True):
+            assert len(one["input_ids"]) == min(len(all_["input_ids"]), settings.max_length)
+            assert {len(one[name]) for name in reads.model_input_names} == {len(one["input_ids"])}
+            told = reads.decode(one["input_ids"], skip_special_tokens=True)
+            assert told.endswith(f"city {option}") or told.endswith(f"city{option}")
+            if len(all_["input_ids"]) <= settings.max_length:
+                assert one == all_
+        cut = any(len(one["input_ids"]) > settings.max_length for one in whole)
+        assert choice.inputs_cut([row], reads, settings) == cut
+
+
+def test_a_row_that_fits_is_read_as_the_tokenizer_reads_two_texts(tokenizer: Any) -> None:
+    row = {**TALE, "context": "a note"}
+    made = choice.encode([row], tokenizer, SMALL, labels=None)
+    for one, option in zip(made, row["options"], strict=True):
+        pair = tokenizer("a note", f"{TALE['question']} {option}")
+        assert {name: one[name] for name in pair} == dict(pair)
+
+
+def test_of_a_context_that_is_too_long_the_beginning_is_read(tokenizer: Any) -> None:
+    """As the tokenizer itself cuts the longer of two texts."""
+    made = choice.encode([TALE], tokenizer, SMALL, labels=None)
+    for one, option in zip(made, TALE["options"], strict=True):
+        pair = tokenizer(
+            TALE["context"], f"{TALE['question']} {option}", truncation="only_first", max_length=32
+        )
+        assert {name: one[name] for name in pair} == dict(pair)
+
+
+def test_an_option_longer_than_the_window_loses_its_end(tokenizer: Any) -> None:
+    row = {**TALE, "options": ["oslo " * 40, "lima " * 40]}
+    made = choice.encode([row, {**row, "context": None}], tokenizer, SMALL, labels=None)
+    told = [tokenizer.decode(one["input_ids"], skip_special_tokens=True) for one in made]
+    assert [set(one.split()) for one in told] == [{"oslo"}, {"lima"}] * 2
+    assert {len(one["input_ids"]) for one in made} == {32}
 
 
 def test_a_row_to_learn_from_holds_all_its_options(tokenizer: Any, tmp_path: Path) -> None:
