@@ -4,6 +4,8 @@
 {'context': 'context', 'question': 'Frage', 'answers': 'answer'}
 >>> resolve(["text", "category"], None, "classification")
 {'text': 'text', 'label': 'category'}
+>>> resolve(["question", "A", "B", "answer"], None, "choice")
+{'question': 'question', 'options': 'A+B', 'answer': 'answer'}
 """
 
 from __future__ import annotations
@@ -11,6 +13,8 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Mapping, Sequence
+from itertools import count, takewhile
+from string import ascii_lowercase, ascii_uppercase
 from typing import Any
 
 from onward import recipes
@@ -21,8 +25,13 @@ from onward.errors import DataError, UsageError
 LISTS = ("labels", "options")
 """Fields that are lists of texts, which a separator may split."""
 
-JOINED, JOIN = ("references",), "+"
+JOINED, JOIN = ("references", "options"), "+"
 """Fields that several columns together may fill, and what stands between the columns' names."""
+
+_OPTION = frozenset(
+    ("", "option", "opt", "op", "choice", "candidate", "ending", "alternative", "answer", "ans")
+)
+"""How columns of an option each are called, without their letter or number."""
 
 
 def resolve(
@@ -62,13 +71,18 @@ def guessed(columns: Sequence[str], given: Mapping[str, str], recipe: str) -> di
     """Canonical field -> source column, as given and else by the recipe; None where one lacks.
 
     Columns that are numbered from 1 (summary1, summary2) stand together for one field where it is
-    a list: "summary1+summary2". Any other field takes the first of them.
+    a list: "summary1+summary2". Any other field takes the first of them. Where no column holds all
+    options, those of one option each (A, B; option1, option2; ending0, ending1) do together.
     """
     fields = KINDS[recipe].fields
     renamed = {part: f for f, column in given.items() for part in _parts(f, column, columns)[:1]}
     numbered = _numbered(columns)
     names = [*(renamed.get(column, column) for column in columns), *numbered]
     told = recipes.get(recipe).guess(names)
+    each = _option_columns(columns) if "options" in fields else []
+    if each and "options" not in (told or {}):
+        told = recipes.get(recipe).guess([*names, "options"])
+        numbered["options"] = each
     if told is None:
         return None
     found = dict(given)
@@ -78,7 +92,7 @@ def guessed(columns: Sequence[str], given: Mapping[str, str], recipe: str) -> di
         there = all(part in columns for part in _parts(field, whole, columns))
         if there and field not in given and whole not in given.values():
             found[field] = whole
-    flag = [c for c in columns if re.sub(r"[\W_]", "", c).lower() == "isimpossible"]
+    flag = [c for c in columns if _folded(c) == "isimpossible"]
     if flag and "is_impossible" in fields and "is_impossible" not in found:
         found["is_impossible"] = flag[0]
     return {field: found[field] for field in fields if field in found}
@@ -93,6 +107,43 @@ def _numbered(columns: Sequence[str]) -> dict[str, list[str]]:
         if name and name not in columns and len(run) > 1:
             found[name] = run
     return found
+
+
+def _option_columns(columns: Sequence[str]) -> list[str]:
+    """The longest run of columns that hold an option each; none where there are not two."""
+    found = []
+    for column in columns:
+        stem, first = column[:-1], column[-1:]
+        if first not in ("0", "1", "a", "A") or _folded(stem) not in _OPTION:
+            continue
+        marks = map(str, count(int(first))) if first.isdigit() else _letters(first)
+        found.append(list(takewhile(columns.__contains__, (f"{stem}{mark}" for mark in marks))))
+    longest = max(found, key=len, default=[])
+    return longest if len(longest) > 1 else []
+
+
+def _letters(first: str) -> str:
+    return ascii_uppercase if first == "A" else ascii_lowercase
+
+
+def option_labels(columns: Sequence[str]) -> list[str]:
+    """What an answer may call the options of columns that hold one each.
+
+    >>> option_labels(["choice_a", "choice_b"]), option_labels(["ending0", "ending1"])
+    (['A', 'B'], ['0', '1'])
+    >>> option_labels(["right", "wrong"])
+    ['right', 'wrong']
+    """
+    ends = [re.fullmatch(r"(.*?)([0-9]+|[A-Za-z])", column) for column in columns]
+    stems = {end and end[1] for end in ends}
+    labels = [end[2].upper() for end in ends if end]
+    runs = [list(ascii_uppercase[: len(columns)])]
+    runs += [[str(n + first) for n in range(len(columns))] for first in (0, 1)]
+    return labels if len(stems) == 1 and labels in runs else list(columns)
+
+
+def _folded(name: str) -> str:
+    return re.sub(r"[\W_]", "", name).lower()
 
 
 def _parts(field: str, column: str, columns: Sequence[str]) -> list[str]:
@@ -138,11 +189,15 @@ def fields_of(
         cells: the values are cells of a table of texts, in which a list can only be JSON.
     """
     found = {field: values[column] for field, column in mapping.items() if column in values}
-    for field in (f for f in JOINED if cells and f in found):
-        found[field] = references.of_cell(found[field])
+    if cells and "references" in found:
+        found["references"] = references.of_cell(found["references"])
     for field in (f for f in JOINED if f in mapping and f not in found):
-        parts = [values.get(column) for column in _parts(field, mapping[field], list(values))]
-        found[field] = [part for part in parts if part not in (None, "")]
+        parts = _parts(field, mapping[field], list(values))
+        each = [None if values.get(part) == "" else values.get(part) for part in parts]
+        if field != "options":
+            found[field] = [part for part in each if part is not None]
+        elif len(parts) > 1:
+            found[field] = dict(zip(option_labels(parts), each, strict=True))
     for field in LISTS:
         text = found.get(field)
         if separator and isinstance(text, str) and text and not text.startswith("["):

@@ -6,9 +6,12 @@
 (['red', 'blue'], 0, '')
 
 Options are a list of texts, a list of {label, text}, the dict {label: [...], text: [...]}, the
-JSON of one of these, or a text split by a stated separator. The answer is the right one's label,
-where options have labels; its text; its letter (A is the first); or its place, counted from 0.
-Where it can be read as two different options, the row is not taken: nothing tells which is meant.
+JSON of one of these, or a text split by a stated separator; or {label: text}, as columns of one
+option each become, where a label without a text is no option of the row. The answer is the right
+one's label, where options have labels; its text; its letter (A is the first); or its place, counted
+from 0. Labels say what a number means: beside A, B, C it may count from 0 or from 1, and is none of
+them. Where an answer can be read as two different options, the row is not taken: nothing tells
+which is meant.
 """
 
 from __future__ import annotations
@@ -16,6 +19,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Mapping, Sequence
+from string import ascii_uppercase
 from typing import Any
 
 from onward.episodes.incoming import Unreadable, loads
@@ -32,7 +36,7 @@ def read(fields: Mapping[str, Any], max_chars: int) -> tuple[list[str], int, str
         Fault: there are fewer than two options, two are equal, one is blank, or the answer is none
             of them, or may be two of them.
     """
-    texts, names = _split(_opened(fields.get("options")))
+    texts, names, letters = _split(_opened(fields.get("options")))
     tidied = [_option(text, max_chars) for text in texts]
     if len(tidied) < 2:
         raise Fault("too-few-options", f"there are {len(tidied)} options")
@@ -43,7 +47,7 @@ def read(fields: Mapping[str, Any], max_chars: int) -> tuple[list[str], int, str
                 "equal-options", f"options {first[option]} and {place} are both {option[:60]!r}"
             )
     repair = "" if tidied == [str(text) for text in texts] else "option-tidied"
-    return tidied, _place(fields.get("answer"), tidied, names), repair
+    return tidied, _place(fields.get("answer"), tidied, names, letters), repair
 
 
 def apart(fields: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -69,23 +73,33 @@ def _opened(value: Any) -> Any:
         raise Fault(error.reason, f"options: {error}") from None
 
 
-def _split(value: Any) -> tuple[list[Any], list[str]]:
-    """Texts, and the labels that came with them."""
+def _split(value: Any) -> tuple[list[Any], list[str], list[str]]:
+    """Texts, the labels that came with them, and letters that stand for those labels."""
     if value is None or value == "":
         raise Fault("missing-field", "options are missing")
     if isinstance(value, dict) and isinstance(value.get("text"), list):
         texts, names = value["text"], value.get("label") or value.get("labels") or []
         if names and len(names) != len(texts):
             raise Fault("wrong-type", f"{len(texts)} options have {len(names)} labels")
-        return list(texts), [str(name).strip() for name in names]
+        return list(texts), [str(name).strip() for name in names], []
     if isinstance(value, dict) and value:  # {"A": "red", "B": "blue"}
-        return list(value.values()), [str(name).strip() for name in value]
+        return _labelled(value)
     if not isinstance(value, list | tuple):
         raise Fault("wrong-type", "options are not a list; a separator splits a text (--separator)")
     if value and all(isinstance(one, dict) for one in value):
         names = [str(one.get("label", "")).strip() for one in value]
-        return [one.get("text") for one in value], names if all(names) else []
-    return list(value), []
+        return [one.get("text") for one in value], names if all(names) else [], []
+    return list(value), [], []
+
+
+def _labelled(value: Mapping[str, Any]) -> tuple[list[Any], list[str], list[str]]:
+    """Of an object: the options that the row has; letters where its labels are numbers or such."""
+    names = [str(name).strip() for name in value]
+    counted = all(_PLACE.fullmatch(name) for name in names) and len(names) <= len(ascii_uppercase)
+    letters = list(ascii_uppercase[: len(names)]) if counted else [one.upper() for one in names]
+    here = [place for place, text in enumerate(value.values()) if text is not None]
+    texts = list(value.values())
+    return [texts[at] for at in here], [names[at] for at in here], [letters[at] for at in here]
 
 
 def _option(value: Any, max_chars: int) -> str:
@@ -112,19 +126,24 @@ def _number(value: float) -> str:
     return f"{value:.15g}"
 
 
-def _place(answer: Any, options: Sequence[str], names: Sequence[str]) -> int:
+def _place(
+    answer: Any, options: Sequence[str], names: Sequence[str], letters: Sequence[str]
+) -> int:
     if answer is None or answer == "":
         raise Fault("answer-missing", "answer is missing")
-    found = _readings(answer, options, names)
+    found = _readings(answer, options, names, letters)
     if not found:
-        raise Fault("answer-not-an-option", f"{str(answer)[:60]!r} is none of the options")
+        told = f" {', '.join(names)[:60]}" if names else ""
+        raise Fault("answer-not-an-option", f"{str(answer)[:60]!r} is none of the options{told}")
     if len(found) > 1:
         shown = " and ".join(f"option {place} ({why})" for place, why in sorted(found.items()))
         raise Fault("answer-two-options", f"{str(answer)[:60]!r} may be {shown}")
     return next(iter(found))
 
 
-def _readings(answer: Any, options: Sequence[str], names: Sequence[str]) -> dict[int, str]:
+def _readings(
+    answer: Any, options: Sequence[str], names: Sequence[str], letters: Sequence[str]
+) -> dict[int, str]:
     """Place -> how the answer says so, of all ways to read it. Labels stand for letter and place.
 
     Raises:
@@ -143,7 +162,11 @@ def _readings(answer: Any, options: Sequence[str], names: Sequence[str]) -> dict
     if said in names:
         return {names.index(said): "its label"} | found
     letter, place = _LETTER.fullmatch(said), _PLACE.fullmatch(said)
+    if names:
+        if letter and letter[1].upper() in letters:
+            found.setdefault(letters.index(letter[1].upper()), "its letter")
+        return found
     at = ord(letter[1].upper()) - ord("A") if letter else int(said) if place else len(options)
-    if at < len(options) and not names:
+    if at < len(options):
         found.setdefault(at, "its letter" if letter else "its place, from 0")
     return found

@@ -56,9 +56,15 @@ _COLUMNS = {
     "id": ("id", "qid", "questionid", "uid"),
     "context": ("context", "passage", "paragraph", "support", "article", "story", "fact1"),
     "title": ("title", "documenttitle", "article", "topic", "subject", "category"),
-    "question": ("question", "questionstem", "stem", "query", "questiontext"),
+    "question": (
+        *("question", "questionstem", "stem", "query", "questiontext"),
+        *("sentence", "ctx", "startphrase"),
+    ),
     "options": ("options", "choices", "candidates", "endings"),
-    "answer": ("answer", "answerkey", "label", "target", "gold", "correctanswer", "answeridx"),
+    "answer": (
+        *("answer", "answerkey", "label", "target", "gold", "correctanswer", "answeridx"),
+        *("correctoption", "correct", "cop"),
+    ),
 }
 """Canonical field -> names of source columns, the likeliest first, compared by letters alone.
 

@@ -12,11 +12,12 @@ import pyarrow.parquet as pq
 import pytest
 
 from onward.episodes.checks import REASONS
+from onward.episodes.columns import fields_of, guessed, resolve, sources
 from onward.episodes.kinds import KINDS
 from onward.episodes.open import Opened, open_episode
 from onward.episodes.options import read
 from onward.episodes.values import Fault
-from onward.errors import DataError
+from onward.errors import DataError, UsageError
 from onward.learning import encoder
 from onward.project import Project
 from tests.episodes import deliveries
@@ -131,6 +132,104 @@ def test_quarantined_rows_with_options_within_the_question_open_again(tmp_path: 
         line["row"]["options"][1] = "mended"
     again = deliveries.jsonl(tmp_path / "b.jsonl", lines)
     assert open_episode(at, "b", again, keep=deliveries.keep).counts["accepted"] == 20
+
+
+@pytest.mark.parametrize("kind", ["csv", "jsonl", "parquet"])
+@pytest.mark.parametrize(
+    ("columns", "answers"),
+    [
+        ("A B C D E", "ABCDE"),
+        ("choice_a choice_b choice_c choice_d choice_e", "ABCDE"),
+        ("opa opb opc opd ope", "abcde"),
+        ("ending0 ending1 ending2 ending3 ending4", "01234"),
+        ("option1 option2 option3 option4 option5", "12345"),
+        ("option 1,option 2,option 3,option 4,option 5", "ABCDE"),
+    ],
+)
+def test_options_with_a_column_each(tmp_path: Path, columns: str, answers: str, kind: str) -> None:
+    at, rows = project(tmp_path / "p"), toy_choices(40, 3)
+    names = columns.split("," if "," in columns else None)
+    apart = [
+        {"id": row["id"], "title": row["title"], "question": row["question"]}
+        | {"context": row["context"]}
+        | {name: (row["options"][n : n + 1] or [None])[0] for n, name in enumerate(names)}
+        | {"answer": answers[row["answer"]]}
+        for row in rows
+    ]
+    done = opened(at, write(tmp_path / f"a.{kind}", apart))
+    assert done.guessed and done.counts["accepted"] == 40
+    assert kept(at) == sorted(rows, key=lambda row: row["id"])
+
+
+@pytest.mark.parametrize(
+    ("columns", "expected"),
+    [
+        ("question A B answer", "A+B"),
+        ("question a b c label", "a+b+c"),
+        ("question A B C answerKey", "A+B+C"),
+        ("sentence option1 option2 answer", "option1+option2"),
+        ("question B C D answer", None),
+        ("question A answer", None),
+        ("question option2 option3 answer", None),
+        ("question choices A B answer", "choices"),
+        ("question distractor1 distractor2 answer", None),
+    ],
+)
+def test_columns_of_options_are_guessed(columns: str, expected: str | None) -> None:
+    found = guessed(columns.split(), {}, "choice")
+    assert (found or {}).get("options") == expected
+
+
+def test_columns_of_options_may_be_named() -> None:
+    columns = ["question", "right", "wrong", "absurd", "answer"]
+    given = {"options": "right+wrong+absurd"}
+    mapping = resolve(columns, given, "choice")
+    assert mapping == {"question": "question", **given, "answer": "answer"}
+    assert sources(mapping, columns) == columns
+    values = {"question": "?", "right": "x", "wrong": "", "absurd": "z", "answer": "absurd"}
+    assert read(fields_of(values, mapping, cells=True), 100)[:2] == (["x", "z"], 1)
+    with pytest.raises(UsageError, match="did you mean 'wrong'"):
+        resolve(columns, {"options": "right+wrogn"}, "choice")
+
+
+@pytest.mark.parametrize(
+    ("columns", "texts", "answer", "expected"),
+    [
+        ("A+B+C+D", ["x", "", "y", None], "C", (["x", "y"], 1)),
+        ("A+B+C+D", ["x", "", "y", None], "y", (["x", "y"], 1)),
+        ("A+B+C+D", ["x", "", "y", None], "(c)", (["x", "y"], 1)),
+        ("ending0+ending1+ending2", ["", "x", "y"], 2, (["x", "y"], 1)),
+        ("ending0+ending1+ending2", ["", "x", "y"], "C", (["x", "y"], 1)),
+        ("option1+option2+option3", ["", "x", "y"], 2.0, (["x", "y"], 0)),
+        ("option1+option2+option3", ["", "x", "y"], "B", (["x", "y"], 0)),
+        ("A+B+C+D", ["x", "", "y", None], "B", "answer-not-an-option"),
+        ("A+B+C+D", ["x", "", "y", None], "D", "answer-not-an-option"),
+        ("option1+option2+option3", ["", "x", "y"], "A", "answer-not-an-option"),
+        ("option1+option2+option3", ["", "x", "y"], 0, "answer-not-an-option"),
+        ("A+B+C", ["x", "y", "z"], 1, "answer-not-an-option"),
+        ("A+B+C", ["x", "C", "z"], "C", "answer-two-options"),
+        ("option1+option2", ["2", "1"], "1", "answer-two-options"),
+        ("A+B+C", ["x", "", ""], "A", "too-few-options"),
+    ],
+)
+def test_an_answer_names_a_column_of_its_own_row(
+    columns: str, texts: list[Any], answer: Any, expected: Any
+) -> None:
+    values = dict(zip(columns.split("+"), texts, strict=True)) | {"answer": answer}
+    fields = fields_of(values, {"options": columns, "answer": "answer"})
+    if isinstance(expected, tuple):
+        assert read(fields, 100)[:2] == expected
+        return
+    with pytest.raises(Fault) as caught:
+        read(fields, 100)
+    assert caught.value.reason == expected
+
+
+def test_a_row_without_its_column_of_options_lacks_them() -> None:
+    fields = fields_of({"question": "?"}, {"question": "question", "options": "choices"})
+    with pytest.raises(Fault) as caught:
+        read(fields, 100)
+    assert caught.value.reason == "missing-field"
 
 
 def test_a_separator_splits_options(tmp_path: Path) -> None:
