@@ -84,7 +84,7 @@ CHAT_TEMPLATE = (
 )
 
 
-def toy_causal(folder: Path, *, template: str | None = CHAT_TEMPLATE) -> Path:
+def toy_causal(folder: Path, *, template: str | None = CHAT_TEMPLATE, biases: bool = False) -> Path:
     """Write a Llama of 2 layers and hidden size 32 with a tokenizer and a chat template.
 
     Always the same bytes. Every text encodes: the vocabulary has all bytes.
@@ -127,6 +127,7 @@ def toy_causal(folder: Path, *, template: str | None = CHAT_TEMPLATE) -> Path:
         bos_token_id=None,
         eos_token_id=1,
         tie_word_embeddings=True,
+        attention_bias=biases,
         initializer_range=0.2,
     )
     with torch.random.fork_rng(devices=[]):

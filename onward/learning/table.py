@@ -90,15 +90,23 @@ def reason(cell: Cell) -> str | None:
     return None
 
 
+_READING = {
+    "bottleneck": "is put into one stack of layers, and its norms are an encoder's",
+    "prompt": "would have to be read once, before a text that is read in steps",
+    "prefix": "would have to begin the cache that a text is written with",
+}
+"""Tunings for models that read a text at once, and why."""
+
+
 def _generated(cell: Cell) -> str | None:
     if cell.term != "none":
         return (
             f"{cell.term} compares what a model says of a whole row, and {cell.recipe} says a word "
             "at a time: it needs strategy.term none"
         )
-    if cell.tuning not in ("full", "last", "lora", "dora", "ia3"):
+    if cell.tuning in _READING:
         return (
-            f"{cell.tuning} is not tried with {cell.recipe}: it needs full, last, lora, dora, ia3"
+            f"{cell.tuning} {_READING[cell.tuning]}: it needs full, last, lora, bitfit, dora, ia3"
         )
     return None
 

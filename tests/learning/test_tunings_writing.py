@@ -11,7 +11,7 @@ import torch
 from onward.config import Finetune
 from onward.errors import SettingsError
 from onward.learning import tunings
-from tests.runtime.test_architectures import BLOCKS, WORDS
+from tests.runtime.test_architectures import BLOCKS, WORDS, _model
 
 T5 = {
     **WORDS,
@@ -112,3 +112,25 @@ def test_more_layers_than_there_are_in_both_halves_are_refused() -> None:
     with pytest.raises(SettingsError, match="leaves nothing to move") as caught:
         tunings.apply(made("Marian"), tuned("last", frozen_layers=4))
     assert caught.value.fix == "at most 3"
+
+
+@pytest.mark.parametrize("name", ["Marian", "Bart"])
+def test_the_biases_of_a_model_that_writes_move_alone(name: str) -> None:
+    model = made(name, tie_word_embeddings=False)
+    before = {one: weight.clone() for one, weight in model.state_dict().items()}
+    model = tunings.apply(model, tuned("bitfit"))
+    assert all(one.endswith("bias") for one in moves(model))
+    step(model)
+    after = model.state_dict()
+    moved = {one for one in after if not torch.equal(after[one], before[one])}
+    assert {one for one in moved if not one.endswith("bias")} == set()
+    assert {"encoder", "decoder"} <= {part for one in moved for part in one.split(".")}
+
+
+def test_a_gpt2_has_biases_and_a_t5_has_none() -> None:
+    assert all(
+        one.endswith("bias") for one in moves(tunings.apply(_model("gpt2"), tuned("bitfit")))
+    )
+    for name in ("t5", "llama"):
+        with pytest.raises(SettingsError, match=f"{name} has no biases"):
+            tunings.apply(_model(name), tuned("bitfit"))

@@ -243,3 +243,10 @@ def test_what_cannot_be_compared_is_refused(project: Project, tmp_path: Path) ->
         "last",
         "lora",
     ]
+
+
+def test_biases_are_compared_by_default_where_models_have_them() -> None:
+    naive = Strategy.model_validate({"rows": "naive"})
+    assert "bitfit" in compare.of_recipe("classification", naive)
+    written = compare.of_recipe("translation", naive)
+    assert written == ["full", "last", "lora", "dora", "ia3"]
