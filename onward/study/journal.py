@@ -39,7 +39,7 @@ class Journal(BaseJournalBackend):
         if whole < len(data):
             files.write_bytes(path, data[:whole])
 
-    def read_logs(self, log_number_from: int) -> Iterator[dict[str, Any]]:  # type: ignore[override]
+    def read_logs(self, log_number_from: int) -> Iterator[dict[str, Any]]:
         """The records from this number on."""
         yield from self._records[log_number_from:]
 
