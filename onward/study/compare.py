@@ -28,7 +28,7 @@ from onward.learning import prompts
 from onward.learning import table as allowed
 from onward.learning.job import afresh
 from onward.project import Project, safe_name
-from onward.study import choosing, schedule
+from onward.study import choosing, schedule, used
 from onward.study.choosing import Choice
 from onward.study.combinations import FROZEN, Blocks
 from onward.study.sequence import Episodes, carved
@@ -267,17 +267,18 @@ def compare(
 
 
 def choose(made: Comparison, jobs: int) -> dict[str, Choice]:
-    """A learning rate for each entry, by its score on a part of the training rows."""
+    """A learning rate for each entry that trains, by its score on a part of the training rows."""
     seed, first = made.seeds[0], len(made.episodes.named)
     inner = carved(
         made.episodes, made.folder / "data", made.recipe, percent=PERCENT, seed=seed, first=first
     )
     tries: dict[str, list[tuple[Trial, dict[str, Any]]]] = {}
     for one in made.entries:
-        used = made.rate(one.values)
-        block, _, key = used.partition(".")
-        rate = made.blocks(one, seed, {})[block][key]
-        every = [{used: float(f"{rate * share:.3g}")} for share in SPREAD]
+        read, blocks = made.rate(one.values), made.blocks(one, seed, {})
+        if not used.trained(blocks, made.start.base.kind):
+            continue
+        block, _, key = read.partition(".")
+        every = [{read: float(f"{blocks[block][key] * share:.3g}")} for share in SPREAD]
         tries[one.name] = [(made.trial(one, seed, values, inner), values) for values in every]
     trials = [trial for of_one in tries.values() for trial, _ in of_one]
     failed = schedule.run_all(made.folder, trials, jobs, "choose rates", spared=schedule.OF_VALUES)

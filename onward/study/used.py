@@ -16,6 +16,7 @@ effect, such as a seed or the number of threads.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from itertools import product
 from typing import Any
 
@@ -85,7 +86,7 @@ def require_read(space: Space, blocks: Blocks, base: str, *, where: str) -> None
         SettingsError: names the key, and the one to search in its place where there is one.
     """
     among = [space.get(key, (_present(blocks, key),)) for key in _DECIDING]
-    every = [Cell(blocks["project"]["recipe"], *words) for words in product(*among)]  # type: ignore[arg-type]
+    every = [_cell(blocks, words) for words in product(*among)]
     ways = [one for one in every if table.reason(one) is None]
     for key in space if ways else ():
         if not any(_reads(key, one, base) for one in ways):
@@ -95,6 +96,15 @@ def require_read(space: Space, blocks: Blocks, base: str, *, where: str) -> None
 
 _DECIDING = ("finetune.tuning", "strategy.rows", "strategy.term", "strategy.structure")
 """In the order of a cell of the table, behind the recipe."""
+
+
+def trained(blocks: Blocks, base: str) -> bool:
+    """Whether a training with these settings has a rate: a model that is asked has none."""
+    return _trains(_cell(blocks, [_present(blocks, key) for key in _DECIDING]), base)
+
+
+def _cell(blocks: Blocks, words: Sequence[Any]) -> Cell:
+    return Cell(blocks["project"]["recipe"], *words)
 
 
 def _present(blocks: Blocks, key: str) -> Any:

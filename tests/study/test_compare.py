@@ -180,6 +180,20 @@ def test_each_entry_has_the_rate_of_its_own_structure(
     }
 
 
+def test_no_rate_is_chosen_for_what_is_solved_for(
+    project: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = {"finetune.tuning": "none"}
+    solved = {"strategy.structure": "analytic", "strategy.rows": "naive"}
+    entries = [Entry("asked", asked), Entry("analytic", solved), Entry("full", {})]
+    made = comparison(project, tmp_path, entries)
+    kinds = {**made.settings, "project": {**made.settings["project"], "recipe": "classification"}}
+    monkeypatch.setattr(schedule, "run_all", lambda *_, **__: {})
+    monkeypatch.setattr(choosing, "_score", lambda *_: 50.0)
+    found = compare.choose(replace(made, settings=kinds), jobs=1)
+    assert {name: len(choice.tried) for name, choice in found.items()} == {"full": 3}
+
+
 def test_a_part_is_run_and_the_rest_is_named(
     project: Project, tmp_path: Path, here: list[str]
 ) -> None:
