@@ -85,7 +85,7 @@ def require_read(space: Space, blocks: Blocks, base: str, *, where: str) -> None
     Raises:
         SettingsError: names the key, and the one to search in its place where there is one.
     """
-    among = [space.get(key, (_present(blocks, key),)) for key in _DECIDING]
+    among: list[Any] = [space.get(key, (_present(blocks, key),)) for key in _DECIDING]
     every = [_cell(blocks, words) for words in product(*among)]
     ways = [one for one in every if table.reason(one) is None]
     for key in space if ways else ():
