@@ -45,6 +45,7 @@ _LOADED = (
 _WRITING = (
     "onward.recipes.generated",
     "onward.recipes.generative",
+    "onward.recipes.room",
     "onward.recipes.prompting",
     "onward.runtime.prompts",
 )
@@ -136,6 +137,7 @@ STAGES: dict[str, tuple[str, ...]] = {
         "onward.learning.policies",
         "onward.learning.prompts",
         "onward.recipes.generative",
+        "onward.recipes.room",
         "onward.recipes.prompting",
         "onward.runtime.graph",
         "onward.runtime.prompts",
@@ -227,6 +229,7 @@ _RECIPE = (
     "onward.recipes.texts",
     "onward.recipes.generated",
     "onward.recipes.generative",
+    "onward.recipes.room",
     "onward.recipes.prompting",
 )
 RECIPES: dict[str, tuple[str, ...]] = {

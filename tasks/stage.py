@@ -15,13 +15,15 @@ import re
 import uuid
 from collections.abc import Callable
 from contextlib import suppress
+from pathlib import Path
 from typing import Literal
 
-from onward import config
+from onward import config, recipes
 from onward.episodes.turn import Turn
 from onward.errors import MissingFiles
 from onward.learning import base, table
 from onward.project import Project
+from onward.recipes import room
 from onward.runtime import bench, providers
 from onward.stages import inputs
 from tasks import versions
@@ -84,8 +86,8 @@ def require(project: Project) -> None:
     """Refuse at once what a stage would refuse hours later, after those before it.
 
     Raises:
-        SettingsError: recipe, tuning and strategy may not be combined, or a shape that is to be
-            timed is longer than the model.
+        SettingsError: recipe, tuning and strategy may not be combined, a shape that is to be
+            timed is longer than the model, or the longest prompt leaves no room for an answer.
         ProviderError: the benchmark is to be timed on CUDA, and there is none.
         UsageError: promotions are to be committed, and Git cannot.
     """
@@ -93,10 +95,21 @@ def require(project: Project) -> None:
     tuning = config.read(project.params, config.Finetune).tuning
     table.check(turn.recipe, tuning, config.read(project.params, config.Strategy))
     with suppress(MissingFiles):  # told by the stage that reads them
-        bench.check_shapes(base.where(project, turn), timed)
+        source = base.where(project, turn)
+        bench.check_shapes(source, timed)
+        _require_room(project, turn, source)
     if timed.provider == "cuda":
         providers.pick("cuda")
     versions.require_committer(project)
+
+
+def _require_room(project: Project, turn: Turn, source: Path) -> None:
+    """Of a model that writes and is to be trained, whether its answers would fit."""
+    recipe = recipes.get(turn.recipe)
+    # Reading its configuration takes seconds, which a run with nothing to do has not.
+    if recipes.generates(recipe) and versions.stale(project, "finetune"):
+        window = recipe.longest(config.read(project.params, config.Prepare))
+        room.check(source, window, config.read(project.params, config.Evaluate).max_new_tokens)
 
 
 def stale(project: Project) -> list[str]:

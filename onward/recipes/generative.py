@@ -22,6 +22,7 @@ from functools import partial
 from typing import Any
 
 from onward.errors import SettingsError
+from onward.recipes import room
 from onward.recipes.shapes import ExportSpec
 
 ENCODER = "encoder"
@@ -32,11 +33,6 @@ TOKENS = tuple(f"{name}_token_id" for name in ("bos", "eos", "pad", "decoder_sta
 
 MOST_AWAY = 1e-3
 """Of the largest logit, by which logits that should be equal may differ: rounding."""
-
-POSITIONS = ("max_position_embeddings", "n_positions", "max_target_positions")
-
-_SEEN = {"sliding_attention": "sliding_window", "chunked_attention": "attention_chunk_size"}
-"""Kind of a layer that looks at a part of what came before -> how config.json names its length."""
 
 
 @dataclass(frozen=True)
@@ -93,16 +89,8 @@ class Plan:
 
     def require(self, longest: int, max_new_tokens: int) -> None:
         """Check that prompt and answer fit. Raises SettingsError naming the settings."""
-        # The last token of an answer is never read; those that it begins with are.
-        written = len(self.start) - 1 + max_new_tokens
-        needed = max(longest, written) if self.encoder else longest + max_new_tokens
-        if self.positions is not None and needed > self.positions:
-            raise SettingsError(
-                f"A prompt of {longest} tokens and an answer of {max_new_tokens} do not fit: "
-                f"the model has places for {self.positions}, or sees as many at once",
-                where="params.yaml, prepare.max_length and evaluate.max_new_tokens",
-                fix="lower one of them, or use a model with more places or a wider window",
-            )
+        begins = max(0, len(self.start) - 1)
+        room.require(self.positions, self.encoder, longest, max_new_tokens, begins)
 
 
 def plan(model: Any) -> Plan:
@@ -137,7 +125,7 @@ def plan(model: Any) -> Plan:
         or own.num_hidden_layers,
         heads=getattr(own, "num_key_value_heads", None) or queries,
         width=width or own.hidden_size // queries,
-        positions=_positions(own),
+        positions=room.positions(own),
     )
 
 
@@ -193,26 +181,6 @@ def require(model: Any, name: str) -> None:
             where="params.yaml, project.encoder",
             fix="name a model of another architecture, such as llama, qwen2, gpt2, marian or t5",
         )
-
-
-def _positions(config: Any) -> int | None:
-    named = (getattr(config, name, None) for name in POSITIONS)
-    relative = getattr(config, "relative_attention_num_buckets", None) is not None
-    # Of models that are written with, only T5 and its kin have buckets, and no places beside them.
-    places = None if relative else next((places for places in named if places), None)
-    return min(filter(None, (places, _seen(config))), default=None)
-
-
-def _seen(config: Any) -> int | None:
-    """The fewest tokens that a layer sees at once; None where each sees all.
-
-    Our mask has no such window, so a longer text would be read in another way than by the model.
-    """
-    kinds = getattr(config, "layer_types", None)
-    if kinds is None:  # one window for all layers, which some models have to be told to use
-        kinds = ["sliding_attention"] if getattr(config, "use_sliding_window", True) else []
-    widths = (getattr(config, _SEEN[kind], None) for kind in kinds if kind in _SEEN)
-    return min(filter(None, widths), default=None)
 
 
 def tokens_alone(model: Any) -> Any:

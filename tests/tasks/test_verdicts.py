@@ -8,11 +8,12 @@ import pytest
 
 from onward import files
 from onward.episodes.turn import Turn
-from onward.errors import UsageError
+from onward.errors import SettingsError, UsageError
 from onward.evaluation.checks import Verdict
 from onward.project import Project
 from onward.registry import journal
-from tasks import stage, verdicts
+from tasks import new, stage, verdicts
+from tests import loop, toys
 from tests.evaluation import toy_turn
 
 
@@ -54,3 +55,19 @@ def test_git_that_cannot_commit_is_told_before_anything_is_trained(tmp_path: Pat
     files.write_text(at.params, at.params.read_text() + "git:\n  commit: true\n")
     with pytest.raises(UsageError, match="not a Git repository"):
         stage.require(at)
+
+
+def test_an_answer_without_room_is_told_before_anything_is_trained(
+    tmp_path: Path, toy_causal: Path
+) -> None:
+    """It was told when the trained candidate was scored."""
+    talks = toys.toy_talks(40, 1)
+    settings = {"prepare": {"max_length": 400}, "evaluate": {"max_new_tokens": 212}}
+    project = loop.begun(tmp_path / "talk", toy_causal, "chat", **settings)
+    new.begin(project)
+    loop.opened(project, "first", toys.write_jsonl(tmp_path / "first.jsonl", talks))
+    stage.require(project)
+    written = project.params.read_text(encoding="utf-8")
+    files.write_text(project.params, written.replace(": 212", ": 213"))
+    with pytest.raises(SettingsError, match="A prompt of 300 tokens and an answer of 213"):
+        stage.require(project)
