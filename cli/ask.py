@@ -185,9 +185,15 @@ def _told(found: Answer, demo: bool) -> list[str]:
     by = f"{found.version} {found.variant} on {found.provider}"
     # A number comes without a probability.
     sure = "" if "value" in made else f"{made['probability']:.0%} · "
-    lines = [f"{'A  ' if demo else ''}{nothing if made['no_answer'] else found.text}"]
+    lines = [f"{'A  ' if demo else ''}{found.text or nothing}"]
+    if made.get("triple"):
+        lines.append(f"   {' · '.join(made['triple'])}")
     if found.vocabulary or "option" in made:
         lines += [f"   {one['probability']:.0%}  {one['text']}" for one in made["n_best"]]
+    if made.get("ended") == "length":
+        lines.append("   stopped at evaluate.max_new_tokens, it might have gone on")
+    if found.cut:
+        lines.append(f"   a part was not read: the window has {found.window} tokens")
     return [*lines, f"   {sure}{by}"]
 
 

@@ -133,5 +133,5 @@ def _field(name: str, text: str) -> str:
 
 
 def _told(side: dict[str, Any]) -> str:
-    text = "no answer" if side["no_answer"] else side["text"]
+    text = side["text"] or "no answer"
     return f"{text}   (score {side['score']:.3g}, probability {side['probability']:.2f})"

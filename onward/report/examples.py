@@ -118,7 +118,8 @@ def _example(found: dict[str, Any], placed: str | None) -> Example:
 
 
 def _told(answer: dict[str, Any]) -> str:
-    return NO_ANSWER if answer["no_answer"] else str(answer["text"])
+    # A label that says that there is no relation is one all the same, and has a name.
+    return str(answer["text"]) or NO_ANSWER
 
 
 def _around(text: str, marked: list[int] | None) -> tuple[str, str, str]:

@@ -166,6 +166,15 @@ class Session:
         found: dict[str, Any] = next(iter(made))
         return found
 
+    def cut(self, inputs: Mapping[str, str | list[str]]) -> bool:
+        """Whether a part of these texts is not read: they are longer than the window.
+
+        Raises:
+            UsageError: as `answer`.
+        """
+        row = asking.row(self._recipe, inputs)
+        return bool(self._recipe.inputs_cut([row], self.tokenizer, self.prepare))
+
 
 def pad(batch: list[dict[str, Any]], names: list[str], pad_id: int) -> dict[str, np.ndarray]:
     """Right-padded int64 arrays [B, longest T]; an input that no feature has is zeros."""

@@ -28,7 +28,8 @@ class Answer:
     """A prediction with what was asked and the version, variant and provider that gave it.
 
     `vocabulary` are all labels that the version can give, in their order; empty for recipes
-    without labels. A later version has these and perhaps more.
+    without labels. A later version has these and perhaps more. `cut` says that a part of the texts
+    was not read, because they are longer than `window` tokens.
     """
 
     recipe: str
@@ -38,6 +39,8 @@ class Answer:
     version: str
     variant: str
     provider: str
+    cut: bool
+    window: int
 
     @property
     def text(self) -> str:
@@ -45,7 +48,7 @@ class Answer:
         return str(self.prediction["text"])
 
     def to_json(self) -> dict[str, Any]:
-        """recipe, inputs, the prediction's own fields, vocabulary, version, variant, provider.
+        """recipe, inputs, the prediction's own fields, vocabulary, version, variant, provider, cut.
 
         The prediction's fields: text, probability, no_answer, n_best; start and end
         (extractive), label (classification), labels (multilabel), value
@@ -59,6 +62,7 @@ class Answer:
             "version": self.version,
             "variant": self.variant,
             "provider": self.provider,
+            "cut": self.cut,
         }
 
 
@@ -133,4 +137,6 @@ def ask(
         version=champion.version,
         variant=session.variant,
         provider=session.provider,
+        cut=session.cut(inputs),
+        window=session.prepare.max_length,
     )

@@ -14,6 +14,7 @@ from cli import ask, main
 from onward import files
 from onward.errors import UsageError
 from onward.serving import talk
+from onward.serving.ask import Answer
 
 
 class Echo:
@@ -103,3 +104,21 @@ def test_a_byte_order_mark_is_no_part_of_a_text(tmp_path: Path) -> None:
     text.write_text("Ana did.", encoding="utf-8-sig")
     assert ask._turns(turns) == ["Who?", "Ana."]
     assert ask._text(text) == "Ana did."
+
+
+def test_an_answer_that_stopped_at_its_length_says_so() -> None:
+    told = {"text": "It went on", "probability": 0.5, "no_answer": False, "n_best": []}
+    about: dict[str, Any] = {"recipe": "chat", "inputs": {"question": "And?"}, "vocabulary": ()}
+    by: dict[str, Any] = {
+        "version": "v1",
+        "variant": "fp32",
+        "provider": "onnx-cpu",
+        "cut": False,
+        "window": 64,
+    }
+    whole, cut = (
+        ask._told(Answer(prediction={**told, "ended": ended}, **about, **by), demo=False)
+        for ended in ("end", "length")
+    )
+    assert cut[0] == whole[0] == "It went on" and cut[-1] == whole[-1]
+    assert len(whole) == 2 and "evaluate.max_new_tokens" in cut[1]

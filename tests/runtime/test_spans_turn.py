@@ -126,6 +126,12 @@ def test_relations_are_learned_and_serve(
     monkeypatch.chdir(related.root)
     assert main.start(["ask", text, "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["triple"] == told["triple"]
+    assert main.start(["ask", text]) == 0
+    assert capsys.readouterr().out.splitlines()[:2] == ["animal(e2,e1)", "   seen · animal · box"]
+    none = text.replace("otter", "heron")
+    assert main.start(["ask", none]) == 0
+    said = capsys.readouterr().out.splitlines()
+    assert said[0] == "Other" and " · " not in said[1], "a label like any other, and no triple"
     assert main.start(["ask", "no entity is marked"]) == 3
     assert "<e1>" in capsys.readouterr().err
     summary = files.read_json(related.made("evaluate") / "summary.json")

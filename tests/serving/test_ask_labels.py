@@ -39,6 +39,8 @@ def test_the_answer_is_a_label_and_the_vocabulary_comes_along(served: Project) -
     assert told["vocabulary"] == list(LABELS) and told["label"] in LABELS
     assert told["inputs"] == {"text": TEXT} and told["recipe"] == "classification"
     assert sum(one["probability"] for one in told["n_best"]) == pytest.approx(1, abs=1e-3)
+    assert told["cut"] is False
+    assert ask(served, {"text": f"{TEXT} box" * 20}, threads=1).to_json()["cut"] is True
 
 
 def test_s11_an_instruction_in_the_text_is_a_text(served: Project) -> None:
@@ -57,6 +59,9 @@ def test_the_command_line_prints_the_label_and_the_others(
     first, *others, last = capsys.readouterr().out.splitlines()
     assert first in LABELS and len(others) == 3 and first in others[0]
     assert all("%  " in line for line in others) and "v1 fp32 on onnx-cpu" in last
+    assert main.start(["ask", f"{TEXT} and a box was seen" * 20]) == 0
+    *_, cut, last = capsys.readouterr().out.splitlines()
+    assert cut == "   a part was not read: the window has 48 tokens" and "v1 fp32" in last
     (tmp_path / "text.txt").write_text(TEXT)
     assert main.start(["ask", "--file", str(tmp_path / "text.txt")]) == 0
     assert capsys.readouterr().out.startswith(first)
