@@ -181,23 +181,29 @@ class Loop(Trainer):
             raise self.not_finite("weight", math.nan)
 
     def stopping_loss(self) -> float:
-        """Mean loss on the early-stopping part, without drawing a random number."""
+        """Mean loss on the early-stopping part, without drawing a random number.
+
+        Over windows, or over tokens to be learned, as in training: whatever the batch.
+        """
         import torch
 
         data = self.run.stopping
         assert data is not None  # noqa: S101 - only asked where a part was carved
         order = data.lengths.argsort(kind="stable")
         self.model.eval()
-        total = 0.0
+        total, count = 0.0, 0
         for first in range(0, len(order), self.run.batch):
             part = order[first : first + self.run.batch]
             batch = self.run.collate([data[int(at)] for at in part])
+            targets = self.targets(batch)
+            if not targets:  # their mean would be none
+                continue
             batch.pop("rows")
             with torch.no_grad(), self.compute_loss_context_manager():
                 loss = self.model(**self._prepare_inputs(batch))["loss"]
-            total += float(loss) * len(part)
+            total, count = total + float(loss) * targets, count + targets
         self.model.train()
-        return total / len(data)
+        return total / max(count, 1)
 
     def _save_checkpoint(self, model: Any, trial: Any) -> None:
         step, run = self.state.global_step, self.run

@@ -11,7 +11,11 @@ from typing import Any
 
 from onward.errors import SettingsError
 
-PLACES = ("max_position_embeddings", "n_positions", "max_target_positions")
+PLACES = (
+    *("max_position_embeddings", "n_positions", "max_target_positions", "max_seq_len"),
+    *("max_encoder_position_embeddings", "max_decoder_position_embeddings"),
+)
+"""How configurations name them; of several the fewest count."""
 
 _SEEN = {"sliding_attention": "sliding_window", "chunked_attention": "attention_chunk_size"}
 """Kind of a layer that looks at a part of what came before -> how config.json names its length."""
@@ -61,15 +65,14 @@ def require(
 
 def positions(config: Any) -> int | None:
     """Tokens that a model has places for and that each of its layers sees; None: any number."""
-    named = (getattr(config, name, None) for name in PLACES)
+    named = [found for name in PLACES if (found := getattr(config, name, None))]
     relative = getattr(config, "relative_attention_num_buckets", None) is not None
     # Of models that are written with, only T5 and its kin have buckets, and no places beside them.
-    places = None if relative else next((places for places in named if places), None)
-    return min(filter(None, (places, _seen(config))), default=None)
+    return min([*([] if relative else named), *_seen(config)], default=None)
 
 
-def _seen(config: Any) -> int | None:
-    """The fewest tokens that a layer sees at once; None where each sees all.
+def _seen(config: Any) -> list[int]:
+    """How many tokens the layers see at once that do not see all.
 
     Our mask has no such window, so a longer text would be read in another way than by the model.
     """
@@ -77,4 +80,4 @@ def _seen(config: Any) -> int | None:
     if kinds is None:  # one window for all layers, which some models have to be told to use
         kinds = ["sliding_attention"] if getattr(config, "use_sliding_window", True) else []
     widths = (getattr(config, _SEEN[kind], None) for kind in kinds if kind in _SEEN)
-    return min(filter(None, widths), default=None)
+    return [width for width in widths if width]

@@ -17,6 +17,7 @@ on the seed and its own prompt alone, not on what else is in the batch.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol
@@ -32,6 +33,9 @@ Logits = NDArray[np.float32]
 Outputs = dict[str, NDArray[Any]]
 
 END, STOP, LENGTH = range(len(generated.ENDS))
+
+_BYTE = re.compile(r"<0x[0-9A-Fa-f]{2}>")
+"""How tokenizers that fall back to bytes name one."""
 
 
 class Stepper(Protocol):
@@ -70,6 +74,8 @@ class Rules:
     """Of the likeliest tokens as many as have this probability together are drawn from
     (Holtzman et al. 2020)."""
     seed: int = 0
+    byte: Callable[[int], bool] = lambda token: False
+    """Whether a token is a byte of a character; asked only for streaming."""
 
     @staticmethod
     def of(settings: Evaluate, *, end: Sequence[int], tokenizer: Any) -> Rules:
@@ -82,6 +88,7 @@ class Rules:
             temperature=settings.temperature,
             top_p=settings.top_p,
             seed=settings.seed,
+            byte=lambda token: bool(_BYTE.fullmatch(tokenizer.convert_ids_to_tokens(token))),
         )
 
 
@@ -136,14 +143,18 @@ def generate(model: Stepper, batch: Sequence[Feature], rules: Rules) -> list[Out
 def stream(model: Stepper, feature: Feature, rules: Rules) -> Iterator[str]:
     """One row's text, piece by piece, as soon as tokens have surely said it.
 
-    Held back is what may yet become a stop string, and characters whose bytes are not all there.
-    The pieces of text joined are the text before the stop string, if one comes.
+    Held back is what may yet become a stop string, and characters whose bytes are not all there: a
+    run of bytes is read anew with each, until something else follows. The pieces of text joined are
+    the text before the stop string, if one comes.
     """
     tokens: list[int] = []
     said = ""
     for (one,) in run(model, [feature], rules):
         tokens.append(one.token)
-        whole = rules.text(tokens[:-1] if one.ended == END else tokens)
+        told = tokens[:-1] if one.ended == END else tokens[:]
+        while one.ended is None and told and rules.byte(told[-1]):
+            told.pop()
+        whole = rules.text(told)
         before = generated.cut(whole, rules.stop)
         if before is not None:
             whole = before

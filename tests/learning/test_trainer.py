@@ -199,6 +199,13 @@ def test_a_batch_of_tokens_in_micro_batches_is_the_same_batch(
         found.append(weights(fit(task, sgd).model))
     for each, tensor in found[0].items():
         assert torch.allclose(tensor, found[1][each], atol=1e-5), each
+    losses = []
+    for batch in (8, 3):
+        (still := tmp_path / f"still-{batch}").mkdir()
+        one = replace(task, stopping=data, rate=1e-12, work=still)
+        sgd = settings(batch_size=batch, micro_batch=batch, optimizer="sgd", warmup_percent=0)
+        losses.append(fit(one, sgd).course.stops[0][1])
+    assert losses[0] == pytest.approx(losses[1], rel=1e-5), "of the rows, not of the batches"
 
 
 def of_tokens(name: str) -> list[dict[str, Any]]:

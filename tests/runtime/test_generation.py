@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from onward.config import Evaluate
 from onward.recipes import generated
 from onward.runtime.generation import END, LENGTH, STOP, Rules, Token, choose, generate, run, stream
 
@@ -115,6 +116,41 @@ def test_streaming_holds_back_a_character_that_is_not_whole() -> None:
     halves = {1: "x\ufffd", 2: "xé"}
     how = rules(text=lambda tokens: halves.get(len(tokens), "xé!"))
     assert list(stream(Told(), ids("a", "a", "a"), how)) == ["x", "é", "!"]
+
+
+FALLBACK = ["</s>", "▁Hello", "▁wor", "ld", *(f"<0x{one:02X}>" for one in "😀\n".encode())]
+"""A vocabulary that falls back to bytes, as many of SentencePiece do."""
+
+
+@pytest.mark.parametrize(
+    "tokens",
+    [
+        [1, 4, 5, 6, 7, 2, 3],
+        [1, 8, 1],
+        [1, 4, 5, 6, 7, 4, 5, 2, 3],
+        [1, 8, 4, 1, 2, 3],
+        [4, 5, 1, 6, 7],
+        [1, 4, 5, 6, 7],
+    ],
+)
+def test_streaming_goes_on_after_bytes_that_are_no_character(tokens: list[int]) -> None:
+    """A run of bytes is read anew with each: what was U+FFFD is a character, or the other way."""
+    from tokenizers import Tokenizer, decoders, models
+    from transformers import PreTrainedTokenizerFast
+
+    fast = Tokenizer(models.WordLevel({name: n for n, name in enumerate(FALLBACK)}, FALLBACK[0]))
+    fast.decoder = decoders.Sequence(
+        [
+            decoders.Replace("▁", " "),
+            decoders.ByteFallback(),
+            decoders.Fuse(),
+            decoders.Strip(" ", 1, 0),
+        ]
+    )
+    tokenizer = PreTrainedTokenizerFast(tokenizer_object=fast, eos_token="</s>")
+    how = Rules.of(Evaluate(max_new_tokens=20), end=[0], tokenizer=tokenizer)
+    pieces = list(stream(Told(), {"input_ids": tokens}, how))
+    assert "".join(pieces) == generated.text(tokens, tokenizer) and len(pieces) > 1
 
 
 def test_of_equal_logits_the_lowest_token_is_taken() -> None:

@@ -86,6 +86,14 @@ def test_tokens_are_compared_one_by_one_and_ties_are_counted() -> None:
         assert caught.value.where == "u, row b, token 1"
 
 
+def test_ties_in_many_rows_are_a_graph_that_prefers_other_tokens() -> None:
+    same = [(f"u, row {n}", _written([5]), _written([5])) for n in range(18)]
+    tie = ("u, row x", _written([5, 1], -1.2, -1.0), _written([7], -1.2))
+    assert parity.tokens([*same, tie, tie], 1e-3) == {"rows": 20, "equal": 18, "ties": 2}
+    with pytest.raises(ParityError, match="in 3 of 21 rows"):
+        parity.tokens([*same, tie, tie, tie], 1e-3)
+
+
 @pytest.mark.parametrize("logprob", [-0.001, -0.6])
 def test_two_runners_that_are_each_sure_of_another_token_are_no_tie(logprob: float) -> None:
     """As with a wrong cache: of two nearly equal tokens neither has more than half."""
