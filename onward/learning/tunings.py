@@ -135,10 +135,11 @@ def _base(model: Any) -> list[Any]:
     T5 and its kin have no part of their own for a base: embeddings and both halves stand beside
     the head.
     """
-    base = model.base_model
-    split = [model.get_input_embeddings(), *_halves(model).values()]
     words = model.get_output_embeddings() if hasattr(model, "get_output_embeddings") else None
-    return [*(split if base is model else [base]), *([] if words is None else [words])]
+    known = [] if words is None else [words]
+    if model.base_model is not model:
+        return [model.base_model, *known]
+    return [model.get_input_embeddings(), *_halves(model).values(), *known]
 
 
 def _drawn(model: Any) -> list[str]:
