@@ -198,6 +198,7 @@ def _told(opened: Any, dry_run: bool) -> list[str]:
         f"{'Would open' if dry_run else 'Opened'} {opened.folder} from {source['name']}",
         f"Format       {FORMATS[source['format']]}, read for {opened.recipe}{_others(opened)}",
         f"Columns      {columns}{'   (guessed; --map says otherwise)' if opened.guessed else ''}",
+        *_unread(opened.unread),
         f"Rows         {_counted(counts)}",
         f"Split        {counts['train']:,} to learn from, {counts['heldout']:,} held out",
     ]
@@ -216,6 +217,14 @@ def _told(opened: Any, dry_run: bool) -> list[str]:
         lines += [f"  {told}" for told in opened.leaks[:3]]
     lines.append("Nothing was changed" if dry_run else "Next  onward run   (or `dvc repro`)")
     return lines
+
+
+def _unread(columns: list[str]) -> list[str]:
+    """Which columns of the file no field is read from, in one line."""
+    if not columns:
+        return []
+    more = f" and {len(columns) - 10:,} more" if len(columns) > 10 else ""
+    return [f"Not read     {', '.join(columns[:10])}{more}"]
 
 
 def _few(heldout: int, group: str | None) -> list[str]:

@@ -158,6 +158,16 @@ def sources(mapping: Mapping[str, str], columns: Sequence[str]) -> list[str]:
     return list(dict.fromkeys(found))
 
 
+def unread(mapping: Mapping[str, str], columns: Sequence[str]) -> list[str]:
+    """The columns that a mapping does not read, in their order.
+
+    >>> unread({"text": "sentence", "label": "label"}, ["question", "sentence", "label"])
+    ['question']
+    """
+    read = sources(mapping, columns)
+    return [column for column in columns if column not in read]
+
+
 def _lacking(columns: Sequence[str], given: Mapping[str, str], recipe: str) -> list[str]:
     """The needed fields that neither a person nor the names of the columns tell."""
     needed = [field for field in _needed(recipe) if field not in given]

@@ -14,7 +14,8 @@ from onward.episodes import answers, exchanges, labels, marked, options, referen
 from onward.episodes.values import optional, text
 from onward.recipes.shapes import Row
 
-_PLAIN = ("jsonl", "csv", "tsv", "parquet")
+PLAIN = ("jsonl", "csv", "tsv", "parquet")
+"""The formats whose columns are named by whoever wrote the file."""
 
 
 @dataclass(frozen=True)
@@ -31,7 +32,7 @@ class Kind:
     Raises Fault."""
     gold: Callable[[Row], Any]
     """The right answer, in a form that is the same whatever order it came in."""
-    formats: tuple[str, ...] = _PLAIN
+    formats: tuple[str, ...] = PLAIN
     needed: tuple[str, ...] = ("text",)
     """The fields that every source holds, beside the right answer's."""
     several: Callable[[Mapping[str, Any], str | None], Sequence[Mapping[str, Any]]] | None = None
@@ -113,7 +114,7 @@ def _becomes(*formats: str) -> Kind:
         ("text",),
         references.read,
         lambda row: sorted(row["references"]),
-        (*formats, *_PLAIN),
+        (*formats, *PLAIN),
     )
 
 
@@ -123,7 +124,7 @@ KINDS = {
         ("context", "history", "question"),
         exchanges.read,
         lambda row: sorted(row["references"]),
-        ("squad", *_PLAIN),
+        ("squad", *PLAIN),
         ("question",),
         exchanges.several,
     ),
@@ -140,14 +141,14 @@ KINDS = {
         ("text", "pair"),
         _classification,
         lambda row: row["label"],
-        ("tagged", *_PLAIN),
+        ("tagged", *PLAIN),
     ),
     "extractive": Kind(
         _EXTRACTIVE,
         ("context", "question"),
         _extractive,
         lambda row: sorted(zip(row["answers"], row["starts"], strict=True)),
-        ("squad", *_PLAIN),
+        ("squad", *PLAIN),
         ("context", "question"),
     ),
     "multilabel": Kind(
@@ -159,7 +160,7 @@ KINDS = {
         ("text", *marked.PLACES),
         marked.read,
         lambda row: row["label"],
-        ("semeval", *_PLAIN),
+        ("semeval", *PLAIN),
     ),
     "summarization": _becomes(),
     "tagging": Kind(
@@ -167,7 +168,7 @@ KINDS = {
         ("text",),
         spanned.read,
         lambda row: [row["starts"], row["ends"], row["tags"]],
-        ("tagged", "conll", *_PLAIN),
+        ("tagged", "conll", *PLAIN),
     ),
     "translation": _becomes("parallel"),
 }

@@ -74,6 +74,8 @@ class Opened:
     """The project's."""
     others: list[str] = field(default_factory=list)
     """Recipes of other projects that could read the same source."""
+    unread: list[str] = field(default_factory=list)
+    """Columns of the source that no field is read from."""
     samples: list[dict[str, Any]] = field(default_factory=list)
     """The first quarantined rows: line, reason, detail, row (its JSON, cut)."""
 
@@ -193,6 +195,7 @@ def _again(project: Project, asked: Order, before: Folder, keep: Keep, dry_run: 
         leaked=manifest.get("leaked", 0),
         recipe=asked.recipe,
         others=list(asked.others),
+        unread=asked.unread,
     )
 
 
@@ -213,6 +216,7 @@ def _outcome(project: Project, asked: Order, sieve: Sieve) -> Opened:
         group=asked.group,
         recipe=asked.recipe,
         others=list(asked.others),
+        unread=asked.unread,
         labels=labels,
         new_labels=sorted(set(labels) - known),
         absent_labels=sorted(known - set(labels)),

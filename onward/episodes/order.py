@@ -9,9 +9,9 @@ from typing import Any
 
 from onward import config
 from onward.episodes import exchanges, formats, naming
-from onward.episodes.columns import LISTS, fields_of, resolve
+from onward.episodes.columns import LISTS, fields_of, resolve, unread
 from onward.episodes.folders import Folder, folders, named, require_recipe
-from onward.episodes.kinds import KINDS
+from onward.episodes.kinds import KINDS, PLAIN
 from onward.errors import DataError, UsageError
 from onward.project import Project, safe_name
 
@@ -59,6 +59,15 @@ class Order:
             "mapping": self.mapping,
             **said,
         }
+
+    @property
+    def unread(self) -> list[str]:
+        """The file's columns that no field is read from; none of a format with columns of its own.
+
+        Those of SQuAD or CoNLL are the format's, and no person wrote them.
+        """
+        own = self.source.format not in PLAIN
+        return [] if own else unread(self.mapping, self.source.columns)
 
     def differences(self, manifest: dict[str, Any]) -> list[str]:
         """In what an open episode of this name differs, in words."""

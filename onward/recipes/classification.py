@@ -33,7 +33,7 @@ PERFECT = 100.0
 PLACED = None
 TARGETS = {"label": Target("labels", "class")}
 
-_NAMES = ("label", "class", "category", "intent", "sentiment", "target", "y")
+_NAMES = ("label", "goldlabel", "class", "category", "intent", "sentiment", "target", "y")
 
 
 def guess(columns: Sequence[str]) -> dict[str, str] | None:

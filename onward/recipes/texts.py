@@ -30,6 +30,17 @@ COLUMNS = {
 """Canonical field -> names of source columns, the likeliest first, compared by letters alone."""
 
 _PAIR = {"pair": ("pair", "textpair", "sentence2", "text2", "hypothesis")}
+_PAIRS = (
+    ("sentence1", "sentence2"),
+    ("premise", "hypothesis"),
+    ("question1", "question2"),
+    ("question", "sentence"),
+    ("query", "document"),
+)
+"""Names of two columns that are text and pair, where both are there and none is called text.
+
+Where one is, neither is its pair: the two belong together."""
+
 _LENGTHS = ((25, "0-24"), (100, "25-99"), (200, "100-199"), (None, "200+"))
 
 
@@ -53,7 +64,14 @@ def guess(columns: Sequence[str], likely: Sequence[str]) -> dict[str, str] | Non
         columns: names in the source.
         likely: names that the target's column may have; the first is its canonical name.
     """
-    found = named(columns, {**COLUMNS, **_PAIR, likely[0]: tuple(likely)})
+    known = {**COLUMNS, **_PAIR, likely[0]: tuple(likely)}
+    for text, pair in _PAIRS:
+        both = {"text": (text,), "pair": ("pair", pair)}
+        if len(named(columns, both)) == 2:
+            whole = bool(named(columns, {"text": ("text",)}))
+            known |= {"pair": ("pair", "textpair")} if whole else both
+            break
+    found = named(columns, known)
     return found if "text" in found and likely[0] in found else None
 
 

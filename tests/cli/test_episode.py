@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -71,3 +72,24 @@ def test_few_held_out_rows_are_told_before_anything_is_trained(
     assert few not in told()
     two.params.write_text(two.params.read_text().replace("min_rows: 2", "min_rows: much", 1))
     assert few not in told(), "a stage that reads the gate's block says what is wrong with it"
+
+
+def test_columns_that_no_field_is_read_from_are_told(
+    two: Project, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Of QNLI's two texts one was dropped without a word."""
+    rows = toys.toy_texts(80, 3, "classification")
+    lines = [f"{row['text']},{n},{row['label']},{n}" for n, row in enumerate(rows)]
+    source = tmp_path / "more.csv"
+    source.write_text("\n".join(["sentence,annotator,label,confidence", *lines, ""]))
+    for opening in (["--dry-run"], ["--dry-run", "--json"], []):
+        capsys.readouterr()
+        assert main.start(["episode", "open", "more", str(source), *opening]) == 0
+        said = capsys.readouterr().out
+        if "--json" in opening:
+            assert json.loads(said)["unread"] == ["annotator", "confidence"]
+        else:
+            assert "\nNot read     annotator, confidence\n" in said
+    source.write_text("\n".join(["text,label", *(f"{r['text']},{r['label']}" for r in rows), ""]))
+    assert main.start(["episode", "open", "again", str(source), "--dry-run"]) == 0
+    assert "Not read" not in capsys.readouterr().out
