@@ -31,7 +31,9 @@ def open_(
     pairs: Annotated[
         list[str] | None,
         typer.Option(
-            "--map", metavar="FIELD=COLUMN", help="Which column holds a field; else guessed."
+            "--map",
+            metavar="FIELD=COLUMN",
+            help="Which column holds a field; else guessed. FIELD= for none, such as title=.",
         ),
     ] = None,
     file_format: Annotated[
@@ -160,7 +162,7 @@ def _mapping(pairs: list[str]) -> dict[str, str] | None:
     found = {}
     for pair in pairs:
         field, equals, column = pair.partition("=")
-        if not (field and equals and column):
+        if not (field and equals):
             raise UsageError(
                 f"{pair!r} does not say which column holds a field",
                 where="--map",

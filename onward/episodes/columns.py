@@ -41,18 +41,24 @@ def resolve(
 
     Args:
         columns: the file's columns.
-        given: field -> column, as a person said.
+        given: field -> column, as a person said; "" for none, where a row may lack the field.
         recipe: the project's recipe.
         where: the file, for the error.
 
     Raises:
-        UsageError: a given field or column does not exist.
+        UsageError: a given field or column does not exist, or a row needs the field.
         DataError: a needed column is missing; the message names what was found.
     """
     given, fields = dict(given or {}), KINDS[recipe].fields
     for field, column in given.items():
         _known(field, fields, "field of a row", where)
-        for part in _parts(field, column, columns):
+        if not column and field in _needed(recipe):
+            raise UsageError(
+                f"A row needs its {field}: it cannot be left out",
+                where=where,
+                fix=f"name its column (--map {field}=COLUMN); there are: {_listed(columns)}",
+            )
+        for part in [] if not column else _parts(field, column, columns):
             _known(part, columns, "column of the file", where)
     found = guessed(columns, given, recipe)
     if found is None:
@@ -73,8 +79,10 @@ def guessed(columns: Sequence[str], given: Mapping[str, str], recipe: str) -> di
     Columns that are numbered from 1 (summary1, summary2) stand together for one field where it is
     a list: "summary1+summary2". Any other field takes the first of them. Where no column holds all
     options, those of one option each (A, B; option1, option2; ending0, ending1) do together.
+    None of several columns is the title: a text has one.
     """
-    fields = KINDS[recipe].fields
+    fields = [field for field in KINDS[recipe].fields if given.get(field) != ""]
+    given = {field: column for field, column in given.items() if column}
     renamed = {part: f for f, column in given.items() for part in _parts(f, column, columns)[:1]}
     numbered = _numbered(columns)
     names = [*(renamed.get(column, column) for column in columns), *numbered]
@@ -87,7 +95,7 @@ def guessed(columns: Sequence[str], given: Mapping[str, str], recipe: str) -> di
         return None
     found = dict(given)
     for field, column in told.items():
-        run = [] if column in columns else numbered.get(column, [])
+        run = [] if column in columns or field == "title" else numbered.get(column, [])
         whole = JOIN.join(run if field in JOINED else run[:1]) or column
         there = all(part in columns for part in _parts(field, whole, columns))
         if there and field not in given and whole not in given.values():
@@ -140,6 +148,15 @@ def option_labels(columns: Sequence[str]) -> list[str]:
     runs = [list(ascii_uppercase[: len(columns)])]
     runs += [[str(n + first) for n in range(len(columns))] for first in (0, 1)]
     return labels if len(stems) == 1 and labels in runs else list(columns)
+
+
+def vague(column: str) -> bool:
+    """Whether a guessed title's column may as well name a few kinds of rows: topics, sources.
+
+    >>> vague("Topic"), vague("document_title")
+    (True, False)
+    """
+    return _folded(column) in ("group", "source", "topic", "subject", "category")
 
 
 def _folded(name: str) -> str:

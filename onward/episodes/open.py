@@ -100,7 +100,7 @@ def open_episode(
         project: where.
         name: the episode's name; the folder gets the next number before it.
         source: the file of labelled rows.
-        mapping: canonical field -> source column, as far as it should not be guessed.
+        mapping: canonical field -> source column, as far as it should not be guessed; "" for none.
         file_format: one of formats.FORMATS, where the suffix says otherwise.
         corrects: an earlier episode (folder, name or number) whose rows of the same ids these
             replace from then on.

@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from onward import config
-from onward.episodes import exchanges, formats, naming
-from onward.episodes.columns import LISTS, fields_of, resolve, unread
+from onward.episodes import exchanges, formats, naming, split
+from onward.episodes.columns import LISTS, fields_of, resolve, unread, vague
 from onward.episodes.folders import Folder, folders, named, require_recipe
 from onward.episodes.kinds import KINDS, PLAIN
+from onward.episodes.values import given_id
 from onward.errors import DataError, UsageError
 from onward.project import Project, safe_name
 
@@ -115,6 +116,8 @@ def order(
         if others:
             raise naming.refused(source, recipe, others) from error
         raise
+    if "title" not in (mapping or {}) and not _titled(project, source, found, settings):
+        del found["title"]
     if separator is not None and not set(LISTS) & set(found):
         raise UsageError(
             f"The recipe {recipe} has no list of labels or options to separate",
@@ -126,7 +129,7 @@ def order(
         name=name,
         source=source,
         mapping=found,
-        guessed=source.format != "squad" and set(found) > set(mapping or {}),
+        guessed=source.format != "squad" and bool(set(found) - set(mapping or {})),
         sha256=source.sha256(),
         settings=settings,
         recipe=recipe,
@@ -145,6 +148,24 @@ def _instruction(source: formats.Source, mapping: dict[str, str]) -> str | None:
     rows = islice(formats.read(source), naming.TRIED)
     told = [exchanges.system(fields_of(row.values, mapping)) for row in rows if row.values]
     return told[0] if len(told) > 1 and len(set(told)) == 1 else None
+
+
+def _titled(
+    project: Project, source: formats.Source, mapping: dict[str, str], settings: config.Episode
+) -> bool:
+    """Whether rows are to be split by the guessed title, if there is one.
+
+    A column such as `topic` must have enough values, which is found out by reading it, unless an
+    episode was split by it before: its titles keep their side.
+    """
+    column = mapping.get("title")
+    if column is None or source.format not in PLAIN or not vague(column):
+        return True
+    if any(each.manifest["source"]["mapping"].get("title") == column for each in folders(project)):
+        return True
+    values = (row.values or {} for row in formats.read(source, [column]))
+    titles = (given_id(row.get(column)) for row in values)
+    return not split.few((one for one in titles if isinstance(one, str)), settings)
 
 
 def _refuse_format(source: formats.Source, recipe: str, settings: config.Episode) -> None:

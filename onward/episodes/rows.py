@@ -201,6 +201,11 @@ def side_key(text: str) -> bytes:
     return short(f"context:{normalised(text)}")
 
 
+def title_key(title: str) -> bytes:
+    """What sides.parquet knows a normalised title by."""
+    return short(f"title:{title}")
+
+
 def normalised(text: str) -> str:
     """The form in which texts are compared for leakage.
 

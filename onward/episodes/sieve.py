@@ -27,7 +27,7 @@ from onward import files
 from onward.episodes.checks import Checked
 from onward.episodes.incoming import plain
 from onward.episodes.kinds import Kind
-from onward.episodes.rows import normalised, short, side_key, split_text
+from onward.episodes.rows import normalised, short, side_key, split_text, title_key
 from onward.recipes.shapes import Row
 
 _SCHEMA = """
@@ -98,7 +98,7 @@ class Sieve:
                 pair,
                 content,
                 whole,
-                short(f"title:{title}") if title else None,
+                title_key(title) if title else None,
                 self._context(split_text(row)),
                 _body(row),
             )

@@ -14,6 +14,9 @@ A row whose keys disagree then is quarantined as `straddles`. Rows are looked at
 order in the file does not matter. Because a normalised context has one side for ever, no training
 row of any episode equals a held-out row of any episode, exactly or after normalisation.
 
+A title that was guessed from a vague name (topic, source) is one only where it has so many values
+that it can be split by: see `few`.
+
 What this does not cover: a context that was changed a little, which `leaks` looks for, or
 reworded.
 """
@@ -29,11 +32,14 @@ import pyarrow as pa
 
 from onward.config import Episode
 from onward.episodes import rows as parquet
-from onward.episodes.rows import short
+from onward.episodes.rows import normalised, short, title_key
 from onward.episodes.sieve import Sieve
 from onward.errors import DataError
 
 SIDES = ("train", "heldout")
+
+FEW, FEW_OF_A_SIDE = 10, 2
+"""Fewer titles than these are too few to split by: one side would be of one kind of rows alone."""
 
 SCHEMA = pa.schema([("kind", pa.string()), ("key", pa.string()), ("side", pa.string())])
 """sides.parquet: title or context, 16 bytes of the sha256 of its normalised text (hex), side."""
@@ -87,6 +93,23 @@ def draw(key: bytes, settings: Episode) -> str:
     return "heldout" if share * 100 < settings.heldout_percent else "train"
 
 
+def few(titles: Iterable[str], settings: Episode) -> bool:
+    """Whether the titles of a file, one a row, are fewer than FEW, or than FEW_OF_A_SIDE on a side.
+
+    Reads no further than it must.
+    """
+    seen: set[bytes] = set()
+    of_side = dict.fromkeys(SIDES, 0)
+    for title in filter(None, map(normalised, titles)):
+        key = title_key(title)
+        if key not in seen:
+            seen.add(key)
+            of_side[draw(key, settings)] += 1
+            if len(seen) >= FEW and min(of_side.values()) >= FEW_OF_A_SIDE:
+                return False
+    return True
+
+
 def know(sieve: Sieve, sides: Iterable[Path]) -> None:
     """Load the keys of earlier episodes' sides.parquet.
 
@@ -130,19 +153,21 @@ def refuse_one_sided(sieve: Sieve, settings: Episode, where: str) -> None:
     empty = [side for side in SIDES if counts[side] == 0]
     if not empty:
         return
-    keys = sieve.db.execute(
-        "SELECT COUNT(DISTINCT COALESCE(title, context)) FROM rows WHERE reason = ''"
-    ).fetchone()[0]
+    keys, titles = sieve.db.execute(
+        "SELECT COUNT(DISTINCT COALESCE(title, context)), COUNT(title) FROM rows WHERE reason = ''"
+    ).fetchone()
+    bound = sieve.kind.bound
+    ways = f"send rows of more {bound}s together, "
+    if titles:
+        ways = f"send rows of more titles together, split by {bound} instead (`--map title=`), "
     more = "raise" if empty == ["heldout"] else "lower"
     raise DataError(
         f"No row would be {'held out' if 'heldout' in empty else 'left to train on'}: "
         f"rows {counts['accepted'] + counts['repaired']:,}, "
-        f"titles or {sieve.kind.bound}s {keys:,}, "
+        f"titles or {bound}s {keys:,}, "
         f"episode.heldout_percent {settings.heldout_percent:g}",
         where=where,
-        fix=f"send rows of more titles together, leave the title out "
-        f"({sieve.kind.bound}s are split then), "
-        f"or {more} episode.heldout_percent in params.yaml; known titles keep their side",
+        fix=f"{ways}or {more} episode.heldout_percent in params.yaml; known titles keep their side",
         details=counts,
     )
 

@@ -93,3 +93,20 @@ def test_columns_that_no_field_is_read_from_are_told(
     source.write_text("\n".join(["text,label", *(f"{r['text']},{r['label']}" for r in rows), ""]))
     assert main.start(["episode", "open", "again", str(source), "--dry-run"]) == 0
     assert "Not read" not in capsys.readouterr().out
+
+
+def test_a_field_may_be_left_out(
+    two: Project, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """`--map title=`, which the message about an empty side advises."""
+    rows = toys.toy_texts(80, 3, "classification")
+    source = tmp_path / "more.csv"
+    lines = [f"{row['text']},{row['label']},{row['label']}" for row in rows]
+    source.write_text("\n".join(["text,label,title", *lines, ""]))
+    opening = ["episode", "open", "more", str(source), "--dry-run", "--json", "--map"]
+    capsys.readouterr()
+    assert main.start([*opening, "title="]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["source"]["mapping"] == {"text": "text", "label": "label"}
+    assert found["guessed"] and found["unread"] == ["title"]
+    assert main.start([*opening, "label="]) == main.start([*opening, "=title"]) == 3

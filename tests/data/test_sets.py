@@ -64,7 +64,7 @@ KNOWN = (
     Set("dialogsum/dev.jsonl", "summarization", ("chat",), "jsonl",
         {"id": "fname", "title": "topic", "text": "dialogue", "references": "summary"}, 500, {}),
     Set("dialogsum/test.jsonl", "summarization", ("chat",), "jsonl",
-        {"id": "fname", "title": "topic1", "text": "dialogue",
+        {"id": "fname", "text": "dialogue",
          "references": "summary1+summary2+summary3"}, 500, {}),
 )  # fmt: skip
 OTHERWISE = (

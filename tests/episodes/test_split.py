@@ -12,11 +12,12 @@ from hypothesis import strategies as st
 
 from onward.config import Episode
 from onward.episodes import rows as parquet
+from onward.episodes import split
 from onward.episodes.folders import folders
 from onward.episodes.open import open_episode, withdraw
 from onward.episodes.rows import normalised
 from onward.episodes.split import draw
-from onward.errors import DataError
+from onward.errors import DataError, UsageError
 from onward.project import Project
 from tests.episodes import deliveries
 from tests.episodes.conftest import Opener
@@ -223,6 +224,76 @@ def test_d09_no_training_row_is_held_out_over_any_sequence_of_episodes(
     refuse_leaks(there)
 
 
+PLAIN = deliveries.PARAMS.replace("recipe: extractive", "recipe: classification")
+
+
+def labelled(column: str, values: int, rows: int = 120) -> list[dict[str, Any]]:
+    """Rows of a text and its label, with a column of so many values."""
+    return [
+        {"text": f"Text {n} of the file.", "label": "ab"[n % 2], column: f"Value {n % values}"}
+        for n in range(rows)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("column", "values", "title"),
+    [
+        ("source", 3, False),
+        ("Topic", 1, False),
+        ("group", 9, False),
+        ("source", 40, True),
+        ("title", 5, True),
+        ("document_title", 5, True),
+    ],
+)
+def test_few_topics_or_sources_are_no_titles(
+    project: Project, tmp_path: Path, column: str, values: int, title: bool
+) -> None:
+    """A third of three sources was held out: the model was judged on what it never saw."""
+    there = deliveries.project(project.root, PLAIN)
+    source = deliveries.jsonl(tmp_path / "a.jsonl", labelled(column, values))
+    if values > 1:  # a person may say either
+        said = {"title": "" if title else column}
+        other = open_episode(there, "a", source, mapping=said, keep=deliveries.keep, dry_run=True)
+        assert other.source["mapping"].get("title") == (None if title else column)
+    found = open_episode(there, "a", source, keep=deliveries.keep)
+    assert found.source["mapping"].get("title") == (column if title else None)
+    assert found.unread == ([] if title else [column])
+    of = {side: {row["title"] for row in rows} for side, rows in sides(project).items()}
+    assert not of["train"] & of["heldout"] if title else of["train"] == of["heldout"] == {None}
+    # A column by which an episode was split stays the title.
+    if title and column == "source":
+        few = deliveries.jsonl(tmp_path / "b.jsonl", labelled(column, 40, 8))
+        more = open_episode(there, "b", few, keep=deliveries.keep, dry_run=True)
+        assert more.source["mapping"]["title"] == column
+
+
+def test_no_title_is_one_of_several_columns(project: Project, tmp_path: Path) -> None:
+    rows = [{**row, "source2": row["source1"]} for row in labelled("source1", 60)]
+    source = deliveries.jsonl(tmp_path / "a.jsonl", rows)
+    there = deliveries.project(project.root, PLAIN)
+    found = open_episode(there, "a", source, keep=deliveries.keep, dry_run=True)
+    assert found.source["mapping"] == {"text": "text", "label": "label"}
+
+
+def test_a_field_that_a_row_needs_cannot_be_left_out(project: Project, tmp_path: Path) -> None:
+    there = deliveries.project(project.root, PLAIN)
+    source = deliveries.jsonl(tmp_path / "a.jsonl", labelled("source", 3))
+    for field in ("text", "label"):
+        with pytest.raises(UsageError, match=f"A row needs its {field}"):
+            open_episode(there, "a", source, mapping={field: ""}, keep=deliveries.keep)
+
+
+def test_a_share_that_leaves_a_side_one_title_is_split_by_text() -> None:
+    titles = [f"Title {n}" for n in range(30)]
+    drawn = [draw(parquet.title_key(f"title {n}"), Episode(seed=13)) for n in range(30)]
+    held = [title for title, side in zip(titles, drawn, strict=True) if side == "heldout"]
+    rest = [title for title in titles if title not in held]
+    assert not split.few([*rest[:10], *held[:2]], Episode(seed=13))
+    assert split.few([*rest[:11], held[0]], Episode(seed=13))
+    assert split.few([*rest[:7], *held[:2], *titles[:1] * 90], Episode(seed=13))
+
+
 @pytest.mark.parametrize("title", ["Only one", None])
 def test_few_titles_leave_a_side_empty_and_the_error_says_what_to_do(
     project: Project, opener: Opener, tmp_path: Path, title: str | None
@@ -231,6 +302,7 @@ def test_few_titles_leave_a_side_empty_and_the_error_says_what_to_do(
     with pytest.raises(DataError, match="rows 50, titles or contexts 1") as caught:
         opener("a", deliveries.jsonl(tmp_path / "a.jsonl", there))
     assert "heldout_percent" in caught.value.what + caught.value.fix
+    assert ("`--map title=`" in caught.value.fix) == (title is not None)
     assert not project.turn.exists() and not list(
         project.data.iterdir() if project.data.exists() else []
     )
