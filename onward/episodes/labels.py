@@ -9,12 +9,15 @@ from __future__ import annotations
 import math
 import re
 import unicodedata
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from decimal import Decimal
 from typing import Any
 
 from onward.episodes.incoming import Unreadable, loads
-from onward.episodes.values import Fault, readable
+from onward.episodes.values import Fault, opened, readable
+
+_MARKS = frozenset(("0", "1", "0.0", "1.0", "False", "True"))
+"""What says of a label whether a row has it, as text."""
 
 _NUMBER = re.compile(r"[+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]+)?", re.ASCII)
 
@@ -37,7 +40,8 @@ def several(fields: Mapping[str, Any], max_chars: int) -> tuple[list[str], str]:
     """The labels, each once, and the kind of the first repair; an explicit empty list is none.
 
     Raises:
-        Fault: there is no list, or a label is missing, blank, or of another type.
+        Fault: there is no list, a label is missing, blank, or of another type, or a number stands
+            there twice: it then says something of each label, and is no label's name.
     """
     value = fields.get("labels")
     if value is None or value == "":
@@ -51,9 +55,31 @@ def several(fields: Mapping[str, Any], max_chars: int) -> tuple[list[str], str]:
         raise Fault("wrong-type", "labels is not a list; a separator splits a text (--separator)")
     if any(item is None for item in value):
         raise Fault("missing-field", "a label is null")
+    numbers = [item for item in value if isinstance(item, int | float)]
+    if len(set(numbers)) < len(numbers):
+        raise Fault("wrong-type", "labels holds a number twice; write the labels' names or places")
     tidied = [_label(item, max_chars) for item in value]
     repair = next((kind for _, kind in tidied if kind), "")
     return list(dict.fromkeys(label for label, _ in tidied)), repair
+
+
+def multi_hot(rows: Iterable[Mapping[str, Any]]) -> int:
+    """How many labels each row says 0 or 1 for, instead of naming its own; 0 where they do not.
+
+    Rows without labels say nothing of it.
+
+    >>> multi_hot([{"labels": [0.0, 1.0, 0.0]}, {"labels": "[1, 1, 0]"}])
+    3
+    >>> multi_hot([{"labels": [0, 1]}, {"labels": [1]}])
+    0
+    """
+    told = [opened(fields.get("labels")) for fields in rows]
+    lists = [value for value in told if value is not None and value != ""]
+    sizes = {len(value) if isinstance(value, list | tuple) else 0 for value in lists}
+    if len(lists) < 2 or len(sizes) > 1 or min(sizes) < 2:
+        return 0
+    marks = {str(item).strip() for value in lists for item in value}
+    return min(sizes) if marks <= _MARKS else 0
 
 
 def _label(value: Any, max_chars: int) -> tuple[str, str]:

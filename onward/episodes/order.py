@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from onward import config
-from onward.episodes import exchanges, formats, naming, split
+from onward.episodes import exchanges, formats, labels, naming, split
 from onward.episodes.columns import LISTS, fields_of, resolve, unread, vague
 from onward.episodes.folders import Folder, folders, named, require_recipe
 from onward.episodes.kinds import KINDS, PLAIN
@@ -118,6 +118,8 @@ def order(
         raise
     if "title" not in (mapping or {}) and not _titled(project, source, found, settings):
         del found["title"]
+    if "labels" in found:
+        _refuse_multi_hot(source, found, separator)
     if separator is not None and not set(LISTS) & set(found):
         raise UsageError(
             f"The recipe {recipe} has no list of labels or options to separate",
@@ -166,6 +168,25 @@ def _titled(
     values = (row.values or {} for row in formats.read(source, [column]))
     titles = (given_id(row.get(column)) for row in values)
     return not split.few((one for one in titles if isinstance(one, str)), settings)
+
+
+def _refuse_multi_hot(
+    source: formats.Source, mapping: dict[str, str], separator: str | None
+) -> None:
+    """Refuse lists that hold 0 or 1 for every label there is: they would be read as names."""
+    rows = (row for row in islice(formats.read(source), naming.TRIED) if row.values)
+    size = labels.multi_hot(
+        fields_of(row.values or {}, mapping, separator, cells=source.cells) for row in rows
+    )
+    if size:
+        raise DataError(
+            f"The column {mapping['labels']} holds a 0 or 1 for each of {size} labels, and no "
+            "label's name",
+            where=str(source.path),
+            fix="write the names of each row's labels, or the places of its ones: "
+            '["1", "3"] for [0, 1, 0, 1], [] for none',
+            details={"labels": size},
+        )
 
 
 def _refuse_format(source: formats.Source, recipe: str, settings: config.Episode) -> None:

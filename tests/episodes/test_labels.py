@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -106,6 +107,39 @@ def test_a_list_in_a_cell_without_a_separator_is_not_guessed(tmp_path: Path) -> 
         opened(at, write(tmp_path / "a.csv", rows))
     assert error.value.details["reasons"] == {"wrong-type": 50}
     assert "--separator" in error.value.details["samples"][0]["detail"]
+
+
+@pytest.mark.parametrize(
+    "told",
+    [
+        lambda n: [float(n % 2), 1.0, 0.0, 0.0],
+        lambda n: [n % 2, 1 - n % 2],
+        lambda n: [n % 2 == 0, False, True],
+    ],
+)
+@pytest.mark.parametrize("kind", FORMATS)
+def test_a_number_for_every_label_is_refused(
+    tmp_path: Path, told: Callable[[int], list[Any]], kind: str
+) -> None:
+    """As heads of several labels are trained: every row had the labels "0" and "1"."""
+    at = project(tmp_path / "p", "multilabel")
+    rows = [{"text": f"text number {n} of these", "labels": told(n)} for n in range(50)]
+    with pytest.raises(DataError, match=r"0 or 1 for each of [234] labels") as caught:
+        opened(at, write(tmp_path / f"a.{kind}", rows))
+    assert "the places of its ones" in caught.value.fix
+    joined = [{**row, "labels": ";".join(str(int(m)) for m in row["labels"])} for row in rows]
+    with pytest.raises(DataError, match="0 or 1 for each"):
+        opened(at, write(tmp_path / "b.jsonl", joined), separator=";")
+
+
+def test_numbers_may_name_labels_and_one_row_alone_tells_nothing(tmp_path: Path) -> None:
+    at = project(tmp_path / "p", "multilabel")
+    lists: list[list[int]] = [[0], [1], [0, 1], []]
+    rows = [{"text": f"text number {n} of these", "labels": lists[n % 4]} for n in range(100)]
+    rows.append({"text": "one that says 0 or 1 for each", "labels": [0, 1, 0]})
+    done = opened(at, write(tmp_path / "a.jsonl", rows))
+    assert set(done.labels) == {"0", "1"} and done.reasons == {"wrong-type": 1}
+    assert "a number twice" in done.samples[0]["detail"]
 
 
 def test_a_separator_is_for_lists_of_labels(tmp_path: Path) -> None:
