@@ -23,7 +23,7 @@ from onward.episodes.folders import Folder, folders
 from onward.episodes.listing import EpisodeInfo, episodes
 from onward.episodes.order import Order, order, same_name
 from onward.episodes.sieve import Sieve, write_quarantined
-from onward.episodes.sift import refuse_unusable, sifted
+from onward.episodes.sift import known_labels, refuse_unusable, sifted
 from onward.episodes.standing import Keep
 from onward.episodes.withdraw import withdraw
 from onward.errors import UsageError, Withdrawn
@@ -236,13 +236,6 @@ def _repeated(project: Project, asked: Order, sieve: Sieve) -> dict[str, int]:
     earlier = [project.episode(f.folder) for f in folders(project) if f.folder not in gone]
     found = {folder.name: split.repeated(sieve, folder) for folder in earlier}
     return {name: count for name, count in found.items() if count}
-
-
-def known_labels(project: Project) -> set[str]:
-    """The labels of all episodes in data/ that are not withdrawn."""
-    gone = turns.withdrawn(project)
-    manifests = [f.manifest for f in folders(project) if f.folder not in gone]
-    return {label for manifest in manifests for label in manifest.get("labels", {})}
 
 
 def _seal(project: Project, asked: Order, opened: Opened, sieve: Sieve) -> None:

@@ -12,6 +12,9 @@ Rows are compared as sets, never in the order they came:
   meant. Several answers to one question belong into one row's list.
 - conflicting-answers: rows with other ids, the same texts, and different answers, labels or values
   are all quarantined.
+
+Before that, rows with the label -1 are set aside where all labels else are numbers from 0 on: so
+sets that number their labels mark the rows that have none (Hugging Face's, such as SNLI).
 """
 
 from __future__ import annotations
@@ -19,7 +22,7 @@ from __future__ import annotations
 import json
 import sqlite3
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, Literal
 
@@ -58,6 +61,13 @@ WHERE rows.reason = '' AND rows.{key} = other.key
 """
 
 
+_UNLABELLED = """
+UPDATE rows SET reason = 'answer-missing', detail =
+    '-1 says that a row has no label, where labels are numbers from 0 on; name it where it is one'
+WHERE reason = '' AND json_extract(body, '$.label') = '-1'
+"""
+
+
 class Sieve:
     """Rows go in one by one, are compared, and come out by side. A context manager."""
 
@@ -65,6 +75,7 @@ class Sieve:
         self.folder, self.kind, self.seen = folder, kind, 0
         self._waiting: list[tuple[Any, ...]] = []
         self._last_context = ("", b"")
+        self._numbers: set[str] = set()
 
     def __enter__(self) -> Sieve:
         self.folder.mkdir(parents=True, exist_ok=True)
@@ -89,6 +100,7 @@ class Sieve:
         else:
             row = checked.row
             pair, content = self.keys(row)
+            self._numbers.add(_number(row.get("label")))
             whole = short(content.hex() + json.dumps([row["id"], row["title"]]))
             title = normalised(row["title"] or "")
             self._put(
@@ -144,6 +156,18 @@ class Sieve:
         )
         self.db.execute("COMMIT")
         self._waiting = []
+
+    def set_unlabelled_aside(self, known: Iterable[str]) -> None:
+        """Mark the rows whose label -1 says that they have none. Call once, before `compare`.
+
+        Args:
+            known: the labels of earlier episodes; where -1 is among them it is one.
+        """
+        before = {_number(label) for label in known}
+        others = (self._numbers | before) - {"-1"}
+        if "-1" in self._numbers - before and others in ({"0", "n"}, {"0"}, set()):
+            self._store()
+            self.db.execute(_UNLABELLED)
 
     def compare(self) -> None:
         """Mark duplicates and conflicts. Call once, after the last row."""
@@ -212,6 +236,13 @@ class Sieve:
             (most,),
         )
         return [dict(zip(("line", "reason", "detail", "row"), row, strict=True)) for row in found]
+
+
+def _number(label: str | None) -> str:
+    """What a label is among numbered ones: "0", "-1", "n" for another whole number, else ""."""
+    if label in ("0", "-1"):
+        return label
+    return "n" if label and label.isascii() and label.isdecimal() else ""
 
 
 def _body(value: Any) -> str:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import shutil
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from onward.episodes import formats, leaks, split
+from onward.episodes import turn as turns
 from onward.episodes.checks import KINDS, REASONS, Checked, check
 from onward.episodes.columns import fields_of, sources
 from onward.episodes.folders import folders
@@ -37,6 +38,7 @@ def sifted(project: Project, order: Order) -> Iterator[Sieve]:
                 cells = order.source.cells
                 fields = fields_of(row.values, order.mapping, order.separator, cells=cells)
                 _take(sieve, row.line, fields, order)
+        sieve.set_unlabelled_aside(known_labels(project, order.replaces))
         sieve.compare()
         _refuse_changed(order)
         split.know(sieve, [project.episode(f.folder) / "sides.parquet" for f in folders(project)])
@@ -45,6 +47,18 @@ def sifted(project: Project, order: Order) -> Iterator[Sieve]:
         split.assign(sieve, order.settings)
         leaks.look(sieve, [project.episode(f.folder) for f in folders(project)], order.settings)
         yield sieve
+
+
+def known_labels(project: Project, but: Sequence[str] = ()) -> set[str]:
+    """The labels of all episodes in data/ that are not withdrawn.
+
+    Args:
+        project: where.
+        but: folders of episodes that do not count.
+    """
+    gone = {*turns.withdrawn(project), *but}
+    manifests = [f.manifest for f in folders(project) if f.folder not in gone]
+    return {label for manifest in manifests for label in manifest.get("labels", {})}
 
 
 def _take(sieve: Sieve, line: int, fields: dict[str, Any], order: Order) -> None:

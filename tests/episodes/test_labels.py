@@ -142,6 +142,50 @@ def test_numbers_may_name_labels_and_one_row_alone_tells_nothing(tmp_path: Path)
     assert "a number twice" in done.samples[0]["detail"]
 
 
+@pytest.mark.parametrize(
+    ("told", "gone"),
+    [
+        ([0, 1, 2], True),
+        (["0", "1"], True),
+        ([0.0, 1.0, 10.0], True),
+        ([1], False),
+        ([1, 2], False),
+        (["yes", "no"], False),
+        ([0, 1, "maybe"], False),
+        ([-2, 0, 1], False),
+    ],
+)
+def test_minus_one_beside_numbers_from_0_on_is_no_label(
+    tmp_path: Path, told: list[Any], gone: bool
+) -> None:
+    """SNLI's rows without a label became a class of their own."""
+    at, none = project(tmp_path / "p", "classification"), type(told[0])(-1)
+    texts = [row["text"] for row in toy_texts(260, 3, "classification")]
+    rows = [
+        {"text": text, "label": none if n % 10 == 9 else told[n % len(told)]}
+        for n, text in enumerate(texts)
+    ]
+    # The same text with a label is no conflict: nothing was said of it.
+    rows.append({"text": texts[0], "label": none if gone else rows[0]["label"]})
+    done = opened(at, write(tmp_path / "a.jsonl", rows[:180] + rows[-1:]))
+    if gone:
+        assert done.reasons == {"answer-missing": 19} and done.counts["accepted"] == 162
+        assert "name it where it is one" in done.samples[0]["detail"]
+    assert ("-1" in done.labels) != gone
+    # What is known before counts, too: the next file may hold no 0.
+    more = [row for row in rows[180:-1] if row["label"] != told[0]]
+    again = opened(at, write(tmp_path / "b.jsonl", more), "b")
+    assert again.reasons == ({"answer-missing": 8} if gone else {})
+
+
+def test_a_file_of_rows_without_labels_is_refused(tmp_path: Path) -> None:
+    at = project(tmp_path / "p", "classification")
+    rows = [{"text": f"text number {n}", "label": -1} for n in range(60)]
+    with pytest.raises(DataError, match="60 of 60 rows cannot be taken") as caught:
+        opened(at, write(tmp_path / "a.jsonl", rows), dry_run=True)
+    assert "-1 says that a row has no label" in caught.value.where
+
+
 def test_a_separator_is_for_lists_of_labels(tmp_path: Path) -> None:
     at = project(tmp_path / "p", "classification")
     with pytest.raises(UsageError, match="no list of labels or options"):
