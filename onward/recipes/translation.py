@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from onward.config import Evaluate, Prepare
-from onward.recipes import bleu, hashing, texttotext
+from onward.recipes import bleu, hashing, texts, texttotext
 from onward.recipes.shapes import Prediction, Row
 
 SCHEMA, TARGETS, GENERATES = texttotext.SCHEMA, texttotext.TARGETS, texttotext.GENERATES
@@ -40,7 +40,13 @@ _LANGUAGES = ("en", "de", "fr", "es", "it", "nl", "pt", "cs", "pl", "ru", "zh", 
 
 
 def guess(columns: Sequence[str]) -> dict[str, str] | None:
-    """Canonical field -> source column, or None where text or translation has none."""
+    """Canonical field -> source column, or None where text or translation has none.
+
+    Rows that begin with an instruction ask for anything: see `chat`.
+    """
+    asked = texts.named(columns, {"instruction": ("instruction",), "told": ("references",)})
+    if asked.keys() == {"instruction"}:
+        return None
     found = texttotext.guess(columns, _REFERENCES, _SOURCES)
     named = [column for column in columns if column.lower() in _LANGUAGES]
     if found or len(named) < 2:

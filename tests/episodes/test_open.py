@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from onward import files, locks
+from onward.episodes import formats, naming
 from onward.episodes import turn as turns
 from onward.episodes.columns import resolve
 from onward.episodes.open import episodes, open_episode, withdraw
@@ -220,6 +221,25 @@ def test_columns_that_do_not_tell_name_only_what_is_lacking(
     with pytest.raises(DataError, match=f"do not tell {', '.join(lacking)}:") as caught:
         resolve(["passage", "q", "a"], given, "extractive")
     assert re.findall(r"--map (\w+)=COLUMN", caught.value.fix) == lacking
+
+
+@pytest.mark.parametrize(
+    ("columns", "recipes"),
+    [
+        (["instruction", "input", "output"], ["chat"]),
+        (["input", "output"], ["translation", "chat"]),
+        (["question", "options", "answer"], ["choice"]),
+        (["context", "question", "answers", "correct_answer_id"], []),
+    ],
+)
+def test_a_file_names_the_recipes_that_it_is_for(
+    tmp_path: Path, columns: list[str], recipes: list[str]
+) -> None:
+    """Alpaca was called translation, and questions with options chat."""
+    there = {"options": ["a fox", "a dog"], "answers": ["a fox", "a dog"], "answer": "a fox"}
+    rows = [{name: there.get(name, f"{name} {n}") for name in columns} for n in range(9)]
+    source = formats.sniff(deliveries.jsonl(tmp_path / "a.jsonl", rows), 1_000)
+    assert [one.recipe for one in naming.readings(source, 1_000)] == recipes
 
 
 def test_another_command_at_work_is_named(project: Project, opener: Opener, delivery: Path) -> None:

@@ -403,6 +403,32 @@ def test_D11_a_text_that_is_no_unicode_is_refused_by_name(
     assert caught.value.where == where
 
 
+def test_an_input_is_the_question_where_nothing_else_asks() -> None:
+    told = {"question": "instruction", "context": "input", "references": "output"}
+    assert chat.guess(["instruction", "input", "output"]) == told
+    assert chat.guess(["output", "Input"]) == {"question": "Input", "references": "output"}
+    told = {"question": "input", "context": "context", "references": "output"}
+    assert chat.guess(["context", "input", "output"]) == told
+
+
+@pytest.mark.parametrize(
+    "columns",
+    [
+        ["context", "question", "answers", "correct_answer_id"],  # QuAIL
+        ["question", "distractor1", "distractor2", "correct_answer", "support"],  # SciQ
+        ["question", "choices", "answer"],
+        ["question", "option1", "option2", "answer"],
+        ["question", "answer1", "answer2", "answers", "label"],
+    ],
+)
+def test_a_question_with_options_is_none_to_be_answered_in_words(columns: list[str]) -> None:
+    """All options were right answers, or a letter was one; a person may name the text of one."""
+    assert chat.guess(columns) is None and chat.guess([*columns, "references"]) is not None
+    assert chat.guess([*columns, "messages"]) is not None
+    assert chat.guess(["question", "answers", "answer"]) is not None
+    assert chat.guess(["prompt", "response", "candidates"]) is not None
+
+
 @pytest.mark.parametrize(
     "columns",
     [

@@ -24,10 +24,14 @@ PREPARE = parse({"max_length": 32, "stride": 8}, Prepare, where="test")
         (translation, ["Source", "Target"], {"text": "Source", "references": "Target"}),
         (translation, ["id", "de", "en"], {"id": "id", "text": "de", "references": "en"}),
         (translation, ["text", "label"], None),
+        (translation, ["input", "output"], {"text": "input", "references": "output"}),
+        (translation, ["instruction", "input", "output"], None),
+        (translation, ["instruction", "text", "references"],
+         {"text": "text", "references": "references"}),
         (summarization, ["article", "highlights"], {"text": "article", "references": "highlights"}),
         (summarization, ["de", "en"], None),
     ],
-)
+)  # fmt: skip
 def test_columns_are_guessed(recipe: Any, columns: list[str], expected: Any) -> None:
     found = recipe.guess(columns)
     assert found == expected
