@@ -37,7 +37,7 @@ SAMPLES = 5
 
 
 def read(path: Path, max_chars: int) -> Iterator[tuple[int, Any]]:
-    """(line, text as it came) of every text of a file.
+    """(line, text as it came) of every text of a file; None: the row has no text.
 
     Raises:
         MissingFiles, FormatError, DataError: as `onward.episodes.formats`; no column has texts.
@@ -52,7 +52,10 @@ def read(path: Path, max_chars: int) -> Iterator[tuple[int, Any]]:
     source = formats.sniff(path, max_chars)
     column = _column(source)
     for row in formats.read(source, [column]):
-        yield row.line, Fault(row.reason, row.detail) if row.values is None else row.values[column]
+        if row.values is None:
+            yield row.line, Fault(row.reason, row.detail)
+        else:
+            yield row.line, row.values.get(column)
 
 
 def _column(source: formats.Source) -> str:

@@ -58,6 +58,15 @@ def test_bytes_of_another_encoding_cost_their_text_alone(tmp_path: Path) -> None
     assert isinstance(bad, Fault) and bad.reason == "invalid-encoding"
 
 
+def test_rows_without_the_column_of_texts_are_counted(tmp_path: Path) -> None:
+    """D03, D05: a row of JSON lines may lack what the others have."""
+    (tmp_path / "a.jsonl").write_text('{"text": "one"}\n{"body": "two"}\n{"text": "three"}\n')
+    found = sources.Texts(tmp_path / "a.jsonl", 100, Held())
+    assert list(found) == ["one", "three"]
+    assert found.left_out == {"missing-field": 1} and found.seen == 3
+    assert [(one["line"], one["reason"]) for one in found.samples] == [(2, "missing-field")]
+
+
 def test_a_file_in_another_encoding_is_refused_as_such(tmp_path: Path) -> None:
     (tmp_path / "a.txt").write_bytes("博物館\n\n開放\n".encode("big5"))
     with pytest.raises(FormatError, match="is not UTF-8"):
