@@ -1,10 +1,11 @@
 """Texts as blocks of tokens, and what a model is to tell of them.
 
 Texts follow one another, with an end mark after each, and are cut into blocks of equal length, as
-RoBERTa does (Liu et al. 2019, "full sentences"). A causal model tells the next token of each. A
-masked one tells a part of them, which are replaced: 80 of 100 by the mask, 10 by any token, 10 by
-themselves (Devlin et al. 2019). Which ones is drawn anew for every pass, from the seed, the pass
-and the block's number alone: a training that was killed goes on with the same masks.
+RoBERTa does (Liu et al. 2019, "full sentences"). The names of special tokens in a text are broken,
+as those in a row are (onward/recipes/special_tokens.py). A causal model tells the next token of
+each. A masked one tells a part of them, which are replaced: 80 of 100 by the mask, 10 by any token,
+10 by themselves (Devlin et al. 2019). Which ones is drawn anew for every pass, from the seed, the
+pass and the block's number alone: a training that was killed goes on with the same masks.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from onward.learning.features import Features
+from onward.recipes import special_tokens
 from onward.recipes.shapes import NOTHING, Feature, Target
 
 MASKED, CAUSAL = "masked", "causal"
@@ -50,9 +52,10 @@ def encode(
 
 
 def _tokens(texts: Iterable[str], tokenizer: Any) -> Iterator[list[int]]:
+    names = special_tokens.named(tokenizer).values()
     waiting: list[str] = []
     for text in texts:
-        waiting.append(text)
+        waiting.append(special_tokens.broken(text, names))
         if len(waiting) == _PART:
             yield from tokenizer(waiting, add_special_tokens=False)["input_ids"]
             waiting = []

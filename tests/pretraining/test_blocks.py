@@ -132,6 +132,17 @@ def test_blocks_hold_every_token_once(tokenizer: Any) -> None:
     assert {found[at]["input_ids"][0] for at in range(len(found))} == {tokenizer.cls_token_id}
 
 
+@pytest.mark.parametrize("objective", [MASKED, CAUSAL])
+def test_names_of_special_tokens_in_a_text_are_no_tokens(objective: str, tokenizer: Any) -> None:
+    texts = ["the [MASK] note [SEP] says that [PAD] it was [UNK] seen near a box"]
+    found = packed(texts, tokenizer, objective, 64)[0]["input_ids"]
+    special = [i for i in found if i in tokenizer.all_special_ids and i != tokenizer.unk_token_id]
+    marks = [tokenizer.cls_token_id, *2 * [tokenizer.sep_token_id]]  # those of the block
+    assert special == (marks if objective == MASKED else [])
+    broken = tokenizer("the [ MASK] note [ SEP]", add_special_tokens=False)["input_ids"]
+    assert list(found)[objective == MASKED :][: len(broken)] == broken
+
+
 def test_masks_are_a_share_of_the_words_and_of_each_pass_their_own(tokenizer: Any) -> None:
     texts = [row["context"] for row in toys.toy_rows(400, 4)]
     told = Told(packed(texts, tokenizer, MASKED, 64), tokenizer, MASKED, passes=2, seed=5)
