@@ -32,23 +32,35 @@ _PART = 256
 def encode(
     texts: Iterable[str], tokenizer: Any, objective: str, length: int
 ) -> Iterator[list[Feature]]:
-    """Blocks of at most `length` tokens, in parts: row (the block's number) and input_ids."""
+    """Blocks of at most `length` tokens, in parts: row (the block's number) and input_ids.
+
+    A masked model gets no block of which the tokenizer reads nothing: there is no word to tell.
+    """
     first, last = _marks(tokenizer, objective)
-    room = length - len(first) - len(last)
-    held: list[int] = []
+    marks = set(tokenizer.all_special_ids) if objective == MASKED else set()
     number, part = 0, []
-    for tokens in _tokens(texts, tokenizer):
-        held += [*tokens, *_end(tokenizer, objective)]
-        while len(held) >= room:
-            part.append({"row": number, "input_ids": [*first, *held[:room], *last]})
-            held, number = held[room:], number + 1
+    for held in _cut(texts, tokenizer, objective, length - len(first) - len(last)):
+        if marks.issuperset(held):
+            continue
+        part.append({"row": number, "input_ids": [*first, *held, *last]})
+        number += 1
         if len(part) >= _PART:
             yield part
             part = []
-    if len(held) >= SHORTEST:
-        part.append({"row": number, "input_ids": [*first, *held, *last]})
     if part:
         yield part
+
+
+def _cut(texts: Iterable[str], tokenizer: Any, objective: str, room: int) -> Iterator[list[int]]:
+    """What stands in each block, `room` tokens; the last may have less, down to SHORTEST."""
+    held: list[int] = []
+    for tokens in _tokens(texts, tokenizer):
+        held += [*tokens, *_end(tokenizer, objective)]
+        while len(held) >= room:
+            yield held[:room]
+            held = held[room:]
+    if len(held) >= SHORTEST:
+        yield held
 
 
 def _tokens(texts: Iterable[str], tokenizer: Any) -> Iterator[list[int]]:
@@ -111,10 +123,10 @@ class Told(Features):
         return {"row": at, "input_ids": given, "labels": labels}
 
     def _masked(self, tokens: Any, draw: np.random.Generator) -> tuple[Any, Any]:
-        """The tokens that the model is given, and those that it is to tell."""
+        """The tokens that the model is given, and those that it is to tell: never a mark."""
         lots = draw.random(len(tokens))
         lots[np.isin(tokens, self.marks)] = 2.0
-        chosen = (lots < self.share) | (lots == lots.min())
+        chosen = (lots < self.share) | (lots == min(lots.min(), 1.0))
         how, others = draw.random(len(tokens)), draw.integers(0, self.vocabulary, len(tokens))
         given = np.where(chosen & (how < _AS_MASK), self.mask, tokens)
         given = np.where(chosen & (how >= _AS_MASK) & (how < _AS_ANY), others, given)

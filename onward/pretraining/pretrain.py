@@ -25,7 +25,7 @@ from typing import Any
 import pyarrow as pa
 
 from onward import config, files, fingerprints, locks, recipes
-from onward.config import Episode, Finetune, Identity, Pretrain
+from onward.config import Episode, Finetune, Identity, Pretrain, Validate
 from onward.episodes import rows as parquet
 from onward.episodes.folders import folders
 from onward.episodes.rows import normalised
@@ -38,6 +38,7 @@ from onward.pretraining.blocks import Told
 from onward.pretraining.perplexity import perplexity
 from onward.pretraining.sources import Texts
 from onward.project import Project, safe_name
+from onward.validation import unknown
 
 SCHEMA = 1
 LINEAGE = "lineage.json"
@@ -90,7 +91,8 @@ def pretrain(
 
     Raises:
         UsageError: the name is taken by another result.
-        DataError, FormatError, MissingFiles: the file cannot be taken, or nothing of it is left.
+        DataError, FormatError, MissingFiles: the file cannot be taken, the tokenizer cannot read
+            it, or nothing of it is left.
         SettingsError: the encoder cannot be trained on text alone.
         TrainingError: as `onward.learning.trainer.fit`.
         Busy: another process trains in this project.
@@ -156,6 +158,7 @@ def _texts(reading: Reading, folder: Path) -> dict[str, Any]:
             counts["heldout" if aside else "texts"] += 1
     counted = {**counts, "seen": found.seen, "left_out": dict(sorted(found.left_out.items()))}
     _refuse(reading, found, counted, limits.max_quarantined_percent)
+    _require_known(reading, folder / overlap.TEXTS, counted)
     tokenizer, objective = language.objective(reading.folder, reading.settings.objective)
     for name in (overlap.TEXTS, HELD_OUT):
         texts = (row["text"] for row in parquet.read(folder / name))
@@ -190,6 +193,23 @@ def _refuse(reading: Reading, found: Texts, counted: dict[str, Any], limit: floa
         )
     if not (counted["texts"] and counted["heldout"]):
         raise _too_little(reading, counted)
+
+
+def _require_known(reading: Reading, texts: Path, counted: dict[str, Any]) -> None:
+    """Refuse texts that the tokenizer cannot read, by the measure of the stage validate."""
+    wanted = set(unknown.spread(counted["texts"], unknown.LOOKED_AT))
+    looked_at = (row["text"] for at, row in enumerate(parquet.read(texts)) if at in wanted)
+    percent = unknown.Reader(reading.folder / "tokenizer.json").percent(looked_at)
+    limit = config.read(reading.project.params, Validate).max_unknown_percent
+    if percent > limit:
+        raise DataError(
+            f"The tokenizer of {reading.encoder} reads {percent:.1f}% of the texts' characters as "
+            f"unknown, the limit is {limit:g}%",
+            where=str(reading.source),
+            fix="name an encoder that knows the script in project.encoder, or raise "
+            "validate.max_unknown_percent",
+            details={**counted, "looked_at": len(wanted)},
+        )
 
 
 def _too_little(reading: Reading, counted: dict[str, Any]) -> DataError:

@@ -160,6 +160,22 @@ def test_masks_are_a_share_of_the_words_and_of_each_pass_their_own(tokenizer: An
     assert (tokens != second).mean() > 0.2
 
 
+def test_no_mark_is_to_be_told_where_a_text_cannot_be_read(tokenizer: Any) -> None:
+    """All of such a block was masked, its first and last mark included."""
+    strange, plain = " ".join("博物館於一八五一年開放" * 9), "the note was seen near a box"
+    assert not list(blocks.encode([strange], tokenizer, MASKED, 32))
+    found = packed([plain, strange, plain], tokenizer, MASKED, 32)
+    ids = [one["row"] for one in map(found.__getitem__, range(len(found)))]
+    assert ids == [0, 1], "the blocks between the two are left out"
+    unread = [tokenizer.cls_token_id, *8 * [tokenizer.unk_token_id], tokenizer.sep_token_id]
+    made = [{"row": 0, "input_ids": unread}, {"row": 1, "input_ids": [*unread[:-1], 9, 3]}]
+    told = Told(
+        Features.of(pa.Table.from_pylist(made, schema=features.schema(made[0]))), tokenizer, MASKED
+    )
+    assert (told[0]["labels"] == NOTHING).all() and (told[0]["input_ids"] == unread).all()
+    assert told[1]["labels"].tolist() == [*9 * [NOTHING], 9, NOTHING]
+
+
 def test_a_causal_model_is_to_tell_every_token(tokenizer: Any) -> None:
     made = packed(["the note says that it was seen near a box"], tokenizer, CAUSAL, 16)
     found = Told(made, tokenizer, CAUSAL)

@@ -230,6 +230,10 @@ def test_a_causal_model_reads_too(tmp_path: Path) -> None:
     assert not lacking and model.config.model_type == "llama"
 
 
+STRANGE = "".join(f'{{"text": "{chr(0x4E00 + at)}館於八一五開 box"}}\n' for at in range(40))
+"""Texts of which a toy's tokenizer knows three letters of ten."""
+
+
 @pytest.mark.parametrize(
     ("content", "said"),
     [
@@ -237,12 +241,13 @@ def test_a_causal_model_reads_too(tmp_path: Path) -> None:
         ('{"words": "no column of texts"}\n', "No column is called as one of texts"),
         ('{"text": "one alone is too little to learn from"}\n', "Too little text is left"),
         ('{"text": 3}\n' * 9, "9 of 9 texts cannot be taken"),
+        (STRANGE, r"reads 70\.\d% of the texts' characters as unknown, the limit is 10%"),
     ],
 )
 def test_a_file_that_cannot_be_taken(
     content: str, said: str, toy_encoder: Path, tmp_path: Path
 ) -> None:
-    """D01, D03, D04."""
+    """D01, D03, D04, and a script that the tokenizer does not know."""
     at = project(tmp_path, toy_encoder)
     (tmp_path / "notes.jsonl").write_text(content)
     with pytest.raises(DataError, match=said):
