@@ -90,7 +90,11 @@ def _end(tokenizer: Any, objective: str) -> list[int]:
 
 
 class Told(Features):
-    """Blocks with what is to be told of each: so many passes over them, one after the other."""
+    """Blocks with what is to be told of each, so many times over: a pass has masks of its own.
+
+    The trainer shuffles all passes together as one epoch, so a block may come again before another
+    comes at all, and a part of an epoch holds blocks from every pass.
+    """
 
     def __init__(
         self,
