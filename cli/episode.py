@@ -201,6 +201,7 @@ def _told(opened: Any, dry_run: bool) -> list[str]:
         f"Format       {FORMATS[source['format']]}, read for {opened.recipe}{_others(opened)}",
         f"Columns      {columns}{'   (guessed; --map says otherwise)' if opened.guessed else ''}",
         *_unread(opened.unread),
+        *(f"Read as      {note}" for note in opened.notes),
         f"Rows         {_counted(counts)}",
         f"Split        {counts['train']:,} to learn from, {counts['heldout']:,} held out",
     ]

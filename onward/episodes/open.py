@@ -76,6 +76,8 @@ class Opened:
     """Recipes of other projects that could read the same source."""
     unread: list[str] = field(default_factory=list)
     """Columns of the source that no field is read from."""
+    notes: list[str] = field(default_factory=list)
+    """What the whole source says of how its rows are read."""
     samples: list[dict[str, Any]] = field(default_factory=list)
     """The first quarantined rows: line, reason, detail, row (its JSON, cut)."""
 
@@ -217,6 +219,7 @@ def _outcome(project: Project, asked: Order, sieve: Sieve) -> Opened:
         recipe=asked.recipe,
         others=list(asked.others),
         unread=asked.unread,
+        notes=asked.notes,
         labels=labels,
         new_labels=sorted(set(labels) - known),
         absent_labels=sorted(known - set(labels)),

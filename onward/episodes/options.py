@@ -12,6 +12,9 @@ one's label, where options have labels; its text; its letter (A is the first); o
 from 0. Labels say what a number means: beside A, B, C it may count from 0 or from 1, and is none of
 them. Where an answer can be read as two different options, the row is not taken: nothing tells
 which is meant.
+
+A row alone cannot say whether its answer counts from 0 or from 1; all rows of a file can
+(`counting`), and `renumbered` puts what they say into a row.
 """
 
 from __future__ import annotations
@@ -19,6 +22,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from string import ascii_uppercase
 from typing import Any
 
@@ -61,6 +65,82 @@ def apart(fields: Mapping[str, Any]) -> Mapping[str, Any]:
     if not isinstance(asked, dict):
         return fields
     return {"options": asked.get("choices"), **fields, "question": asked.get("stem")}
+
+
+@dataclass(frozen=True)
+class Numbered:
+    """A row whose answer is a number that may count its options."""
+
+    number: int
+    names: list[str]
+    """The options' labels, by place; empty where they have none."""
+    here: list[bool]
+    """Whether the row has the option, by place."""
+    same: int | None
+    """The place of the option whose text is that number."""
+
+    @property
+    def own(self) -> int | None:
+        """The number of the first option by the labels; None where they are no numbers."""
+        return int(self.names[0]) if self.counts else None if self.names else 0
+
+    @property
+    def counts(self) -> bool:
+        """Whether the labels are numbers."""
+        return any(_PLACE.fullmatch(name) for name in self.names)
+
+    def fits(self, first: int) -> bool:
+        """Whether it is one of the row's options, where `first` is the first one's number."""
+        return 0 <= self.number - first < len(self.here) and self.here[self.number - first]
+
+
+def numbered(fields: Mapping[str, Any]) -> Numbered | None:
+    """The answer as a number; None where it is none, or labels give numbers a meaning of their own.
+
+    Raises:
+        Fault: the options cannot be read.
+    """
+    fields = apart(fields)
+    answer, value = fields.get("answer"), _opened(fields.get("options"))
+    if isinstance(answer, int | float) and not isinstance(answer, bool):
+        answer = f"{answer:.15g}" if abs(answer) < 10**6 else ""
+    said = answer.strip() if isinstance(answer, str) else ""
+    if not _PLACE.fullmatch(said):
+        return None
+    if isinstance(value, dict) and not isinstance(value.get("text"), list):
+        texts, names = list(value.values()), [str(name).strip() for name in value]
+    else:
+        texts, names, _ = _split(value)
+    each = [str(text).strip() for text in texts]
+    same = each.index(said) if said in each else None
+    found = Numbered(int(said), names, [text is not None for text in texts], same)
+    runs = [[str(n + first) for n in range(len(names))] for first in (0, 1)]
+    return None if found.counts and names not in runs else found
+
+
+def renumbered(fields: Mapping[str, Any], first: int) -> Mapping[str, Any]:
+    """The fields with an answer that is a number as the options' own labels or places have it.
+
+    Args:
+        fields: canonical field -> value as it came.
+        first: the number of the first option in the answers of the file.
+
+    Raises:
+        Fault: the number is none of the row's options, or the text of another one.
+    """
+    row = numbered(fields)
+    if row is None or row.own == first:
+        return fields
+    place = row.number - first
+    if not row.fits(first):
+        raise Fault("answer-not-an-option", f"{row.number} counts from {first} in this file")
+    if row.same not in (None, place):
+        raise Fault(
+            "answer-two-options",
+            f"{row.number} may be option {row.same} (its text) and option {place} (counted from "
+            f"{first}, as in the whole file)",
+        )
+    return {**apart(fields), "answer": row.names[place] if row.names else place}
 
 
 def _opened(value: Any) -> Any:

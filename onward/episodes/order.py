@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from onward import config
-from onward.episodes import exchanges, formats, labels, naming, split
-from onward.episodes.columns import LISTS, fields_of, resolve, unread, vague
+from onward.episodes import counting, exchanges, formats, labels, naming, split
+from onward.episodes.columns import LISTS, fields_of, resolve, sources, unread, vague
 from onward.episodes.folders import Folder, folders, named, require_recipe
 from onward.episodes.kinds import KINDS, PLAIN
 from onward.episodes.values import given_id
@@ -38,11 +38,18 @@ class Order:
     """Recipes that could read the file as well."""
     instruction: str | None = None
     """The system message that all conversations of the file share."""
+    first: int | None = None
+    """The number of the first option in the answers, where all of them together tell it."""
 
     @property
     def path(self) -> Path:
         """The file."""
         return self.source.path
+
+    @property
+    def notes(self) -> list[str]:
+        """What the whole file says of how its rows are read."""
+        return [] if self.first is None else [f"numbers of options count from {self.first}"]
 
     @property
     def corrects(self) -> str | None:
@@ -140,6 +147,7 @@ def order(
         replaces=_replaced(project, name, corrects),
         others=tuple(others),
         instruction=_instruction(source, found),
+        first=_first(source, found, separator),
     )
 
 
@@ -187,6 +195,18 @@ def _refuse_multi_hot(
             '["1", "3"] for [0, 1, 0, 1], [] for none',
             details={"labels": size},
         )
+
+
+def _first(source: formats.Source, mapping: dict[str, str], separator: str | None) -> int | None:
+    """From where the answers count the options. Raises DataError: nothing tells, or both."""
+    if "answer" not in mapping:
+        return None
+    rows = (
+        (row.line, fields_of(row.values, mapping, separator, cells=source.cells))
+        for row in formats.read(source, sources(mapping, source.columns))
+        if row.values is not None
+    )
+    return counting.first(rows, source.name, str(source.path))
 
 
 def _refuse_format(source: formats.Source, recipe: str, settings: config.Episode) -> None:

@@ -15,7 +15,7 @@ from onward.episodes.checks import REASONS
 from onward.episodes.columns import fields_of, guessed, resolve, sources
 from onward.episodes.kinds import KINDS
 from onward.episodes.open import Opened, open_episode
-from onward.episodes.options import read
+from onward.episodes.options import read, renumbered
 from onward.episodes.values import Fault
 from onward.errors import DataError, UsageError
 from onward.learning import encoder
@@ -223,6 +223,89 @@ def test_an_answer_names_a_column_of_its_own_row(
     with pytest.raises(Fault) as caught:
         read(fields, 100)
     assert caught.value.reason == expected
+
+
+def _apart(names: list[str], answers: list[Any]) -> list[Row]:
+    """Rows with a column for each option."""
+    return [
+        {"question": f"What is the word number {n}, {chr(97 + n % 26) * 5}?"}
+        | {name: f"{name} {n}" for name in names}
+        | {"answer": answer}
+        for n, answer in enumerate(answers)
+    ]
+
+
+@pytest.mark.parametrize("kind", ["csv", "jsonl"])
+@pytest.mark.parametrize(
+    ("columns", "first"),
+    [
+        ("choice1 choice2 choice3 choice4 choice5 choice6", 0),
+        ("choice1 choice2 choice3 choice4 choice5 choice6", 1),
+        ("ending0 ending1 ending2", 0),
+        ("ending0 ending1 ending2", 1),
+        ("opa opb opc opd", 0),
+        ("answerA answerB answerC", 1),
+    ],
+)
+def test_all_answers_of_a_file_tell_from_where_they_count(
+    tmp_path: Path, columns: str, first: int, kind: str
+) -> None:
+    names = columns.split()
+    rows = _apart(names, [n % len(names) + first for n in range(60)])
+    at = project(tmp_path / "p")
+    done = opened(at, write(tmp_path / f"a.{kind}", rows))
+    assert done.counts["accepted"] == 60
+    assert done.notes == [f"numbers of options count from {first}"]
+    right = {f"{names[n % len(names)]} {n}" for n in range(60)}
+    assert {row["options"][row["answer"]] for row in kept(at)} == right
+
+
+def test_a_list_of_options_may_be_counted_from_1(tmp_path: Path) -> None:
+    rows = [
+        {"question": f"Which one, {n}?", "choices": [f"{n} a", f"{n} b"], "answer": n % 2 + 1}
+        for n in range(40)
+    ]
+    at = project(tmp_path / "p")
+    assert opened(at, write(tmp_path / "a.jsonl", rows)).counts["accepted"] == 40
+    right = {f"{n} {'ab'[n % 2]}" for n in range(40)}
+    assert {row["options"][row["answer"]] for row in kept(at)} == right
+
+
+@pytest.mark.parametrize(
+    ("columns", "answers", "said"),
+    [
+        ("choice1 choice2 choice3", [0, 1, 2, 3], r"from 0 \(line 1: 0\) in 10 rows, and from 1"),
+        ("A B C", [0, 1, 2, 3], "from 1"),
+        ("A B C", [1, 2], "may count from 0 or from 1"),
+    ],
+)
+def test_answers_that_may_count_from_0_or_1_are_refused(
+    tmp_path: Path, columns: str, answers: list[int], said: str
+) -> None:
+    rows = _apart(columns.split(), answers * 10)
+    with pytest.raises(DataError, match=said) as caught:
+        opened(project(tmp_path / "p"), write(tmp_path / "a.jsonl", rows))
+    assert "letter" in caught.value.fix
+
+
+def test_a_few_mistakes_do_not_change_from_where_a_file_counts(tmp_path: Path) -> None:
+    rows = _apart(["option1", "option2", "option3"], [n % 3 for n in range(60)])
+    rows[5]["answer"] = 3
+    at = project(tmp_path / "p")
+    done = opened(at, write(tmp_path / "a.jsonl", rows))
+    assert done.reasons == {"answer-not-an-option": 1} and done.counts["accepted"] == 59
+    assert deliveries.quarantined(at, "0001-a")[0]["row"]["answer"] == 3
+
+
+def test_numbers_among_letters_and_numbers_that_are_texts_are_not_counted(tmp_path: Path) -> None:
+    rows = _apart(["A", "B", "C"], ["ABC"[n % 3] for n in range(60)])
+    rows[5]["answer"] = 0
+    rows[6].update(A="2", B="4", C="8", answer="4")
+    done = opened(project(tmp_path / "p"), write(tmp_path / "a.jsonl", rows))
+    assert (done.reasons, done.notes) == ({"answer-not-an-option": 1}, [])
+    with pytest.raises(Fault) as caught:
+        renumbered({"options": {"A": "5", "B": "1"}, "answer": 1}, 1)
+    assert caught.value.reason == "answer-two-options"
 
 
 def test_a_row_without_its_column_of_options_lacks_them() -> None:
