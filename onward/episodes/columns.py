@@ -78,18 +78,21 @@ def guessed(columns: Sequence[str], given: Mapping[str, str], recipe: str) -> di
 
     Columns that are numbered from 1 (summary1, summary2) stand together for one field where it is
     a list: "summary1+summary2". Any other field takes the first of them. Where no column holds all
-    options, those of one option each (A, B; option1, option2; ending0, ending1) do together.
+    options, those of one option each (A, B; option1, option2; ending0, ending1) do together, and
+    none of them is the answer. Options with the right one told are no references of a conversation.
     None of several columns is the title: a text has one.
     """
     fields = [field for field in KINDS[recipe].fields if given.get(field) != ""]
     given = {field: column for field, column in given.items() if column}
     renamed = {part: f for f, column in given.items() for part in _parts(f, column, columns)[:1]}
-    numbered = _numbered(columns)
+    numbered = _without(_numbered(columns), sources(given, columns))
     names = [*(renamed.get(column, column) for column in columns), *numbered]
     told = recipes.get(recipe).guess(names)
     each = _option_columns(columns) if "options" in fields else []
     if each and "options" not in (told or {}):
-        told = recipes.get(recipe).guess([*names, "options"])
+        numbered = _without(numbered, each)
+        left = [renamed.get(column, column) for column in columns if column not in each]
+        told = recipes.get(recipe).guess([*left, *numbered, "options"])
         numbered["options"] = each
     if told is None:
         return None
@@ -103,7 +106,19 @@ def guessed(columns: Sequence[str], given: Mapping[str, str], recipe: str) -> di
     flag = [c for c in columns if _folded(c) == "isimpossible"]
     if flag and "is_impossible" in fields and "is_impossible" not in found:
         found["is_impossible"] = flag[0]
+    if "messages" in fields and _chosen(columns, found, given):
+        return None
     return {field: found[field] for field in fields if field in found}
+
+
+def _chosen(columns: Sequence[str], found: Mapping[str, str], given: Mapping[str, str]) -> bool:
+    """Whether the references of a conversation are options, or say which of them is right."""
+    if "messages" in found or "references" in given or "references" not in found:
+        return False
+    choice = guessed(columns, {}, "choice") or {}
+    asked = {field: choice[field] for field in ("options", "answer") if "options" in choice}
+    right = {"references": found["references"]}
+    return not set(sources(asked, columns)).isdisjoint(sources(right, columns))
 
 
 def _numbered(columns: Sequence[str]) -> dict[str, list[str]]:
@@ -115,6 +130,11 @@ def _numbered(columns: Sequence[str]) -> dict[str, list[str]]:
         if name and name not in columns and len(run) > 1:
             found[name] = run
     return found
+
+
+def _without(numbered: Mapping[str, list[str]], taken: Sequence[str]) -> dict[str, list[str]]:
+    """Numbered columns none of which is taken."""
+    return {name: run for name, run in numbered.items() if set(run).isdisjoint(taken)}
 
 
 def _option_columns(columns: Sequence[str]) -> list[str]:

@@ -60,15 +60,19 @@ _COLUMNS = {
         *("question", "questionstem", "stem", "query", "questiontext"),
         *("sentence", "ctx", "startphrase"),
     ),
-    "options": ("options", "choices", "candidates", "endings"),
+    "options": ("options", "choices", "candidates", "endings", "answers"),
     "answer": (
         *("answer", "answerkey", "label", "target", "gold", "correctanswer", "answeridx"),
-        *("correctoption", "correct", "cop"),
+        *("correctoption", "correct", "cop", "correctanswerid", "correctanswerindex"),
+        *("correctansweridx", "correctindex", "correctid"),
     ),
 }
 """Canonical field -> names of source columns, the likeliest first, compared by letters alone.
 
 An earlier field takes its column first: RACE's `article` is what is read, and no title."""
+
+_TOLD = ("correct", "answerkey", "answeridx", "cop")
+"""How the answer's column begins where `answers` are options: else they may all be right."""
 
 _NESTED = "answerkey"
 """A file with such a column keeps its options within the question, if it has none for them."""
@@ -78,15 +82,25 @@ _OPTIONS = ((3, "2"), (4, "3"), (5, "4"), (6, "5"), (None, "6+"))
 
 def guess(columns: Sequence[str]) -> dict[str, str] | None:
     """Canonical field -> source column, or None where question, options or answer has none."""
-    names = {re.sub(r"[\W_]", "", column).lower(): column for column in reversed(columns)}
+    names = {_folded(column): column for column in reversed(columns)}
     found: dict[str, str] = {}
     for field, likely in _COLUMNS.items():
         there = [names[name] for name in likely if name in names]
         left = [column for column in there if column not in found.values()]
         if left:
             found[field] = left[0]
+    if names.get("answers") == found.get("options", "") and not _told(found.get("answer", "")):
+        found.pop("options")
     needed = {"question", "answer", *(() if _NESTED in names else ("options",))}
     return found if needed <= set(found) else None
+
+
+def _told(answer: str) -> bool:
+    return _folded(answer).startswith(_TOLD)
+
+
+def _folded(column: str) -> str:
+    return re.sub(r"[\W_]", "", column).lower()
 
 
 def split_key(row: Row) -> str:

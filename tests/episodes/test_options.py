@@ -180,6 +180,34 @@ def test_columns_of_options_are_guessed(columns: str, expected: str | None) -> N
     assert (found or {}).get("options") == expected
 
 
+@pytest.mark.parametrize(
+    ("columns", "options", "answer"),
+    [
+        ("question answer1 answer2 answer3 correct", "answer1+answer2+answer3", "correct"),
+        ("question answer1 answer2 correct_answer", "answer1+answer2", "correct_answer"),
+        ("context question answer0 answer1 answer2 label", "answer0+answer1+answer2", "label"),
+        ("question answer_a answer_b answer", "answer_a+answer_b", "answer"),
+        ("context question answers correct_answer_id", "answers", "correct_answer_id"),
+    ],
+)
+def test_options_are_neither_the_answer_nor_references(
+    columns: str, options: str, answer: str
+) -> None:
+    names = columns.split()
+    found = guessed(names, {}, "choice") or {}
+    assert (found["options"], found["answer"]) == (options, answer)
+    assert (guessed(names, {"options": options}, "choice") or {})["answer"] == answer
+    assert guessed(names, {}, "chat") is None
+    assert (guessed(names, {"references": answer}, "chat") or {})["references"] == answer
+    assert (guessed([*names, "response"], {}, "chat") or {})["references"] == "response"
+
+
+@pytest.mark.parametrize("columns", ["question answers label", "question answers answer"])
+def test_several_answers_without_a_right_one_are_references(columns: str) -> None:
+    assert guessed(columns.split(), {}, "choice") is None
+    assert (guessed(columns.split(), {}, "chat") or {})["references"] == "answers"
+
+
 def test_columns_of_options_may_be_named() -> None:
     columns = ["question", "right", "wrong", "absurd", "answer"]
     given = {"options": "right+wrong+absurd"}
