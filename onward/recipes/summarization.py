@@ -42,9 +42,10 @@ _SOURCES = (
     "document",
     "conversation",
     "body",
-    "source",
     "content",
+    "source",
 )
+"""`source` is last: beside a text it says where that comes from."""
 _SENTENCE = re.compile(r"\s*(.+?(?:[.!?](?=\s|$)|[。！？]+))|\s*(.+)", re.DOTALL)
 
 

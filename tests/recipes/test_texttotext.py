@@ -30,6 +30,12 @@ PREPARE = parse({"max_length": 32, "stride": 8}, Prepare, where="test")
          {"text": "text", "references": "references"}),
         (summarization, ["article", "highlights"], {"text": "article", "references": "highlights"}),
         (summarization, ["de", "en"], None),
+        (
+            summarization,
+            ["source", "content", "summary"],
+            {"text": "content", "references": "summary"},
+        ),
+        (summarization, ["source", "target"], {"text": "source", "references": "target"}),
     ],
 )  # fmt: skip
 def test_columns_are_guessed(recipe: Any, columns: list[str], expected: Any) -> None:
