@@ -8,7 +8,8 @@
 
 A conversation is a list of {role, content} or {from, value} (ShareGPT), or a text with a line
 "SPEAKER: ..." for each turn, where the first speaker asks and the second answers. It becomes one
-row for each answer, with all that was said before as its history. A system message is its context.
+row for each answer, with all that was said before as its history. A system message, or a column of
+it, is its context, before one that it has already.
 
 What is no row: an unanswered last message. What cannot be taken at all: a conversation that the
 assistant begins, two messages of one role in a row, other roles, or a third speaker.
@@ -25,6 +26,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from onward.episodes.references import listed
+from onward.episodes.rows import is_blank
 from onward.episodes.values import Fault, given_id, opened, optional, readable, text
 
 USER, ASSISTANT, SYSTEM = "user", "assistant", "system"
@@ -71,23 +73,24 @@ def read(fields: Mapping[str, Any], most: int) -> tuple[dict[str, Any], str]:
 
 
 def several(fields: Mapping[str, Any], instruction: str | None = None) -> list[dict[str, Any]]:
-    """The rows of a conversation, one an answer; fields without one as they are.
+    """The rows of a conversation, one an answer; of fields without one a single row.
 
     Args:
         fields: canonical field -> value as it came.
-        instruction: a system message that all conversations share; it is left out, because it
-            belongs to the template.
+        instruction: a system message that all rows share; it is left out, because it belongs to
+            the template.
 
     Raises:
-        Fault: nothing tells who asks and who answers.
+        Fault: nothing tells who asks and who answers, or a system message is no text.
     """
+    told, context = fields.get("system"), fields.get("context")
     if fields.get("messages") is None:
-        return [dict(fields)]
+        whole = {name: value for name, value in fields.items() if name != "system"}
+        return [whole if told is None else {**whole, "context": _led(told, context, instruction)}]
     said = _said(opened(fields["messages"]))
-    context = fields.get("context")
     if said and said[0][0] == SYSTEM:
-        found = said.pop(0)[1]
-        context = context if found == instruction else found
+        told = said.pop(0)[1]
+    context = _led(told, context, instruction)
     if len(said) < 2:
         raise Fault("answer-missing", "the conversation holds no answer")
     for number, (role, _) in enumerate(said, 1):
@@ -107,13 +110,31 @@ def several(fields: Mapping[str, Any], instruction: str | None = None) -> list[d
     return rows
 
 
+def _led(told: Any, context: Any, instruction: str | None) -> Any:
+    """The context after what the system is told; alone where all rows are told the same.
+
+    Raises:
+        Fault: what it is told is no text.
+    """
+    if told is None or told == instruction:
+        return context
+    if not isinstance(told, str):
+        raise Fault("wrong-type", f"system is {type(told).__name__}, not text")
+    if context is None or context == "" or is_blank(told):
+        return context or told
+    return f"{told}\n\n{context}" if isinstance(context, str) else context
+
+
 def system(fields: Mapping[str, Any]) -> str | None:
-    """The system message of a conversation; None where it has none or cannot be read."""
-    try:
-        said = _said(opened(fields.get("messages")))
-    except Fault:
-        return None
-    return said[0][1] if said and said[0][0] == SYSTEM else None
+    """The system message of a row; None where it has none or cannot be read."""
+    told = fields.get("system")
+    if fields.get("messages") is not None:
+        try:
+            said = _said(opened(fields["messages"]))
+        except Fault:
+            return None
+        told = said[0][1] if said and said[0][0] == SYSTEM else told
+    return told if isinstance(told, str) else None
 
 
 def _said(value: Any) -> list[Said]:

@@ -120,7 +120,7 @@ def _becomes(*formats: str) -> Kind:
 
 KINDS = {
     "chat": Kind(
-        ("id", "title", "context", "history", "question", "references", "messages"),
+        ("id", "title", "context", "history", "question", "references", "messages", "system"),
         ("context", "history", "question"),
         exchanges.read,
         lambda row: sorted(row["references"]),

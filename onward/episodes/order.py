@@ -37,7 +37,7 @@ class Order:
     others: tuple[str, ...] = ()
     """Recipes that could read the file as well."""
     instruction: str | None = None
-    """The system message that all conversations of the file share."""
+    """The system message that all rows of the file share."""
     first: int | None = None
     """The number of the first option in the answers, where all of them together tell it."""
 
@@ -49,7 +49,16 @@ class Order:
     @property
     def notes(self) -> list[str]:
         """What the whole file says of how its rows are read."""
-        return [] if self.first is None else [f"numbers of options count from {self.first}"]
+        found = []
+        if self.first is not None:
+            found.append(f"numbers of options count from {self.first}")
+        if self.instruction:
+            told = self.instruction[:60] + ("..." if len(self.instruction) > 60 else "")
+            found.append(
+                f"without the system message of all rows, {told!r}: it belongs into the template "
+                "that asks, in prompts/, or into a column `context` of the source"
+            )
+        return found
 
     @property
     def corrects(self) -> str | None:
@@ -152,8 +161,8 @@ def order(
 
 
 def _instruction(source: formats.Source, mapping: dict[str, str]) -> str | None:
-    """The system message that the first conversations all have, where there are several."""
-    if "messages" not in mapping:
+    """The system message that the first rows all have, where there are several."""
+    if not {"messages", "system"} & set(mapping):
         return None
     rows = islice(formats.read(source), naming.TRIED)
     told = [exchanges.system(fields_of(row.values, mapping)) for row in rows if row.values]

@@ -77,6 +77,7 @@ _COLUMNS = {
         *("assistant", "answers", "answer", "answertext", "correctanswer"),
     ),
     "messages": ("messages", "conversation", "conversations", "dialogue", "dialog"),
+    "system": ("system", "systemprompt", "systemmessage"),
 }
 """Canonical field -> names of source columns, the likeliest first, compared by letters alone.
 

@@ -280,6 +280,29 @@ def test_a_system_message_is_read_where_a_conversation_can_be() -> None:
     assert exchanges.system({"messages": ["no", "messages"]}) is None
 
 
+@pytest.mark.parametrize(
+    ("fields", "context"),
+    [
+        ({"system": "Be short."}, "Be short."),
+        ({"system": "Be short.", "context": "It rained."}, "Be short.\n\nIt rained."),
+        ({"system": " ", "context": "It rained."}, "It rained."),
+        ({"system": None, "context": "It rained."}, "It rained."),
+        ({"system": "All are told.", "context": "It rained."}, "It rained."),
+    ],
+)
+def test_a_column_of_system_messages_is_context(fields: dict[str, Any], context: str) -> None:
+    for asked in ({"messages": said("Hi", "Hello")}, {"question": "Hi", "references": "Hello"}):
+        (row,) = exchanges.several({**asked, **fields}, "All are told.")
+        assert exchanges.read(row, MOST)[0]["context"] == context and "system" not in row
+        assert exchanges.system({**asked, **fields}) == fields["system"]
+
+
+def test_d04_a_system_message_that_is_no_text_has_its_reason() -> None:
+    with pytest.raises(Fault) as caught:
+        exchanges.several({"question": "Hi", "references": "Hello", "system": 3})
+    assert caught.value.reason == "wrong-type"
+
+
 def _chat(project: Project) -> None:
     params = deliveries.PARAMS.replace("recipe: extractive", "recipe: chat")
     project.params.write_text(params)
@@ -305,6 +328,27 @@ def test_a_bad_conversation_is_counted_once_and_the_common_instruction_is_left_o
     held = {row["question"].split()[-1] for row in turn.rows(project, "0001-talks", "heldout")}
     taught = {row["question"].split()[-1] for row in turn.rows(project, "0001-talks", "train")}
     assert held and taught and not held & taught  # a conversation has one side
+
+
+@pytest.mark.parametrize("shared", [True, False])
+def test_a_column_of_system_messages_is_read_and_one_for_all_is_told(
+    project: Project, opener: Opener, tmp_path: Path, shared: bool
+) -> None:
+    _chat(project)
+    rows = [
+        {"system_prompt": "Be kind." if shared else f"{chr(97 + n % 26) * 9} {n * 7919} is you."}
+        | {"question": f"question {n}?", "response": f"answer {n}"}
+        for n in range(60)
+    ]
+    opened = opener("talks", deliveries.jsonl(tmp_path / "a.jsonl", rows))
+    assert opened.source["mapping"]["system"] == "system_prompt"
+    assert ["'Be kind.'" in note for note in opened.notes] == [True] * shared
+    from onward.episodes import turn
+
+    kept = [row for side in ("train", "heldout") for row in turn.rows(project, "0001-talks", side)]
+    assert {row["context"] for row in kept} == (
+        {None} if shared else {row["system_prompt"] for row in rows}
+    )
 
 
 @pytest.mark.parametrize(
