@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from onward import config
-from onward.episodes import counting, exchanges, formats, labels, naming, split
+from onward.episodes import counting, exchanges, formats, labels, naming, spanned, split
 from onward.episodes.columns import LISTS, fields_of, resolve, sources, unread, vague
 from onward.episodes.folders import Folder, folders, named, require_recipe
 from onward.episodes.kinds import KINDS, PLAIN
@@ -136,6 +136,7 @@ def order(
         del found["title"]
     if "labels" in found:
         _refuse_multi_hot(source, found, separator)
+    _refuse_numbered_tags(source, found)
     if separator is not None and not set(LISTS) & set(found):
         raise UsageError(
             f"The recipe {recipe} has no list of labels or options to separate",
@@ -216,6 +217,22 @@ def _first(source: formats.Source, mapping: dict[str, str], separator: str | Non
         if row.values is not None
     )
     return counting.first(rows, source.name, str(source.path))
+
+
+def _refuse_numbered_tags(source: formats.Source, mapping: dict[str, str]) -> None:
+    """Refuse tags of tokens that are numbers: nothing in the file says what they are called."""
+    if not {"tokens", "tags"} <= set(mapping):
+        return
+    rows = (row for row in islice(formats.read(source), naming.TRIED) if row.values)
+    found = [spanned.numbered(fields_of(row.values or {}, mapping)) for row in rows]
+    if found and all(found):
+        column = mapping["tags"]
+        raise DataError(
+            f"The column {column} holds numbers, and nothing says which tag each of them is",
+            where=str(source.path),
+            fix="write the tags' names in place of the numbers (O, B-PER, I-PER); a data set of "
+            f"Hugging Face has them in order in `features[{column!r}].feature.names`",
+        )
 
 
 def _refuse_format(source: formats.Source, recipe: str, settings: config.Episode) -> None:

@@ -70,10 +70,18 @@ def _of_tokens(value: Any, fields: Mapping[str, Any], most: int) -> tuple[str, l
     tags = _listed(opened(fields.get("tags")), "tags")
     if len(tags) != len(tokens):
         raise Fault("uneven-tags", f"{len(tokens)} tokens and {len(tags)} tags")
-    return body, _joined(_places(tokens, body), tags)
+    return body, _joined(places_of(tokens, body), tags)
 
 
-def _places(tokens: Sequence[str], body: str) -> list[tuple[int, int]]:
+def numbered(fields: Mapping[str, Any]) -> bool:
+    """Whether the tags of tokens are numbers, whose names only whoever made them knows."""
+    tags = opened(fields.get("tags"))
+    tags = tags.split() if isinstance(tags, str) else tags
+    known = isinstance(tags, list | tuple) and len(tags) > 0 and fields.get("tokens") is not None
+    return known and all(str(tag).removeprefix("-").isdecimal() for tag in tags)
+
+
+def places_of(tokens: Sequence[str], body: str) -> list[tuple[int, int]]:
     """Where each token stands in the text, looked for from the end of the one before."""
     at, found = 0, []
     for token in tokens:

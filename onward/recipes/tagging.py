@@ -66,10 +66,12 @@ _COUNTS = ((1, "none"), (2, "1"), (4, "2-3"), (None, "4+"))
 def guess(columns: Sequence[str]) -> dict[str, str] | None:
     """Canonical field -> source column; None where nothing says which spans have which tag.
 
-    Spans come as starts, ends and tags, as one list of objects (`spans`), or as `tokens` with a
-    BIO tag each.
+    Spans come as starts, ends and tags, as one list of objects or triples (`spans`, or `label` as
+    doccano writes it), or as `tokens` with a BIO tag each.
     """
     named = texts.named(columns, {**_COLUMNS, **texts.COLUMNS})
+    if not {"spans", "tokens", "tags"} & named.keys():
+        named |= texts.named(columns, {"spans": ("label",)})
     placed = "text" in named and ("spans" in named or {"starts", "ends", "tags"} <= named.keys())
     return named if placed or {"tokens", "tags"} <= named.keys() else None
 

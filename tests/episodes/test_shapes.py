@@ -15,6 +15,7 @@ from onward.episodes import exchanges, marked, references, spanned
 from onward.episodes.checks import KINDS, REASONS, check
 from onward.episodes.columns import fields_of
 from onward.episodes.values import Fault
+from onward.errors import DataError
 from onward.project import Project
 from tests.episodes import deliveries
 from tests.episodes.conftest import Opener
@@ -328,6 +329,39 @@ def test_a_bad_conversation_is_counted_once_and_the_common_instruction_is_left_o
     held = {row["question"].split()[-1] for row in turn.rows(project, "0001-talks", "heldout")}
     taught = {row["question"].split()[-1] for row in turn.rows(project, "0001-talks", "train")}
     assert held and taught and not held & taught  # a conversation has one side
+
+
+def _of(project: Project, recipe: str) -> None:
+    project.params.write_text(deliveries.PARAMS.replace("recipe: extractive", f"recipe: {recipe}"))
+
+
+def _sentence(n: int) -> list[str]:
+    """Eight words, other ones for every number."""
+    return ["Ana", "Lee", *(chr(97 + (n + at) % 26) * 3 + str(n * at) for at in range(5)), "Oslo"]
+
+
+def test_doccano_writes_spans_into_label(project: Project, opener: Opener, tmp_path: Path) -> None:
+    _of(project, "tagging")
+    texts = [" ".join(_sentence(n)) for n in range(40)]
+    rows = [
+        {"text": text, "label": [[0, 7, "PER"], [len(text) - 4, len(text), "LOC"]]}
+        for text in texts
+    ]
+    opened = opener("a", deliveries.jsonl(tmp_path / "a.jsonl", rows))
+    assert opened.source["mapping"] == {"text": "text", "spans": "label"}
+    assert opened.counts["accepted"] == 40 and set(opened.labels) == {"PER", "LOC"}
+
+
+def test_d04_tags_that_are_numbers_need_names(
+    project: Project, opener: Opener, tmp_path: Path
+) -> None:
+    _of(project, "tagging")
+    rows = [{"tokens": _sentence(n), "ner_tags": [1, 2, 0, 0, 0, 0, 0, 5]} for n in range(40)]
+    with pytest.raises(DataError, match="ner_tags holds numbers") as caught:
+        opener("a", deliveries.jsonl(tmp_path / "a.jsonl", rows))
+    assert "B-PER" in caught.value.fix
+    rows = [{**row, "ner_tags": ["B-0", "I-0", *"OOOOO", "B-1"]} for row in rows]
+    assert opener("b", deliveries.jsonl(tmp_path / "b.jsonl", rows)).counts["accepted"] == 40
 
 
 @pytest.mark.parametrize("shared", [True, False])
