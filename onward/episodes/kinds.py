@@ -156,7 +156,7 @@ KINDS = {
     ),
     "regression": Kind((*_TEXTS, "value"), ("text", "pair"), _regression, lambda row: row["value"]),
     "relation": Kind(
-        ("id", "title", "text", *marked.PLACES, "label"),
+        ("id", "title", "text", "tokens", *marked.PLACES, "label"),
         ("text", *marked.PLACES),
         marked.read,
         lambda row: row["label"],

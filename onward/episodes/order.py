@@ -2,19 +2,33 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from onward import config
-from onward.episodes import counting, exchanges, formats, labels, naming, spanned, split
+from onward.episodes import (
+    counting,
+    exchanges,
+    formats,
+    labels,
+    marked,
+    naming,
+    options,
+    spanned,
+    split,
+)
 from onward.episodes.columns import LISTS, fields_of, resolve, sources, unread, vague
 from onward.episodes.folders import Folder, folders, named, require_recipe
 from onward.episodes.kinds import KINDS, PLAIN
 from onward.episodes.values import given_id
 from onward.errors import DataError, UsageError
 from onward.project import Project, safe_name
+
+_LEAST = 5
+"""Rows that must have places before these may be taken for places of tokens."""
 
 
 @dataclass(frozen=True)
@@ -40,6 +54,8 @@ class Order:
     """The system message that all rows of the file share."""
     first: int | None = None
     """The number of the first option in the answers, where all of them together tell it."""
+    last: int | None = None
+    """Of places that count tokens: 1 where an end names an entity's last token, 0 the one after."""
 
     @property
     def path(self) -> Path:
@@ -52,6 +68,9 @@ class Order:
         found = []
         if self.first is not None:
             found.append(f"numbers of options count from {self.first}")
+        if self.last is not None:
+            ends = "the last token" if self.last else "the token after the last"
+            found.append(f"places count tokens, and an entity's end is {ends} of it")
         if self.instruction:
             told = self.instruction[:60] + ("..." if len(self.instruction) > 60 else "")
             found.append(
@@ -59,6 +78,16 @@ class Order:
                 "that asks, in prompts/, or into a column `context` of the source"
             )
         return found
+
+    def told(self, fields: dict[str, Any]) -> Mapping[str, Any]:
+        """The fields of a row with its numbers as a row alone is read.
+
+        Raises:
+            Fault: they are none of the row's.
+        """
+        if self.first is not None:
+            return options.renumbered(fields, self.first)
+        return fields if self.last is None else marked.in_characters(fields, self.last)
 
     @property
     def corrects(self) -> str | None:
@@ -158,6 +187,7 @@ def order(
         others=tuple(others),
         instruction=_instruction(source, found),
         first=_first(source, found, separator),
+        last=_last(source, found),
     )
 
 
@@ -211,12 +241,39 @@ def _first(source: formats.Source, mapping: dict[str, str], separator: str | Non
     """From where the answers count the options. Raises DataError: nothing tells, or both."""
     if "answer" not in mapping:
         return None
-    rows = (
-        (row.line, fields_of(row.values, mapping, separator, cells=source.cells))
-        for row in formats.read(source, sources(mapping, source.columns))
-        if row.values is not None
-    )
-    return counting.first(rows, source.name, str(source.path))
+    return counting.first(_rows(source, mapping, separator), source.name, str(source.path))
+
+
+def _last(source: formats.Source, mapping: dict[str, str]) -> int | None:
+    """With which token entities end.
+
+    Raises:
+        DataError: nothing tells, or both; or places of a text break its words.
+    """
+    if "head_start" not in mapping:
+        return None
+    if "tokens" in mapping:
+        return counting.last(_rows(source, mapping), source.name, str(source.path))
+    tried = [marked.breaks_words(row) for _, row in islice(_rows(source, mapping), naming.TRIED)]
+    told = [breaks for breaks in tried if breaks is not None]
+    if len(told) >= _LEAST and sum(told) * 2 > len(told):
+        raise DataError(
+            f"Entities begin within a word in {sum(told)} of the first {len(told)} rows of "
+            f"{source.name}: their places seem to count tokens, not characters",
+            where=str(source.path),
+            fix="give places in characters, or name the column of the tokens that they count: "
+            "--map tokens=COLUMN",
+        )
+    return None
+
+
+def _rows(
+    source: formats.Source, mapping: dict[str, str], separator: str | None = None
+) -> Iterator[tuple[int, dict[str, Any]]]:
+    """Line and canonical fields of each row that can be read."""
+    for row in formats.read(source, sources(mapping, source.columns)):
+        if row.values is not None:
+            yield row.line, fields_of(row.values, mapping, separator, cells=source.cells)
 
 
 def _refuse_numbered_tags(source: formats.Source, mapping: dict[str, str]) -> None:

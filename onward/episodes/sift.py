@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from onward.episodes import formats, leaks, options, split
+from onward.episodes import formats, leaks, split
 from onward.episodes import turn as turns
 from onward.episodes.checks import KINDS, REASONS, Checked, check
 from onward.episodes.columns import fields_of, sources
@@ -64,8 +64,7 @@ def known_labels(project: Project, but: Sequence[str] = ()) -> set[str]:
 def _take(sieve: Sieve, line: int, fields: dict[str, Any], order: Order) -> None:
     """Check what came in one line: a row, or several that it holds."""
     try:
-        told = fields if order.first is None else options.renumbered(fields, order.first)
-        found = sieve.kind.rows(told, order.instruction)
+        found = sieve.kind.rows(order.told(fields), order.instruction)
     except Fault as fault:
         sieve.add(line, Checked(None, fault.reason, fault.detail), fields)
         return

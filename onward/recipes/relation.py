@@ -74,6 +74,8 @@ _COLUMNS = {
     "tail_start": ("tailstart", "e2start", "objstart", "objectstart"),
     "tail_end": ("tailend", "e2end", "objend", "objectend"),
 }
+_TOKENS = {"tokens": ("tokens", "token", "words")}
+"""What places count where there is no text, as in TACRED."""
 _DIRECTIONS = ("(e1,e2)", "(e2,e1)")
 _MARKS = ("@", "#")
 _SCORED = ("entity_marks", "micro_f1", "relation", "shapes", "texts")
@@ -82,10 +84,14 @@ _SCORED = ("entity_marks", "micro_f1", "relation", "shapes", "texts")
 def guess(columns: Sequence[str]) -> dict[str, str] | None:
     """Canonical field -> source column; None where no text and relation are told.
 
-    Entities are told by four columns, or by marks in the text, which no column's name tells.
+    Entities are told by four columns, or by marks in the text, which no column's name tells. Where
+    there are tokens and no text, the four columns count tokens.
     """
     named = texts.named(columns, {**texts.COLUMNS, **_COLUMNS})
-    return named if "text" in named and "label" in named else None
+    if "text" not in named:
+        named |= texts.named(columns, _TOKENS)
+    whole = "text" in named or {"tokens", *ENTITIES} <= named.keys()
+    return named if whole and "label" in named else None
 
 
 def inputs(row: Row) -> dict[str, str]:

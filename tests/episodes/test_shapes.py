@@ -337,14 +337,14 @@ def _of(project: Project, recipe: str) -> None:
 
 def _sentence(n: int) -> list[str]:
     """Eight words, other ones for every number."""
-    return ["Ana", "Lee", *(chr(97 + (n + at) % 26) * 3 + str(n * at) for at in range(5)), "Oslo"]
+    return ["Anna", "Lee", *(chr(97 + (n + at) % 26) * 3 + str(n * at) for at in range(5)), "Oslo"]
 
 
 def test_doccano_writes_spans_into_label(project: Project, opener: Opener, tmp_path: Path) -> None:
     _of(project, "tagging")
     texts = [" ".join(_sentence(n)) for n in range(40)]
     rows = [
-        {"text": text, "label": [[0, 7, "PER"], [len(text) - 4, len(text), "LOC"]]}
+        {"text": text, "label": [[0, 8, "PER"], [len(text) - 4, len(text), "LOC"]]}
         for text in texts
     ]
     opened = opener("a", deliveries.jsonl(tmp_path / "a.jsonl", rows))
@@ -362,6 +362,78 @@ def test_d04_tags_that_are_numbers_need_names(
     assert "B-PER" in caught.value.fix
     rows = [{**row, "ner_tags": ["B-0", "I-0", *"OOOOO", "B-1"]} for row in rows]
     assert opener("b", deliveries.jsonl(tmp_path / "b.jsonl", rows)).counts["accepted"] == 40
+
+
+def _tacred(n: int, last: int) -> dict[str, Any]:
+    """Anna Lee has one token in odd rows; `last`: 1 where ends are last tokens, as published."""
+    tokens = _sentence(n)
+    places = {"subj_start": n % 2, "subj_end": 2 - last, "obj_start": 7, "obj_end": 8 - last}
+    return {"id": f"e{n}", "relation": "per:city", "token": tokens, **places}
+
+
+@pytest.mark.parametrize("last", [0, 1])
+def test_places_of_tokens_become_characters(
+    project: Project, opener: Opener, tmp_path: Path, last: int
+) -> None:
+    _of(project, "relation")
+    rows = [_tacred(n, last) for n in range(40)]
+    opened = opener("a", deliveries.jsonl(tmp_path / "a.jsonl", rows))
+    assert opened.counts["accepted"] == 40 and "tokens" in opened.source["mapping"]
+    assert len(opened.notes) == 1
+    from onward.episodes import turn
+
+    kept = [row for side in ("train", "heldout") for row in turn.rows(project, "0001-a", side)]
+    heads = {row["id"]: row["text"][row["head_start"] : row["head_end"]] for row in kept}
+    assert heads == {f"e{n}": "Lee" if n % 2 else "Anna Lee" for n in range(40)}
+    assert {row["text"][row["tail_start"] : row["tail_end"]] for row in kept} == {"Oslo"}
+
+
+def test_places_of_tokens_that_nothing_explains_are_refused(
+    project: Project, opener: Opener, tmp_path: Path
+) -> None:
+    _of(project, "relation")
+    whole = {"token": [*_sentence(1), "."], "subj_start": 0, "obj_start": 6, "obj_end": 7}
+    unclear = [{**_tacred(n, 1), **whole, "subj_end": 1} for n in range(40)]
+    both = [_tacred(n, n // 20) for n in range(40)]
+    for rows, said in ((unclear, "nothing tells"), (both, r"0 in 20 rows \(line 1\)")):
+        with pytest.raises(DataError, match=said):
+            opener("a", deliveries.jsonl(tmp_path / "a.jsonl", rows))
+
+
+def test_places_that_break_words_are_refused(
+    project: Project, opener: Opener, tmp_path: Path
+) -> None:
+    _of(project, "relation")
+    rows = [{**_tacred(n, 1), "text": " ".join(_sentence(n))} for n in range(40)]
+    path = deliveries.jsonl(tmp_path / "a.jsonl", rows)
+    with pytest.raises(DataError, match="seem to count tokens") as caught:
+        opener("a", path)
+    assert "--map tokens=COLUMN" in caught.value.fix
+    assert opener("a", path, mapping={"tokens": "token"}).counts["accepted"] == 40
+
+
+@pytest.mark.parametrize(
+    ("reason", "changed"),
+    [
+        ("bad-span", {"tail_end": 3}),
+        ("bad-span", {"head_start": 2, "head_end": 1}),
+        ("missing-field", {"tail_end": None}),
+        ("wrong-type", {"tokens": 3}),
+        ("wrong-type", {"tokens": ["a", 2, "c"]}),
+        ("blank", {"tokens": ["a", " ", "c"]}),
+        ("blank", {"tokens": []}),
+        ("uneven-tags", {"text": "a b"}),
+    ],
+)
+def test_d07_faulty_places_of_tokens_have_their_reason(
+    reason: str, changed: dict[str, Any]
+) -> None:
+    places = {"head_start": 0, "head_end": 0, "tail_start": 2, "tail_end": 2}
+    fields = {"tokens": ["a", "b", "c"], "label": "x", **places}
+    assert marked.read(fields, MOST)[0]["text"] == "a b c"
+    with pytest.raises(Fault) as caught:
+        marked.read({**fields, **changed}, MOST)
+    assert caught.value.reason == reason in REASONS
 
 
 @pytest.mark.parametrize("shared", [True, False])
