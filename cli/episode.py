@@ -31,9 +31,7 @@ def open_(
     pairs: Annotated[
         list[str] | None,
         typer.Option(
-            "--map",
-            metavar="FIELD=COLUMN",
-            help="Which column holds a field; else guessed. FIELD= for none, such as title=.",
+            "--map", metavar="FIELD=COLUMN", help="A field's column, else guessed; title= is none."
         ),
     ] = None,
     file_format: Annotated[
