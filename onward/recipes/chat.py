@@ -83,46 +83,18 @@ _COLUMNS = {
 
 `input` is the context of an instruction or question, and the question where there is none."""
 
-_OPTIONS = {
-    "several": (
-        *("options", "choices", "candidates", "endings", "distractors", "distractor1"),
-        *("option1", "option0", "optiona", "opa", "choice1", "choice0", "choicea", "ending0"),
-    ),
-    "one": ("answer", "answertext"),
-    "answers": ("answers", "answer1"),
-    "right": (
-        *("label", "correct", "correctanswer", "correctanswerid", "correctanswerindex"),
-        *("correctoption", "correctindex", "answerkey", "answerid", "answeridx", "answerindex"),
-    ),
-    "told": ("references",),
-}
-"""Columns that tell a question with options: these themselves beside the one that is right, or
-several answers beside what says which. `references` is what a person named."""
-
 _TURNS = ((1, "0"), (2, "1"), (4, "2-3"), (None, "4+"))
 _CONTEXT = ((1, "none"), (100, "1-99"), (200, "100-199"), (400, "200-399"), (None, "400+"))
 _ANSWER = ((2, "1"), (4, "2-3"), (16, "4-15"), (None, "16+"))
 
 
 def guess(columns: Sequence[str]) -> dict[str, str] | None:
-    """Canonical field -> source column; None without question and answer, or a conversation.
-
-    None, too, where a question has several options: then the answers are not all right.
-    """
+    """Canonical field -> source column; None without question and answer, or a conversation."""
     found = named(columns, _COLUMNS)
     if found.get("context") == found.get("question"):
         found.pop("context", None)
-    if "messages" not in found and _has_options(columns):
-        return None
     whole = "messages" in found or ("question" in found and "references" in found)
     return found if whole else None
-
-
-def _has_options(columns: Sequence[str]) -> bool:
-    """Whether a question has several options, and a column says which is right."""
-    there = set(named(columns, _OPTIONS))
-    told = "several" in there and there & {"one", "right"}
-    return "told" not in there and bool(told or {"answers", "right"} <= there)
 
 
 def split_key(row: Row) -> str:

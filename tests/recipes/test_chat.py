@@ -12,6 +12,7 @@ import pytest
 
 from onward import files, recipes
 from onward.config import Evaluate, Prepare
+from onward.episodes.columns import guessed
 from onward.errors import DataError, SettingsError, UsageError
 from onward.learning import encoder, models
 from onward.recipes import chat, chat_template, generated, turns
@@ -415,18 +416,17 @@ def test_an_input_is_the_question_where_nothing_else_asks() -> None:
     "columns",
     [
         ["context", "question", "answers", "correct_answer_id"],  # QuAIL
-        ["question", "distractor1", "distractor2", "correct_answer", "support"],  # SciQ
         ["question", "choices", "answer"],
         ["question", "option1", "option2", "answer"],
-        ["question", "answer1", "answer2", "answers", "label"],
+        ["question", "answer1", "answer2", "label"],
     ],
 )
 def test_a_question_with_options_is_none_to_be_answered_in_words(columns: list[str]) -> None:
     """All options were right answers, or a letter was one; a person may name the text of one."""
-    assert chat.guess(columns) is None and chat.guess([*columns, "references"]) is not None
-    assert chat.guess([*columns, "messages"]) is not None
-    assert chat.guess(["question", "answers", "answer"]) is not None
-    assert chat.guess(["prompt", "response", "candidates"]) is not None
+    assert guessed(columns, {}, "chat") is None
+    assert (guessed([*columns, "messages"], {}, "chat") or {})["messages"] == "messages"
+    assert guessed(["question", "answers", "answer"], {}, "chat") is not None
+    assert guessed(["prompt", "response", "candidates"], {}, "chat") is not None
 
 
 @pytest.mark.parametrize(
