@@ -14,13 +14,15 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import ijson
 
 from onward import files
-from onward.episodes import blocks, columnar, delimited, jsonl, parallel, squad, text
+from onward.episodes import blocks, columnar, delimited, jsonl, nested, parallel, squad, text
 from onward.episodes.incoming import Incoming
 from onward.errors import DataError, FormatError, MissingFiles, UsageError
 
@@ -173,6 +175,15 @@ def _two(path: Path, target: Path | None, declared: str | None, most: int) -> So
 
 
 def _with_columns(path: Path, kind: str, most: int) -> Source:
+    """The source; a column of two languages is two of its columns."""
+    found = _plain(path, kind, most)
+    if nested.COLUMN not in found.columns or kind not in ("jsonl", "parquet"):
+        return found
+    first = islice(_rows(found, [nested.COLUMN]), ROWS_LOOKED_AT)
+    return replace(found, columns=nested.columns(found.columns, (row.values for row in first)))
+
+
+def _plain(path: Path, kind: str, most: int) -> Source:
     if kind in blocks.COLUMNS:
         return Source(path, kind, list(blocks.COLUMNS[kind]), most)
     if kind == "parquet":
@@ -191,6 +202,17 @@ def read(source: Source, wanted: Sequence[str] = ()) -> Iterator[Incoming]:
     Raises:
         FormatError, DataError: the file breaks where rows cannot be told any more.
     """
+    if not nested.some(source.columns):
+        return _rows(source, wanted)
+    rows = _rows(source, nested.sources(wanted or source.columns))
+    return (row if row.values is None else _apart(row, row.values) for row in rows)
+
+
+def _apart(row: Incoming, values: dict[str, Any]) -> Incoming:
+    return replace(row, values=nested.apart(values))
+
+
+def _rows(source: Source, wanted: Sequence[str]) -> Iterator[Incoming]:
     if source.target is not None:
         return parallel.read(source.path, source.target, source.most_bytes)
     if source.format in blocks.COLUMNS:

@@ -16,6 +16,7 @@ from onward.episodes import (
     labels,
     marked,
     naming,
+    nested,
     options,
     spanned,
     split,
@@ -155,6 +156,7 @@ def order(
     if group is not None:
         safe_name(group, "group")
     others = naming.others(source, recipe, settings.max_field_chars)
+    mapping = nested.named(mapping, source.columns)
     try:
         found = resolve(source.columns, mapping, recipe, where=str(path))
     except DataError as error:

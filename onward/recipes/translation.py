@@ -35,6 +35,9 @@ PLACED = None
 
 _REFERENCES = ("translation", "target", "targettext", "tgt", "reference", "output")
 _SOURCES = ("source", "sourcetext", "src", "sentence", "original", "input")
+NESTED = "translation."
+"""What the columns begin with that were an object of two languages (`episodes.nested`)."""
+
 _LANGUAGES = ("en", "de", "fr", "es", "it", "nl", "pt", "cs", "pl", "ru", "zh", "ja", "ko", "ar")
 """Columns named by their language: the first two that occur are text and translation."""
 
@@ -42,16 +45,23 @@ _LANGUAGES = ("en", "de", "fr", "es", "it", "nl", "pt", "cs", "pl", "ru", "zh", 
 def guess(columns: Sequence[str]) -> dict[str, str] | None:
     """Canonical field -> source column, or None where text or translation has none.
 
-    Rows that begin with an instruction ask for anything: see `chat`.
+    Of columns named by their language, or those of an object of two, the first is the text. Rows that
+    begin with an instruction ask for anything: see `chat`.
     """
     asked = texts.named(columns, {"instruction": ("instruction",), "told": ("references",)})
     if asked.keys() == {"instruction"}:
         return None
     found = texttotext.guess(columns, _REFERENCES, _SOURCES)
-    named = [column for column in columns if column.lower() in _LANGUAGES]
-    if found or len(named) < 2:
+    nested = [column for column in columns if column.startswith(NESTED)]
+    named = nested or [column for column in columns if column.lower() in _LANGUAGES]
+    ends = [name for name in ("text", "references") if name in columns]
+    if found or len(named) + len(ends) < 2:
         return found
-    return texttotext.guess(columns, (named[1].lower(),), (named[0].lower(),))
+    first = "text" if "text" in ends else named.pop(0)
+    second = "references" if "references" in ends else named.pop(0)
+    told = {first: "text", second: "references"}
+    about = texttotext.guess([told.get(column, column) for column in columns], (), ()) or {}
+    return {**about, "text": first, "references": second}
 
 
 def statistics(row: Row, prediction: Prediction) -> NDArray[np.float64]:

@@ -7,11 +7,13 @@ import re
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from onward.episodes import exchanges, marked, references, spanned
+from onward.episodes import exchanges, formats, marked, references, spanned
 from onward.episodes.checks import KINDS, REASONS, check
 from onward.episodes.columns import fields_of
 from onward.episodes.values import Fault
@@ -434,6 +436,56 @@ def test_d07_faulty_places_of_tokens_have_their_reason(
     with pytest.raises(Fault) as caught:
         marked.read({**fields, **changed}, MOST)
     assert caught.value.reason == reason in REASONS
+
+
+@pytest.mark.parametrize("kind", ["jsonl", "parquet"])
+@pytest.mark.parametrize(
+    ("mapping", "text", "references"),
+    [
+        (None, "fi", "sv"),
+        ({"text": "sv"}, "sv", "fi"),
+        ({"references": "translation.fi"}, "sv", "fi"),
+    ],
+)
+def test_an_object_of_two_languages_is_a_text_and_its_translation(
+    project: Project,
+    opener: Opener,
+    tmp_path: Path,
+    kind: str,
+    mapping: dict[str, str] | None,
+    text: str,
+    references: str,
+) -> None:
+    _of(project, "translation")
+    rows = [
+        {"translation": {"fi": " ".join(_sentence(n)), "sv": " ".join(_sentence(n)[::-1])}, "id": n}
+        for n in range(40)
+    ]
+    path = deliveries.jsonl(tmp_path / "a.jsonl", rows)
+    if kind == "parquet":
+        path = tmp_path / "a.parquet"
+        pq.write_table(pa.Table.from_pylist(rows), path)
+    opened = opener("a", path, mapping=mapping)
+    said = {"text": f"translation.{text}", "references": f"translation.{references}"}
+    assert opened.source["mapping"] == {"id": "id", **said}
+    assert opened.counts["accepted"] == 40 and opened.guessed
+    from onward.episodes import turn
+
+    kept = [row for side in ("train", "heldout") for row in turn.rows(project, "0001-a", side)]
+    assert {(row["text"], *row["references"]) for row in kept} == {
+        (row["translation"][text], row["translation"][references]) for row in rows
+    }
+
+
+def test_only_two_languages_are_taken_apart(tmp_path: Path) -> None:
+    for told in ("Hallo", {"en": "a", "de": "b", "fr": "c"}, {"text": "a", "score": 1.0}):
+        path = deliveries.jsonl(tmp_path / "a.jsonl", [{"text": "x", "translation": told}] * 3)
+        assert formats.sniff(path, MOST).columns == ["text", "translation"]
+    rows = [{"translation": {"en": "a", "de": "b"}}, {"translation": None}, {"translation": "x"}]
+    found = formats.sniff(deliveries.jsonl(tmp_path / "a.jsonl", rows), MOST)
+    assert [row.values for row in formats.read(found)] == [
+        {"translation.en": "a", "translation.de": "b"}, {}, {},
+    ]  # fmt: skip
 
 
 @pytest.mark.parametrize("shared", [True, False])

@@ -29,6 +29,8 @@ PREPARE = parse({"max_length": 32, "stride": 8}, Prepare, where="test")
         (translation, ["instruction", "text", "references"],
          {"text": "text", "references": "references"}),
         (summarization, ["article", "highlights"], {"text": "article", "references": "highlights"}),
+        (translation, ["text", "de"], {"text": "text", "references": "de"}),
+        (translation, ["de", "references"], {"text": "de", "references": "references"}),
         (summarization, ["de", "en"], None),
         (
             summarization,
