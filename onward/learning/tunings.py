@@ -82,8 +82,9 @@ def _other(held: Added | None, settings: Finetune) -> SettingsError:
 def freeze(model: Any, count: int) -> None:
     """Freeze the embeddings and the `count` lowest layers, those of an encoder before a decoder's.
 
-    Frozen is all that the base registers up to the last weight of those layers: what comes after
-    them, a pooler or a last norm, keeps moving.
+    Frozen is all that those layers are made of, and all that they read: norms and positions of the
+    embeddings, wherever the architecture keeps them. What comes after, a pooler or a last norm,
+    keeps moving.
 
     Raises:
         SettingsError: the model has fewer layers, or nothing would move.
@@ -93,13 +94,43 @@ def freeze(model: Any, count: int) -> None:
     if count > len(layers):
         told = " and ".join(f"the {name} has {len(half)}" for name, half in halves.items())
         raise _frozen(count, f"{told} layers", len(layers))
-    lowest = {id(parameter) for layer in layers[:count] for parameter in layer.parameters()}
-    parameters = list(model.base_model.parameters())
-    highest = max(at for at, parameter in enumerate(parameters) if id(parameter) in lowest)
-    for parameter in parameters[: highest + 1]:
+    read = _behind(model, layers[count - 1])
+    for parameter in (*read, *(own for layer in layers[:count] for own in layer.parameters())):
         parameter.requires_grad_(False)
     if not any(parameter.requires_grad for parameter in model.parameters()):
         raise _frozen(count, "which leaves nothing to move", count - 1)
+
+
+def _behind(model: Any, layer: Any) -> list[Any]:
+    """The weights that have a part in what a layer puts out for a short text."""
+    import torch
+
+    made: list[Any] = []
+    hooks = [
+        module.register_forward_hook(lambda _, __, out: made.append(out))
+        for module in layer.modules()  # a block of several layers may itself put out nothing
+    ]
+    tokens = torch.zeros(1, 3, dtype=torch.int64, device=next(model.parameters()).device)
+    written = {"decoder_input_ids": tokens} if len(parts.halves(model)) > 1 else {}
+    training = model.training
+    model.eval()
+    try:
+        model.base_model(input_ids=tokens, **written)
+    finally:
+        model.train(training)
+        for hook in hooks:
+            hook.remove()
+    found, seen = [], set()
+    waiting = [out[0] if isinstance(out, tuple) else out for out in made]
+    waiting = [out.grad_fn for out in waiting if isinstance(out, torch.Tensor)]
+    while waiting:
+        step = waiting.pop()
+        if step is None or step in seen:
+            continue
+        seen.add(step)
+        found += [step.variable] if hasattr(step, "variable") else []
+        waiting += [before for before, _ in step.next_functions]
+    return found
 
 
 def _frozen(count: int, why: str, most: int) -> SettingsError:

@@ -104,14 +104,37 @@ def test_last_freezes_from_the_encoder_up_into_the_decoder(
     step(model)
 
 
+@pytest.mark.parametrize(
+    ("count", "above"),
+    [
+        (1, {"encoder.layernorm_embedding": False, "decoder.layernorm_embedding": True}),
+        (3, {"encoder.layernorm_embedding": False, "decoder.layernorm_embedding": False}),
+    ],
+)
+def test_nothing_below_a_frozen_layer_moves(count: int, above: dict[str, bool]) -> None:
+    """BART registers the norms of its embeddings behind its layers."""
+    model = tunings.apply(made("Bart"), tuned("last", frozen_layers=count))
+    layers = [*model.model.encoder.layers, *model.model.decoder.layers]
+    put_out: list[Any] = []
+    layers[count - 1].register_forward_hook(lambda _, __, out: put_out.append(out[0]))
+    told(model)
+    step(model)
+    told(model)
+    assert torch.equal(put_out[0], put_out[-1])
+    moving = moves(model)
+    assert {name: f"model.{name}.weight" in moving for name in above} == above
+    assert not model.training
+
+
 def test_more_layers_than_there_are_in_both_halves_are_refused() -> None:
     uneven = made("Bart", encoder_layers=3)
     with pytest.raises(SettingsError, match="the encoder has 3 and the decoder has 2") as caught:
         tunings.apply(uneven, tuned("last", frozen_layers=6))
     assert caught.value.fix == "at most 5"
-    with pytest.raises(SettingsError, match="leaves nothing to move") as caught:
-        tunings.apply(made("Marian"), tuned("last", frozen_layers=4))
-    assert caught.value.fix == "at most 3"
+    for name in ("Marian", "Bart"):
+        with pytest.raises(SettingsError, match="leaves nothing to move") as caught:
+            tunings.apply(made(name), tuned("last", frozen_layers=4))
+        assert caught.value.fix == "at most 3"
 
 
 @pytest.mark.parametrize("name", ["Marian", "Bart"])
