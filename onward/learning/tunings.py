@@ -89,7 +89,7 @@ def freeze(model: Any, count: int) -> None:
     Raises:
         SettingsError: the model has fewer layers, or nothing would move.
     """
-    halves = {name: parts.layers(half) for name, half in _halves(model).items()}
+    halves = {name: parts.layers(half) for name, half in parts.halves(model).items()}
     layers = [layer for half in halves.values() for layer in half]
     if count > len(layers):
         told = " and ".join(f"the {name} has {len(half)}" for name, half in halves.items())
@@ -141,14 +141,6 @@ def _frozen(count: int, why: str, most: int) -> SettingsError:
     )
 
 
-def _halves(model: Any) -> dict[str, Any]:
-    """The encoder and the decoder of a model that has both; else its base."""
-    base = model.base_model
-    both = {name: getattr(base, name, None) for name in ("encoder", "decoder")}
-    whole = model.config.is_encoder_decoder and None not in both.values()
-    return both if whole else {"model": base}
-
-
 def _heads(model: Any) -> list[str]:
     """The parts of the model that are not its base and have weights: the recipe's head.
 
@@ -170,7 +162,7 @@ def _base(model: Any) -> list[Any]:
     known = [] if words is None else [words]
     if model.base_model is not model:
         return [model.base_model, *known]
-    return [model.get_input_embeddings(), *_halves(model).values(), *known]
+    return [model.get_input_embeddings(), *parts.halves(model).values(), *known]
 
 
 def _drawn(model: Any) -> list[str]:

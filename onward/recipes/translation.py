@@ -45,8 +45,8 @@ _LANGUAGES = ("en", "de", "fr", "es", "it", "nl", "pt", "cs", "pl", "ru", "zh", 
 def guess(columns: Sequence[str]) -> dict[str, str] | None:
     """Canonical field -> source column, or None where text or translation has none.
 
-    Of columns named by their language, or those of an object of two, the first is the text. Rows that
-    begin with an instruction ask for anything: see `chat`.
+    Of columns named by their language, or those of an object of two, the first is the text. Rows
+    that begin with an instruction ask for anything: see `chat`.
     """
     asked = texts.named(columns, {"instruction": ("instruction",), "told": ("references",)})
     if asked.keys() == {"instruction"}:

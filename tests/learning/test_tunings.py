@@ -380,6 +380,64 @@ def test_a_text_says_the_same_with_a_prefix_alone_padded_and_exported(
         assert np.abs(there - found[:rows].numpy()).max() < 1e-5
 
 
+def _of_two_halves(folder: Path) -> Any:
+    """A small drawn BART that classifies, its decoder the longer half."""
+    from transformers import BartConfig, BartModel
+
+    half = {"attention_heads": 2, "ffn_dim": 64}
+    both = {f"{name}_{key}": size for name in ("encoder", "decoder") for key, size in half.items()}
+    marks = {"pad_token_id": 0, "eos_token_id": 2, "decoder_start_token_id": 2}
+    more = {"d_model": 32, "vocab_size": 100, "max_position_embeddings": 64, "init_std": 0.3}
+    torch.manual_seed(0)
+    config = BartConfig(encoder_layers=2, decoder_layers=3, **both, **marks, **more)
+    BartModel(config).save_pretrained(folder)
+    return classification.build(folder, {"labels": ["a", "b"]})
+
+
+@pytest.mark.parametrize("tuning", ["bottleneck", "prefix"])
+def test_both_halves_of_an_encoder_decoder_take_parts_learn_and_are_exported(
+    tuning: str, toy_encoder: Path, tmp_path: Path
+) -> None:
+    """A decoder without its own failed at the first text."""
+    import onnxruntime
+
+    model = tunings.apply(_of_two_halves(tmp_path / "bart"), tuned(tuning)).eval()
+    added = {name: p for name, p in model.named_parameters() if parts.MARK in name}
+    assert {name.rpartition(".layers.")[0] for name in added} == {"model.encoder", "model.decoder"}
+    attentions = 2 + 2 * 3
+    assert len(added) == (2 * attentions if tuning == "prefix" else 4 * (attentions + 2 + 3))
+    tokens = torch.arange(5, 45).reshape(2, 20)
+    tokens[0, 11], tokens[1, 19] = 2, 2
+    tokens[0, 12:] = 0
+    mask = (tokens > 0).long()
+    given = {"input_ids": tokens, "attention_mask": mask, "labels": torch.tensor([0, 1])}
+    before = {name: p.detach().clone() for name, p in added.items()}
+    step = torch.optim.SGD([p for p in model.parameters() if p.requires_grad], lr=0.05)
+    losses = []
+    for _ in range(5):
+        step.zero_grad()
+        loss = model(**given)["loss"]
+        loss.backward()
+        step.step()
+        losses.append(float(loss.detach()))
+    assert losses[-1] < losses[0]
+    assert not [name for name, p in added.items() if torch.equal(p, before[name])]
+
+    models.save(model, toy_encoder, tmp_path / "made")
+    read = models.load(classification, tmp_path / "made", {"new_head": False}).eval()
+    given.pop("labels")
+    with torch.no_grad():
+        found = read(**given)["logits"]
+        assert torch.equal(found, model(**given)["logits"])
+        alone = read(input_ids=tokens[:1, :12])["logits"]
+    assert torch.allclose(alone, found[:1], atol=1e-5)
+    exported = graph.export(read, classification.graphs(read)[0], opset=20)
+    assert exported.attention_fused == attentions
+    feeds = {name: value.numpy() for name, value in given.items()}
+    (there,) = onnxruntime.InferenceSession(exported.model).run(["logits"], feeds)
+    assert np.abs(there - found.numpy()).max() < 1e-5
+
+
 @pytest.mark.parametrize("kind", ["albert", "deberta-v2", "modernbert"])
 def test_an_encoder_that_cannot_read_a_prompt_is_refused(kind: str, tmp_path: Path) -> None:
     """Its layers count the text's tokens by themselves, or its pooler takes no whole text."""

@@ -50,9 +50,24 @@ def layers(stack: Any) -> Any:
     return max(outer, key=len)
 
 
+def halves(model: Any) -> dict[str, Any]:
+    """The encoder and the decoder of a model that has both; else its base."""
+    base = model.base_model
+    both = {name: getattr(base, name, None) for name in ("encoder", "decoder")}
+    whole = model.config.is_encoder_decoder and None not in both.values()
+    return both if whole else {"model": base}
+
+
 def add(model: Any, added: Added) -> None:
-    """Add new parts, drawn from torch's generator. Raises SettingsError: they do not fit."""
-    KINDS[added.tuning].add(model, layers(model.base_model), added.size)
+    """Add new parts, drawn from torch's generator, to the layers of every half.
+
+    Raises:
+        SettingsError: they do not fit.
+    """
+    import torch
+
+    every = [layer for half in halves(model).values() for layer in layers(half)]
+    KINDS[added.tuning].add(model, torch.nn.ModuleList(every), added.size)
     model.added = added
 
 
