@@ -20,6 +20,14 @@ from onward.learning.features import Collate, Features
 from onward.learning.rows import Labelled
 from onward.project import Project
 
+PACKED = ("full", "last", "lora")
+"""Tunings with which several windows may lie in a line."""
+
+
+def packs(recipe: Any, tuning: str) -> bool:
+    """Whether windows of a recipe may be packed; see onward/learning/packing.py."""
+    return tuning in PACKED and bool(getattr(recipe, "PACKS", False))
+
 
 def afresh(base: str, structure: str) -> bool:
     """Whether what is trained on a base of this kind begins with pretrained weights.
@@ -118,8 +126,7 @@ class Job:
 
         Whether the model keeps them apart is seen where there is one, `packing.apart`.
         """
-        own = self.settings.packing and self.settings.tuning in ("full", "last", "lora")
-        if not (own and getattr(self.recipe, "PACKS", False)):
+        if not (self.settings.packing and packs(self.recipe, self.settings.tuning)):
             return self.collate()
         return replace(self.collate(), line=int(self.prepared.manifest["window"]["max_length"]))
 

@@ -20,9 +20,10 @@ from collections.abc import Sequence
 from itertools import product
 from typing import Any
 
+from onward import recipes
 from onward.errors import SettingsError
 from onward.learning import table
-from onward.learning.job import afresh
+from onward.learning.job import PACKED, afresh, packs
 from onward.learning.table import Cell
 from onward.study.combinations import Blocks
 from onward.study.space import Space
@@ -33,6 +34,8 @@ _RATES = {
 }
 """Key of a training that goes on from a version -> of one that begins with pretrained weights."""
 
+_PACKING = "finetune.packing"
+
 _TRAINED = frozenset(
     {
         "finetune.optimizer",
@@ -40,9 +43,15 @@ _TRAINED = frozenset(
         "finetune.warmup_percent",
         "finetune.weight_decay",
         "finetune.clip",
+        "finetune.batch_size",
+        "finetune.micro_batch",
+        "finetune.dropout",
+        _PACKING,
+        "finetune.patience",
+        "finetune.save_every",
     }
 )
-"""Keys that every training reads, and nothing else."""
+"""Keys that every training reads, and nothing else; _PACKING where windows are packed."""
 
 _KEPT = frozenset({"strategy.rows", "strategy.term"})
 """Keys that say how the old is kept, which a first turn has none of."""
@@ -124,6 +133,8 @@ def _reads(key: str, one: Cell, base: str) -> bool:
     first = afresh(base, one.structure)
     if key in _RATES or key in _RATES.values():
         return _trains(one, base) and (key in _RATES.values()) is first
+    if key == _PACKING and not packs(recipes.get(one.recipe), one.tuning):
+        return False
     if key in _TRAINED:
         return _trains(one, base)
     if key in _NEXT:
@@ -142,6 +153,8 @@ def _fix(key: str, ways: list[Cell], base: str) -> str:
     twin = pairs.get(key, "")
     if twin and any(_reads(twin, one, base) for one in ways):
         return f"search {twin}: it is the one that this turn reads"
+    if key == _PACKING and any(_trains(one, base) for one in ways):
+        return f"leave it out: only a chat is packed, with finetune.tuning {' or '.join(PACKED)}"
     if key in _NEXT:
         return "leave it out: what is remembered by it is read in the next turn"
     decides, *words = _PARTS.get(key, (key,))

@@ -25,6 +25,7 @@ def blocks(recipe: str = "classification", **words: str) -> dict[str, dict[str, 
 
 ADAPTERS = blocks(tuning="lora", structure="adapters")
 ANALYTIC = blocks(structure="analytic")
+ASKED = blocks("chat", tuning="none")
 EITHER: dict[str, tuple[Any, ...]] = {"strategy.structure": ("single", "adapters")}
 
 
@@ -46,6 +47,19 @@ EITHER: dict[str, tuple[Any, ...]] = {"strategy.structure": ("single", "adapters
         (blocks(), "version", "strategy.analytic_ridge", "strategy.structure: analytic or"),
         (ANALYTIC, "version", "finetune.first_learning_rate", "nothing is trained here"),
         (ANALYTIC, "pretrained", "finetune.warmup_percent", "nothing is trained here"),
+        (ANALYTIC, "version", "finetune.dropout", "nothing is trained here"),
+        (ANALYTIC, "pretrained", "finetune.patience", "nothing is trained here"),
+        (ASKED, "version", "finetune.save_every", "nothing is trained here"),
+        (ASKED, "pretrained", "finetune.batch_size", "nothing is trained here"),
+        (ASKED, "version", "finetune.micro_batch", "nothing is trained here"),
+        (ASKED, "version", "finetune.packing", "nothing is trained here"),
+        (blocks(), "version", "finetune.packing", "only a chat is packed, with finetune.tuning"),
+        (
+            blocks("chat", tuning="dora"),
+            "pretrained",
+            "finetune.packing",
+            "only a chat is packed, with finetune.tuning full or last or lora",
+        ),
         (
             blocks(structure="adapted", tuning="lora"),
             "version",
@@ -78,6 +92,13 @@ def test_a_key_that_is_not_read_is_refused_with_the_one_to_search(
         (blocks(), "version", {"strategy.rows": ("naive", "replay"), "strategy.policy": ("x",)}),
         (blocks(structure="adapted"), "pretrained", {"finetune.first_epochs": (1, 2)}),
         (ANALYTIC, "version", {"strategy.analytic_ridge": (1.0, 10.0)}),
+        (blocks(), "version", {"finetune.dropout": (0.0, 0.1), "finetune.patience": (0, 2)}),
+        (blocks("chat"), "version", {"finetune.packing": (True, False)}),
+        (
+            blocks("chat", tuning="none"),
+            "version",
+            {"finetune.packing": (True, False), "finetune.tuning": ("none", "lora")},
+        ),
         (blocks("poetry"), "version", {"finetune.first_epochs": (1, 2)}),
     ],
 )
