@@ -218,6 +218,5 @@ ENTRIES = (
         _texts(64, 64),
         _rates((1e-3, 16)),
         encoder="scratch:small",
-        about={"hours_of_a_seed": "about 2.5 of one core of a small server"},
     ),
 )

@@ -21,6 +21,7 @@ from onward import recipes
 from onward.episodes import references
 from onward.episodes.kinds import KINDS
 from onward.errors import DataError, UsageError
+from onward.recipes.texts import bare
 
 LISTS = ("labels", "options")
 """Fields that are lists of texts, which a separator may split."""
@@ -103,7 +104,7 @@ def guessed(columns: Sequence[str], given: Mapping[str, str], recipe: str) -> di
         there = all(part in columns for part in _parts(field, whole, columns))
         if there and field not in given and whole not in given.values():
             found[field] = whole
-    flag = [c for c in columns if _folded(c) == "isimpossible"]
+    flag = [c for c in columns if bare(c) == "isimpossible"]
     if flag and "is_impossible" in fields and "is_impossible" not in found:
         found["is_impossible"] = flag[0]
     if "messages" in fields and _chosen(columns, found, given):
@@ -142,7 +143,7 @@ def _option_columns(columns: Sequence[str]) -> list[str]:
     found = []
     for column in columns:
         stem, first = column[:-1], column[-1:]
-        if first not in ("0", "1", "a", "A") or _folded(stem) not in _OPTION:
+        if first not in ("0", "1", "a", "A") or bare(stem) not in _OPTION:
             continue
         marks = map(str, count(int(first))) if first.isdigit() else _letters(first)
         found.append(list(takewhile(columns.__contains__, (f"{stem}{mark}" for mark in marks))))
@@ -176,11 +177,7 @@ def vague(column: str) -> bool:
     >>> vague("Topic"), vague("document_title")
     (True, False)
     """
-    return _folded(column) in ("group", "source", "topic", "subject", "category")
-
-
-def _folded(name: str) -> str:
-    return re.sub(r"[\W_]", "", name).lower()
+    return bare(column) in ("group", "source", "topic", "subject", "category")
 
 
 def _parts(field: str, column: str, columns: Sequence[str]) -> list[str]:

@@ -1,35 +1,19 @@
-"""What a person asked to open, resolved against the file and the project; no row is read yet."""
+"""What a person asked to open, resolved against the file and the project; no row is taken yet."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from onward import config
-from onward.episodes import (
-    counting,
-    exchanges,
-    formats,
-    labels,
-    marked,
-    naming,
-    nested,
-    options,
-    spanned,
-    split,
-)
-from onward.episodes.columns import LISTS, fields_of, resolve, sources, unread, vague
+from onward.episodes import formats, marked, naming, nested, options, survey
+from onward.episodes.columns import LISTS, resolve, unread
 from onward.episodes.folders import Folder, folders, named, require_recipe
 from onward.episodes.kinds import KINDS, PLAIN
-from onward.episodes.values import given_id
 from onward.errors import DataError, UsageError
 from onward.project import Project, safe_name
-
-_LEAST = 5
-"""Rows that must have places before these may be taken for places of tokens."""
 
 
 @dataclass(frozen=True)
@@ -163,11 +147,11 @@ def order(
         if others:
             raise naming.refused(source, recipe, others) from error
         raise
-    if "title" not in (mapping or {}) and not _titled(project, source, found, settings):
+    if "title" not in (mapping or {}) and not survey.titled(project, source, found, settings):
         del found["title"]
     if "labels" in found:
-        _refuse_multi_hot(source, found, separator)
-    _refuse_numbered_tags(source, found)
+        survey.refuse_multi_hot(source, found, separator)
+    survey.refuse_numbered_tags(source, found)
     if separator is not None and not set(LISTS) & set(found):
         raise UsageError(
             f"The recipe {recipe} has no list of labels or options to separate",
@@ -187,111 +171,10 @@ def order(
         separator=separator,
         replaces=_replaced(project, name, corrects),
         others=tuple(others),
-        instruction=_instruction(source, found),
-        first=_first(source, found, separator),
-        last=_last(source, found),
+        instruction=survey.instruction(source, found),
+        first=survey.first(source, found, separator),
+        last=survey.last(source, found),
     )
-
-
-def _instruction(source: formats.Source, mapping: dict[str, str]) -> str | None:
-    """The system message that the first rows all have, where there are several."""
-    if not {"messages", "system"} & set(mapping):
-        return None
-    rows = islice(formats.read(source), naming.TRIED)
-    told = [exchanges.system(fields_of(row.values, mapping)) for row in rows if row.values]
-    return told[0] if len(told) > 1 and len(set(told)) == 1 else None
-
-
-def _titled(
-    project: Project, source: formats.Source, mapping: dict[str, str], settings: config.Episode
-) -> bool:
-    """Whether rows are to be split by the guessed title, if there is one.
-
-    A column such as `topic` must have enough values, which is found out by reading it, unless an
-    episode was split by it before: its titles keep their side.
-    """
-    column = mapping.get("title")
-    if column is None or source.format not in PLAIN or not vague(column):
-        return True
-    if any(each.manifest["source"]["mapping"].get("title") == column for each in folders(project)):
-        return True
-    values = (row.values or {} for row in formats.read(source, [column]))
-    titles = (given_id(row.get(column)) for row in values)
-    return not split.few((one for one in titles if isinstance(one, str)), settings)
-
-
-def _refuse_multi_hot(
-    source: formats.Source, mapping: dict[str, str], separator: str | None
-) -> None:
-    """Refuse lists that hold 0 or 1 for every label there is: they would be read as names."""
-    rows = (row for row in islice(formats.read(source), naming.TRIED) if row.values)
-    size = labels.multi_hot(
-        fields_of(row.values or {}, mapping, separator, cells=source.cells) for row in rows
-    )
-    if size:
-        raise DataError(
-            f"The column {mapping['labels']} holds a 0 or 1 for each of {size} labels, and no "
-            "label's name",
-            where=str(source.path),
-            fix="write the names of each row's labels, or the places of its ones: "
-            '["1", "3"] for [0, 1, 0, 1], [] for none',
-            details={"labels": size},
-        )
-
-
-def _first(source: formats.Source, mapping: dict[str, str], separator: str | None) -> int | None:
-    """From where the answers count the options. Raises DataError: nothing tells, or both."""
-    if "answer" not in mapping:
-        return None
-    return counting.first(_rows(source, mapping, separator), source.name, str(source.path))
-
-
-def _last(source: formats.Source, mapping: dict[str, str]) -> int | None:
-    """With which token entities end.
-
-    Raises:
-        DataError: nothing tells, or both; or places of a text break its words.
-    """
-    if "head_start" not in mapping:
-        return None
-    if "tokens" in mapping:
-        return counting.last(_rows(source, mapping), source.name, str(source.path))
-    tried = [marked.breaks_words(row) for _, row in islice(_rows(source, mapping), naming.TRIED)]
-    told = [breaks for breaks in tried if breaks is not None]
-    if len(told) >= _LEAST and sum(told) * 2 > len(told):
-        raise DataError(
-            f"Entities begin within a word in {sum(told)} of the first {len(told)} rows of "
-            f"{source.name}: their places seem to count tokens, not characters",
-            where=str(source.path),
-            fix="give places in characters, or name the column of the tokens that they count: "
-            "--map tokens=COLUMN",
-        )
-    return None
-
-
-def _rows(
-    source: formats.Source, mapping: dict[str, str], separator: str | None = None
-) -> Iterator[tuple[int, dict[str, Any]]]:
-    """Line and canonical fields of each row that can be read."""
-    for row in formats.read(source, sources(mapping, source.columns)):
-        if row.values is not None:
-            yield row.line, fields_of(row.values, mapping, separator, cells=source.cells)
-
-
-def _refuse_numbered_tags(source: formats.Source, mapping: dict[str, str]) -> None:
-    """Refuse tags of tokens that are numbers: nothing in the file says what they are called."""
-    if not {"tokens", "tags"} <= set(mapping):
-        return
-    rows = (row for row in islice(formats.read(source), naming.TRIED) if row.values)
-    found = [spanned.numbered(fields_of(row.values or {}, mapping)) for row in rows]
-    if found and all(found):
-        column = mapping["tags"]
-        raise DataError(
-            f"The column {column} holds numbers, and nothing says which tag each of them is",
-            where=str(source.path),
-            fix="write the tags' names in place of the numbers (O, B-PER, I-PER); a data set of "
-            f"Hugging Face has them in order in `features[{column!r}].feature.names`",
-        )
 
 
 def _refuse_format(source: formats.Source, recipe: str, settings: config.Episode) -> None:

@@ -15,7 +15,6 @@ What this does not cover: whether the texts are true, clean, or of one language.
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -28,6 +27,7 @@ from onward.episodes.rows import normalised, short
 from onward.episodes.values import Fault, readable
 from onward.errors import DataError, MissingFiles
 from onward.pretraining.overlap import Held
+from onward.recipes.texts import bare
 
 COLUMNS = ("text", "content", "body", "document", "passage", "context", "sentence", "article")
 """Names that the column of texts may have, the likeliest first, compared by letters alone."""
@@ -59,7 +59,7 @@ def read(path: Path, max_chars: int) -> Iterator[tuple[int, Any]]:
 
 
 def _column(source: formats.Source) -> str:
-    names = {re.sub(r"[\W_]", "", column).lower(): column for column in reversed(source.columns)}
+    names = {bare(column): column for column in reversed(source.columns)}
     found = next((names[name] for name in COLUMNS if name in names), None)
     if found is None:
         raise DataError(

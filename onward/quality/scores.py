@@ -15,7 +15,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -35,7 +34,7 @@ from onward.quality.columns import FINDINGS, STATISTICS, place
 from onward.quality.embedding import Embedder, similarity
 from onward.quality.examples import read as read_examples
 from onward.quality.leaks import Leaks
-from onward.quality.unsafe import Guard, allowed, cleared
+from onward.quality.unsafe import Guard, cleared
 from onward.quality.words import words
 
 Pair = tuple[Asked, str]
@@ -84,11 +83,6 @@ class Tools:
     def leaks(self) -> Leaks:
         """Expressions for leaked instructions."""
         return Leaks.of(lists.load("leaks", self.lists))
-
-    @cached_property
-    def allowed(self) -> tuple[re.Pattern[str], ...]:
-        """What the project lets pass, whatever would find it."""
-        return allowed(lists.load("unsafe", self.lists))
 
     def name(self, cache: Path | None = None) -> str:
         """Hash of all that can change a score but the row and its answer."""
@@ -167,7 +161,7 @@ class Tools:
         for (asked, answer), harmful in zip(pairs, answers, strict=True):
             right = {category for _ in asked.references for category in next(left)}
             told = {f"harmful: {category}" for category in harmful if category not in right}
-            left_over = cleared(answer, self.allowed)
+            left_over = cleared(answer, self.guard.allowed)
             told |= {f"personal: {kind}" for kind in self._personal(asked, left_over)}
             told |= {f"leaked: {kind}" for kind in self._leaked(asked, left_over)}
             found.append(tuple(sorted(told)))

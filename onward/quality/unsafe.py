@@ -48,6 +48,7 @@ class Guard:
 
     rules: tuple[tuple[str, re.Pattern[str]], ...]
     allowed: tuple[re.Pattern[str], ...]
+    """What the project lets pass, whatever would find it."""
     embedder: Embedder
     weight: NDArray[np.float64] | None
     """[D + 1], the last for the constant; None: no classifier."""
@@ -74,10 +75,11 @@ class Guard:
             for category, some in lists["rules"].items()
             for one in some
         )
+        allowed = tuple(re.compile(one, re.IGNORECASE) for one in lists.get(ALLOWED, ()))
         if not classifier:
-            return Guard(rules, allowed(lists), embedder, None, 0.0)
+            return Guard(rules, allowed, embedder, None, 0.0)
         weight, threshold = solve([*generated(lists), *(given or [])], embedder)
-        return Guard(rules, allowed(lists), embedder, weight, threshold)
+        return Guard(rules, allowed, embedder, weight, threshold)
 
     def found(self, texts: Sequence[str]) -> list[list[str]]:
         """The categories of each text, sorted, the classifier's is "classifier"; none: nothing."""
@@ -99,11 +101,6 @@ class Guard:
 
     def _classified(self, text: str, score: float) -> bool:
         return len(words(text)) >= LEAST and float(score) > self.threshold
-
-
-def allowed(lists: Mapping[str, Any]) -> tuple[re.Pattern[str], ...]:
-    """The expressions that a project lets pass, in any case."""
-    return tuple(re.compile(one, re.IGNORECASE) for one in lists.get(ALLOWED, ()))
 
 
 def cleared(text: str, of: Sequence[re.Pattern[str]]) -> str:

@@ -13,7 +13,6 @@ encoded, and how such a model is trained, is in `options`.
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -82,7 +81,7 @@ _OPTIONS = ((3, "2"), (4, "3"), (5, "4"), (6, "5"), (None, "6+"))
 
 def guess(columns: Sequence[str]) -> dict[str, str] | None:
     """Canonical field -> source column, or None where question, options or answer has none."""
-    names = {_folded(column): column for column in reversed(columns)}
+    names = {texts.bare(column): column for column in reversed(columns)}
     found: dict[str, str] = {}
     for field, likely in _COLUMNS.items():
         there = [names[name] for name in likely if name in names]
@@ -96,11 +95,7 @@ def guess(columns: Sequence[str]) -> dict[str, str] | None:
 
 
 def _told(answer: str) -> bool:
-    return _folded(answer).startswith(_TOLD)
-
-
-def _folded(column: str) -> str:
-    return re.sub(r"[\W_]", "", column).lower()
+    return texts.bare(answer).startswith(_TOLD)
 
 
 def split_key(row: Row) -> str:

@@ -76,14 +76,14 @@ def f1(prediction: str, gold: str, reading: Reading = "ascii") -> float:
 
 def best(row: Row, prediction: str, golds: Sequence[str]) -> tuple[float, float]:
     """F1 and exact match of a prediction, each with the gold answer that suits it best."""
-    how = reading(row.get("question") or "", golds)
+    how = read_as(row.get("question") or "", golds)
     return (
         max(f1(prediction, gold, how) for gold in golds),
         max(exact_match(prediction, gold, how) for gold in golds),
     )
 
 
-def reading(question: str, golds: Sequence[str]) -> Reading:
+def read_as(question: str, golds: Sequence[str]) -> Reading:
     """How a row's answers are read: by its own texts, whatever a model answers to it."""
     if any(map(scripts.spaceless, (question, *golds))):
         return "spaceless"

@@ -75,6 +75,15 @@ def guess(columns: Sequence[str], likely: Sequence[str]) -> dict[str, str] | Non
     return found if "text" in found and likely[0] in found else None
 
 
+def bare(column: str) -> str:
+    """A column's name as names are compared: by its letters and digits alone, in any case.
+
+    >>> bare("Correct_Answer 1")
+    'correctanswer1'
+    """
+    return re.sub(r"[\W_]", "", column).lower()
+
+
 def named(columns: Sequence[str], likely: Mapping[str, Sequence[str]]) -> dict[str, str]:
     """Canonical field -> the source column that has the likeliest of its names.
 
@@ -82,7 +91,7 @@ def named(columns: Sequence[str], likely: Mapping[str, Sequence[str]]) -> dict[s
         columns: names in the source.
         likely: field -> names in lower case without spaces and marks, the likeliest first.
     """
-    names = {re.sub(r"[\W_]", "", column).lower(): column for column in reversed(columns)}
+    names = {bare(column): column for column in reversed(columns)}
     return {
         field: names[next(name for name in known if name in names)]
         for field, known in likely.items()
