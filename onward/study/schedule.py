@@ -103,7 +103,11 @@ def run_all(
     with (
         Progress(label, sum(weights.values())) as progress,
         ProcessPoolExecutor(
-            min(jobs, len(left)), mp_context=spawn, initializer=_begin, initargs=(os.getpid(),)
+            min(jobs, len(left)),
+            mp_context=spawn,
+            initializer=_begin,
+            initargs=(os.getpid(),),
+            max_tasks_per_child=1,  # it keeps what it frees: the next trial's peak would count that
         ) as pool,
     ):
         try:

@@ -132,11 +132,19 @@ def run(folder: Path, trial: Trial, told: Callable[[str], None] = lambda _: None
     root = trial.work(folder)
     with locks.held(root.with_suffix(".lock"), trial.label, wait=WAIT):
         project = _project(root, trial)
+        _load_libraries()
         first = _resume(folder, project, keys)
         for number in range(first, len(keys) + 1):
             result = _turn(folder, project, trial, number, keys[number - 1])
             told(f"{trial.label}: {number} of {len(keys)}, {result['seconds']['all']:.0f} s")
         files.remove(root)
+
+
+def _load_libraries() -> None:
+    """Import what a training imports, before a clock runs: seconds are those of the stages."""
+    import transformers
+
+    _ = transformers.Trainer  # it is loaded, and torch with it, when it is named
 
 
 def _project(root: Path, trial: Trial) -> Project:

@@ -42,6 +42,20 @@ def test_a_worker_keeps_the_memory_that_it_frees(monkeypatch: pytest.MonkeyPatch
     assert kept == [True]
 
 
+def _tell_process(folder: Path, trial: Trial) -> None:
+    (folder / f"{trial.combination}.pid").write_text(str(os.getpid()))
+
+
+def test_a_trial_has_a_process_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its peak of memory is measured: what another trial kept is not part of it."""
+    monkeypatch.setattr(schedule, "_logged", _tell_process)
+    plan = toy_study.plan(tmp_path, Path("toy"), "naive", "joint")
+    vars(plan)["encoder"], vars(plan)["code"] = "e", "c"
+    schedule.run_all(tmp_path, list(plan.trials().values()), jobs=1)
+    processes = [(tmp_path / f"{name}.pid").read_text() for name in ("naive", "joint")]
+    assert len({*processes, str(os.getpid())}) == 3
+
+
 def test_a_trial_is_finished_with_its_last_turn_and_counts_once(tmp_path: Path) -> None:
     plan = toy_study.plan(tmp_path, Path("toy"), "naive")
     vars(plan)["encoder"], vars(plan)["code"] = "e", "c"
