@@ -23,7 +23,7 @@ from ruamel.yaml.error import YAMLError
 
 from onward import config, files, locks
 from onward.config import Evaluate, Finetune, Identity, Prepare, Strategy
-from onward.errors import SettingsError, UsageError
+from onward.errors import OnwardError, SettingsError, UsageError
 from onward.learning import prompts
 from onward.learning import table as allowed
 from onward.learning.job import afresh
@@ -53,6 +53,10 @@ SPREAD = (1.0, 1 / 3, 3.0)
 
 PERCENT = 20.0
 """Of the training rows: what is scored on, and of the rest what rates are chosen on."""
+
+UNASKED: tuple[type[OnwardError], ...] = (SettingsError, *schedule.OF_VALUES)
+"""What leaves out a tuning that nobody named: the model cannot have it, or its rate, which nobody
+named either, is no good."""
 
 KINDS: tuple[type[config.Settings], ...] = (Identity, Prepare, Finetune, Strategy, Evaluate)
 
@@ -86,6 +90,8 @@ class Comparison:
     """Name of an entry -> block.key -> value that was chosen for it."""
     project: Project | None = None
     """Whose prompt templates an entry may name; None: nobody's."""
+    spared: tuple[type[OnwardError], ...] = ()
+    """Errors that leave an entry out: none of one that a person named, see UNASKED."""
 
     @property
     def recipe(self) -> str:
@@ -168,8 +174,13 @@ def _own(entry: Entry, settings: Mapping[str, Any], rate: str) -> dict[str, Any]
     own = float(getattr(base, rate.partition(".")[2]))
     if tuning != base.tuning:
         factor = FACTORS.get(tuning, 1.0) / FACTORS.get(base.tuning, 1.0)
-        own = float(f"{own * factor:.3g}")
+        own = _rate(own * factor)
     return {"finetune.frozen_layers": frozen, "finetune.prompt": prompt, rate: own}
+
+
+def _rate(wanted: float) -> float:
+    """A learning rate of three digits, none above what it may be."""
+    return min(1.0, float(f"{wanted:.3g}"))
 
 
 def of_tunings(names: Sequence[str]) -> list[Entry]:
@@ -244,7 +255,8 @@ def compare(
     Raises:
         Busy: another process works in this folder.
         UsageError: `only` names no trial, or two entries have one name.
-        OnwardError: the first error of a trial, after all others were run.
+        OnwardError: the first error of a trial that does not leave its entry out, or of the first
+            one where all are left out; after all others were run.
     """
     from onward.study import compared
 
@@ -262,8 +274,10 @@ def compare(
         choices = choose(made, jobs) if select else {}
         made = replace(made, chosen={name: one.values for name, one in choices.items()})
         trials = _asked(made, only)
-        schedule.run_all(made.folder, trials, jobs, "compare", minutes)
-        return compared.make(made, choices)
+        failed = schedule.run_all(made.folder, trials, jobs, "compare", minutes, spared=made.spared)
+        if failed and len(failed) == len(trials):
+            raise next(iter(failed.values()))
+        return compared.make(made, choices, failed)
 
 
 def choose(made: Comparison, jobs: int) -> dict[str, Choice]:
@@ -278,11 +292,17 @@ def choose(made: Comparison, jobs: int) -> dict[str, Choice]:
         if not used.trained(blocks, made.start.base.kind):
             continue
         block, _, key = read.partition(".")
-        every = [{read: float(f"{blocks[block][key] * share:.3g}")} for share in SPREAD]
+        every = [{read: _rate(blocks[block][key] * share)} for share in SPREAD]
         tries[one.name] = [(made.trial(one, seed, values, inner), values) for values in every]
     trials = [trial for of_one in tries.values() for trial, _ in of_one]
-    failed = schedule.run_all(made.folder, trials, jobs, "choose rates", spared=schedule.OF_VALUES)
-    return {name: choosing.best(made.folder, of_one, failed) for name, of_one in tries.items()}
+    spared: tuple[type[OnwardError], ...] = (*schedule.OF_VALUES, *made.spared)
+    failed = schedule.run_all(made.folder, trials, jobs, "choose rates", spared=spared)
+    return {
+        name: choosing.best(made.folder, of_one, failed)
+        for name, of_one in tries.items()
+        # Of an entry that is left out the comparison itself says why.
+        if not (made.spared and all(one.keys()[-1] in failed for one, _ in of_one))
+    }
 
 
 def _asked(made: Comparison, only: Sequence[str]) -> list[Trial]:

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from onward import files, recipes
+from onward.errors import OnwardError
 from onward.evaluation.statistics import Array
 from onward.study import results, trial
 from onward.study.choosing import Choice
@@ -27,9 +28,17 @@ PICTURES = {"score_and_weights": "trainable", "score_and_time": "seconds"}
 _INK, _FAINT = "#20242b", "#d9dce1"
 
 
-def make(made: Comparison, choices: Mapping[str, Choice]) -> dict[str, Any]:
-    """The table of what is finished; table and pictures are sealed in FOLDER/report."""
-    table = describe(made, choices)
+def make(
+    made: Comparison, choices: Mapping[str, Choice], failed: Mapping[str, OnwardError]
+) -> dict[str, Any]:
+    """The table of what is finished; table and pictures are sealed in FOLDER/report.
+
+    Args:
+        made: what was compared.
+        choices: by the name of an entry, what was chosen for it.
+        failed: by a trial's last key, what leaves its entry out.
+    """
+    table = describe(made, choices, failed)
     with files.building(made.folder / FOLDER, replace=True) as at:
         files.write_json(at / TABLE, table)
         files.write_text(at / PAGE, markdown(table))
@@ -39,13 +48,17 @@ def make(made: Comparison, choices: Mapping[str, Choice]) -> dict[str, Any]:
     return table
 
 
-def describe(made: Comparison, choices: Mapping[str, Choice]) -> dict[str, Any]:
-    """The table as plain values."""
+def describe(
+    made: Comparison, choices: Mapping[str, Choice], failed: Mapping[str, OnwardError]
+) -> dict[str, Any]:
+    """The table as plain values. Arguments as of `make`."""
     done: dict[str, dict[int, Trial]] = {}
-    missing = []
+    missing, left_out = [], {}
     for (name, seed), one in made.trials().items():
         if trial.sealed(made.folder, one.keys()[-1]):
             done.setdefault(name, {})[seed] = one
+        elif one.keys()[-1] in failed:
+            left_out[one.label] = failed[one.keys()[-1]].what
         else:
             missing.append(f"{name} seed {seed}")
     recipe = recipes.get(made.recipe)
@@ -53,7 +66,8 @@ def describe(made: Comparison, choices: Mapping[str, Choice]) -> dict[str, Any]:
         name: {seed: _scores(made.folder, recipe, one) for seed, one in of_name.items()}
         for name, of_name in done.items()
     }
-    first = made.entries[0].name
+    of_all = [one.name for one in made.entries]
+    first = next((name for name in of_all if name in done or not left_out), of_all[0])
     rows = [
         _row(made, name, of_name, scores[name], scores.get(first, {}), choices.get(name))
         for name, of_name in done.items()
@@ -68,6 +82,7 @@ def describe(made: Comparison, choices: Mapping[str, Choice]) -> dict[str, Any]:
         "threads": made.threads,
         "rows": rows,
         "missing": missing,
+        "left_out": left_out,
     }
 
 
@@ -171,6 +186,7 @@ def notes(table: Mapping[str, Any]) -> list[str]:
     ]
     if table["missing"]:
         lines.append(f"Not finished: {', '.join(table['missing'])}.")
+    lines += [f"Left out: {name}. {why}." for name, why in table["left_out"].items()]
     return lines
 
 

@@ -84,7 +84,8 @@ def compared(
         project: whose turn it is.
         folder: where the comparison lies.
         listing: a file of named settings; None: none.
-        tunings: names joined by commas; None: all that are allowed, without a listing.
+        tunings: names joined by commas; None: without a listing all that are allowed, but those
+            that turn out to be none for this model.
         seeds: numbers joined by commas.
         jobs: trainings at a time.
         threads: of each; None: the cores shared among the jobs.
@@ -98,7 +99,8 @@ def compared(
     identity = config.read(project.params, config.Identity)
     strategy = config.read(project.params, config.Strategy)
     names = [one.strip() for one in (tunings or "").split(",") if one.strip()]
-    if tunings is None and listing is None:
+    unasked = tunings is None and listing is None
+    if unasked:
         names = compare.of_recipe(identity.recipe, strategy)
     numbers = _numbers(seeds)
     start, episodes = of_turn(project, folder, percent=compare.PERCENT, seed=min(numbers))
@@ -113,6 +115,7 @@ def compared(
         encoder=encoder.fingerprint(encoder.locate(identity.encoder, project.root), project.cache),
         code=plan.code(identity.recipe),
         project=project,
+        spared=compare.UNASKED if unasked else (),
     )
 
 

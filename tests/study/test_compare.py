@@ -13,7 +13,7 @@ from onward.config import Strategy
 from onward.episodes import rows as parquet
 from onward.episodes import turn as turns
 from onward.episodes.turn import Turn
-from onward.errors import SettingsError, UsageError
+from onward.errors import OnwardError, SettingsError, UsageError
 from onward.learning import encoder, finetune, prepare
 from onward.project import Project
 from onward.study import choosing, compare, compared, plan, schedule, trial
@@ -65,11 +65,17 @@ def here(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Trials run in this process; their names."""
     ran: list[str] = []
 
-    def run_all(folder: Path, trials: Any, *_: Any, **__: Any) -> dict[str, Any]:
+    def run_all(
+        folder: Path, trials: Any, *_: Any, spared: Any = (), **__: Any
+    ) -> dict[str, OnwardError]:
+        failed = {}
         for one in schedule.unfinished(folder, trials):
             ran.append(one.label)
-            trial.run(folder, one)
-        return {}
+            try:
+                trial.run(folder, one)
+            except spared as error:
+                failed[one.keys()[-1]] = error
+        return failed
 
     monkeypatch.setattr(schedule, "run_all", run_all)
     return ran
@@ -139,6 +145,41 @@ def test_the_turn_is_compared_without_the_rows_of_its_gate(
         assert (place.parent / f"{name}.png").read_bytes() == drawn
     again = compare.compare(made, jobs=1)
     assert again == table and len(here) == 3, "what is sealed is not run again"
+
+
+def test_a_tuning_that_the_model_cannot_have_is_left_out_where_nobody_named_it(
+    project: Project, tmp_path: Path, here: list[str]
+) -> None:
+    """The toy has two layers; by default `last` keeps three of them still."""
+    made = comparison(project, tmp_path, compare.of_tunings(["last", "bitfit"]))
+    with pytest.raises(SettingsError, match="the model has 2 layers"):
+        compare.compare(made, jobs=1)
+    unasked = replace(made, spared=compare.UNASKED)
+    for select in (False, True):
+        table = compare.compare(unasked, jobs=1, select=select)
+        assert [row["name"] for row in table["rows"]] == ["bitfit"]
+        assert table["against"] == "bitfit" and table["missing"] == []
+        assert table["left_out"] == {
+            "last seed 0": "finetune.frozen_layers is 3, the model has 2 layers"
+        }
+        assert "Left out: last seed 0. finetune" in compared.place(tmp_path).read_text()
+    with pytest.raises(SettingsError, match="the model has 2 layers"):
+        compare.compare(unasked, jobs=1, only=["last"])
+
+
+def test_no_rate_is_above_what_a_rate_may_be(
+    project: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As SGD has them: a hundred times 0.5 is none, nor is three times."""
+    made = comparison(project, tmp_path, compare.of_tunings(["full", "prompt"]))
+    block = {**made.settings["finetune"], "optimizer": "sgd", "learning_rate": 0.5}
+    made = replace(made, settings={**made.settings, "finetune": block})
+    rates = {n: one.blocks["finetune"]["learning_rate"] for (n, _), one in made.trials().items()}
+    assert rates == {"full": 0.5, "prompt": 1.0}
+    monkeypatch.setattr(schedule, "run_all", lambda *_, **__: {})
+    monkeypatch.setattr(choosing, "_score", lambda *_: 50.0)
+    tried = [one["finetune.learning_rate"] for one in compare.choose(made, 1)["full"].tried]
+    assert tried == [0.5, 0.167, 1.0]
 
 
 def test_rates_are_chosen_on_training_rows_alone(
