@@ -160,11 +160,19 @@ def every(recipe: str, tunings: Sequence[str] = ("full",)) -> list[Combination]:
     for rows, term, structure, tuning in product(*kinds):
         if tuning not in tunings and tuning != _TUNING.get(structure):
             continue
-        try:
-            chosen = {"rows": rows, "term": term, "structure": structure}
-            table.check(recipe, tuning, Strategy.model_validate(chosen))
-        except SettingsError:
-            continue
         for policy in PARTS["policy"] if rows == "replay" else ("",):
-            found.append(Combination(rows, policy, term, structure, tuning))
+            one = Combination(rows, policy, term, structure, tuning)
+            if allowed(recipe, one):
+                found.append(one)
     return found
+
+
+def allowed(recipe: str, one: Combination) -> bool:
+    """Whether the table allows a combination with a recipe."""
+    said = {"rows": one.rows, "term": one.term, "structure": one.structure}
+    said |= {"policy": one.policy} if one.policy else {}
+    try:
+        table.check(recipe, one.tuning, Strategy.model_validate(said))
+    except SettingsError:
+        return False
+    return True

@@ -14,7 +14,7 @@ from onward.errors import UsageError
 from onward.project import Project
 from onward.study import compare, plan, sequence, space, used
 from onward.study import study as studies
-from onward.study.combinations import every, parse
+from onward.study.combinations import allowed, every, parse
 from onward.study.compare import Comparison, Entry
 from onward.study.opening import of_file
 from onward.study.plan import Plan
@@ -23,6 +23,7 @@ from onward.study.start import of_turn
 from onward.study.trial import Steps
 
 DEFAULT = "naive,joint,replay-reservoir,replay-herding+der"
+"""Of these, what the recipe allows."""
 
 
 def planned(
@@ -41,7 +42,7 @@ def planned(
         project: whose settings, and whose episodes where there is no listing.
         folder: the study's.
         listing: a file that lists a sequence; see onward/study/opening.py.
-        combinations: names joined by commas, or `all`.
+        combinations: names joined by commas, or `all`; of DEFAULT those that the recipe allows.
         seeds: joined by commas.
         jobs: trials at a time.
         threads: of each trial; None shares the cores.
@@ -59,6 +60,8 @@ def planned(
         episodes = sequence.store(folder / "data", recipe, of_file(listing, folder, settings))
     named = combinations.split(",")
     chosen = every(recipe) if named == ["all"] else [parse(one.strip()) for one in named]
+    if combinations == DEFAULT:
+        chosen = [one for one in chosen if allowed(recipe, one)]
     return Plan(
         folder=folder,
         settings=settings,

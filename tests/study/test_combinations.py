@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from onward.errors import SettingsError, UsageError
+from onward.learning import table
 from onward.study.combinations import Combination, every, parse
 
 NAMES = (
@@ -48,6 +49,16 @@ def test_every_allowed_combination_is_there_once_and_parses() -> None:
     assert {"naive", "joint", "replay-reservoir", "naive+lora"} <= {one.name for one in found}
     assert all(parse(one.name) == one for one in found)
     assert "analytic" not in {one.name for one in found}
+
+
+@pytest.mark.parametrize("recipe", table.RECIPES)
+def test_all_of_a_recipe_may_be_trained(recipe: str) -> None:
+    """Policies, too: a model that writes remembers by none that asks it."""
+    found = every(recipe)
+    assert found
+    for one in found:
+        base = {"project": {"recipe": recipe}}
+        assert one.blocks(base, seed=0, threads=1, chosen={})["strategy"]["rows"] == one.rows
 
 
 def test_the_blocks_hold_every_key_and_what_was_chosen_last() -> None:

@@ -15,6 +15,7 @@ from onward.learning import finetune, prepare
 from onward.project import Project
 from onward.study import compare, planning, schedule, trial
 from onward.study.search import search
+from onward.study.sequence import Episodes
 from tests import toys
 
 RECIPE = "classification"
@@ -115,3 +116,20 @@ def test_no_held_out_row_is_trained_on_or_scored(
     assert {row["text"] for row in train} <= read
     told = {row[key] for row in heldout for key in ("id", "text", "title")}
     assert told and told.isdisjoint(read)
+
+
+@pytest.mark.parametrize(
+    ("recipe", "last"), [("extractive", "replay-herding+der"), ("tagging", "replay-reservoir")]
+)
+def test_where_none_is_named_a_study_is_of_what_the_recipe_allows(
+    recipe: str, last: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place = Project(tmp_path)
+    place.params.write_text(f"project: {{recipe: {recipe}}}\n")
+    monkeypatch.setattr(planning.sequence, "of_project", lambda _: Episodes(tmp_path, ()))
+    asked: Any = (place, tmp_path / "study", None)
+    plan = planning.planned(*asked, planning.DEFAULT, "0", 1, 1)
+    assert [one.name for one in plan.combinations][:3] == ["naive", "joint", "replay-reservoir"]
+    assert plan.combinations[-1].name == last
+    named = planning.planned(*asked, "replay-herding+der", "0", 1, 1)
+    assert [one.name for one in named.combinations] == ["replay-herding+der"], "refused by name"
