@@ -11,7 +11,7 @@ from rich.text import Text
 
 from cli.output import Json, answer, here
 from onward import config
-from onward.errors import OnwardError, UsageError
+from onward.errors import UsageError
 from onward.learning import table
 from onward.learning.table import Cell
 from onward.study.combinations import Combination
@@ -55,13 +55,14 @@ def combinations(
 
 def _projects() -> str:
     try:
-        return config.read(here().params, config.Identity).recipe
-    except OnwardError as error:
+        project = here()
+    except UsageError as error:
         raise UsageError(
             "There is no project here, and no recipe is named",
             where="onward combinations",
             fix=f"--recipe NAME, one of {', '.join(table.RECIPES)}",
         ) from error
+    return config.read(project.params, config.Identity).recipe
 
 
 def of_recipe(recipe: str) -> Grid:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from cli import combinations
+from cli import combinations, main
 from onward.errors import UsageError
 from onward.learning import table
 
@@ -33,3 +33,14 @@ def test_each_mark_is_what_the_table_says(recipe: str) -> None:
 def test_an_unknown_recipe_is_refused_by_name() -> None:
     with pytest.raises(UsageError, match="no recipe 'poetry'"):
         combinations.of_recipe("poetry")
+
+
+def test_a_project_whose_settings_are_wrong_is_told_as_that(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "params.yaml").write_text("project: {recip: chat}\n")
+    (tmp_path / "dvc.yaml").write_text("stages: {}\n")
+    assert main.start(["-C", str(tmp_path), "combinations"]) == 3
+    assert "unknown key project.recip; did you mean 'recipe'?" in capsys.readouterr().err
+    assert main.start(["-C", str(tmp_path.parent), "combinations"]) == 3
+    assert "There is no project here" in capsys.readouterr().err
