@@ -70,8 +70,11 @@ def lines(found: dict[str, Any], *, applied: bool) -> list[str]:
         f"cost      {cost['seconds'] / 60:.1f} min, as much as {cost['trainings']:g} trainings; "
         f"{cost['given_up']} of {cost['tries']} tries given up early"
     )
+    why = [one["refused"] for one in found["tries"] if one["refused"]]
+    refused = [f"refused   {counted(len(why), 'try', 'tries')}, first: {why[0]}"] if why else []
     if not found["changed"]:
-        return [f"best      {found['metric']} {best['score']:.1f}: the present settings", spent]
+        told = f"best      {found['metric']} {best['score']:.1f}: the present settings"
+        return [told, *refused, spent]
     before = "" if present["score"] is None else f"{present['score']:.1f} → "
     made = [f"best      {found['metric']} {before}{best['score']:.1f}, on training rows"]
     if not before:
@@ -79,7 +82,12 @@ def lines(found: dict[str, Any], *, applied: bool) -> list[str]:
     for key, value in found["changed"].items():
         made.append(f"  {key}: {present['values'][key]} → {value}")
     after = "written to params.yaml" if applied else "`onward search --apply` writes them"
-    return [*made, spent, f"now       {after}; `onward run` trains with them, and the gate judges"]
+    return [
+        *made,
+        *refused,
+        spent,
+        f"now       {after}; `onward run` trains with them, and the gate judges",
+    ]
 
 
 COMMANDS = (search,)

@@ -10,11 +10,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from pydantic import ValidationError
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
@@ -57,7 +58,8 @@ def parse(values: Any, *, where: str) -> Space:
     """The space of plain values.
 
     Raises:
-        SettingsError: a key is none of STAGES, or its values are neither a range nor a list.
+        SettingsError: a key is none of STAGES, its values are neither a range nor a list, or one
+            of them is none that the key takes.
     """
     if not isinstance(values, dict) or not values:
         raise _wrong("it names no keys", where)
@@ -69,6 +71,7 @@ def _one(key: str, value: Any, where: str) -> Range | tuple[Any, ...]:
     if block not in STAGES or name not in STAGES[block].model_fields:
         raise _wrong(f"{key!r} is no key of {', '.join(STAGES)}", where)
     if isinstance(value, list) and len(value) > 1:
+        _require_each(block, name, value, where)
         return tuple(value)
     try:
         found = Range(**value)
@@ -85,7 +88,19 @@ def _one(key: str, value: Any, where: str) -> Range | tuple[Any, ...]:
     whole = kind is int
     if whole and not (low.is_integer() and high.is_integer()):
         raise _wrong(f"{key} takes whole numbers, its range does not end at any", where)
+    _require_each(block, name, [low, high], where)
     return Range(low, high, bool(found.log), whole)
+
+
+def _require_each(block: str, name: str, values: Sequence[Any], where: str) -> None:
+    """Refuse a value that the key never takes; those that contradict others are tries that fail."""
+    for value in values:
+        try:
+            STAGES[block].model_validate({name: value})
+        except ValidationError as error:
+            own = [one["msg"] for one in error.errors() if one["loc"][:1] == (name,)]
+            if own:
+                raise _wrong(f"{block}.{name}: {own[0]}, not {value!r:.80}", where) from error
 
 
 def _wrong(why: str, where: str) -> SettingsError:

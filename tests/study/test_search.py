@@ -208,6 +208,8 @@ def test_settings_that_contradict_are_a_failed_try(
     assert refused and found["cost"]["refused"] == len(refused)
     assert all("multiple of finetune.micro_batch" in one["refused"] for one in refused)
     assert found["changed"] == {}
+    said = lines(found, applied=False)
+    assert f"{len(refused)} tries, first: finetune.batch_size must be" in said[1]
 
 
 def test_present_settings_that_are_refused_end_the_search(
@@ -317,6 +319,8 @@ def test_another_space_is_another_search(asked: Search) -> None:
         ({"finetune.epochs": {"low": 1, "high": math.inf}}, "neither a list"),
         ({"finetune.lora_rank": {"low": 1.5, "high": 4}}, "takes whole numbers"),
         ({"finetune.schedule": {"low": 1, "high": 2}}, "takes no numbers"),
+        ({"finetune.schedule": ["linear", "cosin"]}, "schedule: Input should be .*, not 'cosin'"),
+        ({"finetune.learning_rate": {"low": 0.1, "high": 10}}, "less than or equal to 1, not 10"),
         ({"evaluate.no_answer": {"low": 0, "high": 1}}, "takes no numbers"),
     ],
     ids=str,
