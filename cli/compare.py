@@ -17,11 +17,12 @@ def compare(
         Path | None,
         typer.Argument(
             metavar="FILE",
-            help="YAML of named settings to compare, too: name -> {block.key: value}.",
+            help="YAML of named settings to compare: name -> {block.key: value}.",
         ),
     ] = None,
     tunings: Annotated[
-        str | None, typer.Option(help="Joined by commas; all that are allowed where left out.")
+        str | None,
+        typer.Option(help="Joined by commas; without these and FILE all that are allowed."),
     ] = None,
     name: Annotated[str, typer.Option(help="Of the folder studies/NAME.")] = "compare",
     seeds: Annotated[str, typer.Option(help="Joined by commas.")] = "0",

@@ -221,7 +221,8 @@ def of_file(path: Path) -> list[Entry]:
     blocks = [kind.block for kind in KINDS if kind is not Identity]
     for name, values in found.items():
         safe_name(str(name), "settings")
-        wrong = [key for key in values if str(key).partition(".")[0] not in blocks]
+        pairs = {key: str(key).partition(".") for key in values}
+        wrong = [key for key, (block, _, own) in pairs.items() if block not in blocks or not own]
         if wrong:
             raise _unread(path, f"{wrong[0]!r} of {name} is no key of {', '.join(blocks)}")
     return [Entry(str(name), values) for name, values in found.items()]

@@ -271,6 +271,7 @@ def test_settings_of_a_file(tmp_path: Path) -> None:
     for text, why in (
         ("- full\n", "not a mapping"),
         ("a: {gate.margin: 1}\n", "'gate.margin' of a is no key"),
+        ("a: {finetune: {tuning: lora}}\n", "'finetune' of a is no key"),
         ("a: !!python/object:x {}\n", "does not name settings"),
         ("a: {lora}: 2", "does not name settings"),
     ):
