@@ -137,16 +137,26 @@ def parse(values: Any, kind: type[Kind], *, where: str) -> Kind:
     except ValidationError as error:
         first = error.errors()[0]
         key = ".".join([kind.block, *(str(part) for part in first["loc"])])
+        held, known = kind.block, list(kind.model_fields)
         if first["type"] == "extra_forbidden":
-            hint = _nearest(str(first["loc"][-1]), _keys(kind, first["loc"][:-1]))
+            held, known = key.rpartition(".")[0], _keys(kind, first["loc"][:-1])
+            hint = _nearest(str(first["loc"][-1]), known)
             what = f"{Path(where).name} has an unknown key {key}{hint}"
         elif first["type"] == "value_error":  # it speaks of several keys and names them
             what = str(first["ctx"]["error"])
         else:
-            what = f"{key}: {first['msg']}, not {first.get('input')!r:.80}"
-        raise SettingsError(
-            what, where=where, fix=f"keys of {kind.block}: {', '.join(kind.model_fields)}"
-        ) from error
+            said = _AS_YAML.get(first["type"], first["msg"])
+            what = f"{key}: {said}, not {first.get('input')!r:.80}"
+        raise SettingsError(what, where=where, fix=f"keys of {held}: {', '.join(known)}") from error
+
+
+_AS_YAML = {
+    "tuple_type": "Input should be a list, as in [a, b]",
+    "list_type": "Input should be a list, as in [a, b]",
+    "dict_type": "Input should be keys with values",
+    "model_type": "Input should be keys with values",
+}
+"""What pydantic calls by the names of Python's types."""
 
 
 def _said(error: Exception) -> str:

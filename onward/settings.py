@@ -10,9 +10,9 @@ pydantic_core._pydantic_core.ValidationError: 1 validation error for Finetune
 
 from __future__ import annotations
 
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 MOST_SEED = 2**32 - 17
 """What numpy takes, with room for the seeds of 16 challengers."""
@@ -299,6 +299,11 @@ class Quality(Settings):
     block: ClassVar[str] = "quality"
     measure: Measure = Field(default_factory=lambda: Measure.model_validate({}))
     gate: QualityGate = Field(default_factory=lambda: QualityGate.model_validate({}))
+
+    @field_validator("measure", "gate", mode="before")
+    @classmethod
+    def _filled(cls, held: Any) -> Any:
+        return {} if held is None else held  # every line below is commented out, as of a block
 
     @model_validator(mode="after")
     def _measured(self) -> Quality:

@@ -158,3 +158,26 @@ def test_the_committed_params_are_valid(kind: type[config.Settings]) -> None:
 def test_defaults_are_valid_and_finite(kind: type[config.Settings]) -> None:
     values = kind.model_validate(kind().model_dump()).model_dump().values()
     assert all(math.isfinite(value) for value in values if isinstance(value, float))
+
+
+@pytest.mark.parametrize(
+    ("text", "told", "fix"),
+    [
+        ("quality: {measure: {anwers: on}}\n", "did you mean 'answers'", "keys of quality.measure"),
+        ("quality: {measure: {lists: own.yaml}}\n", "should be a list, as in", "keys of quality"),
+        ("quality: {measure: [answers]}\n", "should be keys with values", "keys of quality"),
+    ],
+)
+def test_a_wrong_part_of_a_block_is_told_in_words_of_yaml(
+    text: str, told: str, fix: str, tmp_path: Path
+) -> None:
+    (tmp_path / "params.yaml").write_text(text)
+    with pytest.raises(SettingsError, match=told) as caught:
+        config.read(tmp_path / "params.yaml", config.Quality)
+    assert caught.value.fix.startswith(f"{fix}: ")
+
+
+def test_a_part_of_a_block_without_a_line_has_its_defaults(tmp_path: Path) -> None:
+    """As a block has: every line of it may be commented out."""
+    (tmp_path / "params.yaml").write_text("quality:\n  measure:\n    # samples: 3\n  gate:\n")
+    assert config.read(tmp_path / "params.yaml", config.Quality) == config.Quality()
