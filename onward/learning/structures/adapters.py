@@ -195,18 +195,21 @@ def _sums(job: Job, encoder: Any, parts: Sequence[Features], projection: Any) ->
 
 def _together(job: Job, model: Any, trained: Sequence[Trained]) -> Trained:
     """The trainings of a turn as one: curves one after the other, counts added up."""
-    course, steps = Course(every=1), 0
+    course, first = Course(every=1), 0
     for each in trained:
-        course.points += [[steps + step, loss] for step, loss in each.course.points]
-        course.stops += [[steps + step, loss] for step, loss in each.course.stops]
-        course.last, steps = each.course.last, steps + each.steps
+        own = each.course
+        course.points += [[first + step, loss] for step, loss in own.points]
+        course.stops += [[first + step, loss] for step, loss in own.stops]
+        # A curve goes on behind the step whose weights were kept.
+        first += int(max([each.steps, *(step for step, _ in [*own.points, *own.stops])]))
+        course.last = own.last
     added = ("trainable", "adapter_parameters", "adapter_bytes")
     sizes = {name: sum(each.sizes[name] for each in trained) for name in added}
     every = {id(tensor): tensor.numel() for tensor in model.state_dict().values()}
     return Trained(
         model=model,
         course=course,
-        steps=steps,
+        steps=sum(each.steps for each in trained),
         micro_batch=min((each.micro_batch for each in trained), default=0),
         precision=trained[-1].precision if trained else "fp32",
         sizes={"parameters": sum(every.values()), **sizes},

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -13,6 +14,9 @@ from onward.episodes import turn as turns
 from onward.errors import SettingsError
 from onward.evaluation import evaluate
 from onward.learning import finetune, models, pooled, prepare, routed
+from onward.learning.curves import Course
+from onward.learning.structures import adapters
+from onward.learning.trainer import Trained
 from onward.project import Project
 from tests import toys
 from tests.learning.structures.turns import bytes_of, correcting, held, inputs, learn, project_of
@@ -77,6 +81,22 @@ def test_the_second_turn_leaves_the_first_adapter_as_it_is(
     assert named == [(NAMES[0], ("animal", "colour")), (NAMES[1], ("animal", "city"))]
     labels = recipes.get("classification").labels_of(second)
     assert list(labels) == ["animal", "colour", "city"]
+
+
+def test_the_curve_of_an_adapter_begins_where_that_of_the_one_before_ends(tmp_path: Path) -> None:
+    """Also where the weights that are kept are those of an earlier step."""
+
+    def trained(best: int) -> Trained:
+        stops: list[list[float]] = [[2, 0.5 if best == 2 else 0.7], [4, 0.6]]
+        course = Course(every=1, points=[[step, 1.0] for step in range(1, 5)], stops=stops)
+        sizes = {"trainable": 1, "adapter_parameters": 1, "adapter_bytes": 4}
+        return Trained(None, course, best, 8, "fp32", sizes)
+
+    job: Any = SimpleNamespace(work=tmp_path)
+    both = adapters._together(job, torch.nn.Linear(1, 1), [trained(2), trained(4)])
+    assert [step for step, _ in both.course.points] == list(range(1, 9))
+    assert [step for step, _ in both.course.stops] == [2, 4, 6, 8]
+    assert both.steps == 2 + 4, "those behind the weights that are kept"
 
 
 def test_memory_holds_nothing_but_its_description(turned: tuple[Project, Path, Path]) -> None:
