@@ -70,9 +70,11 @@ def of_turn(project: Project, folder: Path, *, percent: float, seed: int) -> tup
 
     Raises:
         UsageError: the turn learns nothing, or hands on an adopted model as it is.
+        SettingsError: params.yaml names another recipe or encoder than the turn.
         IntegrityError, MissingFiles: its episodes or its base are not what it names.
     """
     turn = Turn.read(project)
+    turns.require_settings(project, turn)
     turns.check(project, turn)
     if not turn.learning or turn.base.kind == "adopted":
         raise UsageError(

@@ -10,10 +10,11 @@ import pytest
 
 from onward import recipes
 from onward.episodes import rows as parquet
+from onward.errors import SettingsError
 from onward.evaluation import ledger
 from onward.learning import finetune, prepare
 from onward.project import Project
-from onward.study import compare, planning, schedule, trial
+from onward.study import change, compare, planning, schedule, trial
 from onward.study.search import search
 from onward.study.sequence import Episodes
 from tests import toys
@@ -133,3 +134,17 @@ def test_where_none_is_named_a_study_is_of_what_the_recipe_allows(
     assert plan.combinations[-1].name == last
     named = planning.planned(*asked, "replay-herding+der", "0", 1, 1)
     assert [one.name for one in named.combinations] == ["replay-herding+der"], "refused by name"
+
+
+@pytest.mark.parametrize(("key", "other"), [("encoder", "another"), ("recipe", "regression")])
+def test_a_turn_of_another_encoder_or_recipe_is_not_compared(
+    key: str, other: str, toy_encoder: Path, tmp_path: Path
+) -> None:
+    """Its numbers would pass for those of what params.yaml names."""
+    rows = {"one": toys.toy_texts(24, 1)}
+    made: Project = toys.toy_project(tmp_path / "p", toy_encoder, rows, recipe=RECIPE)
+    change.apply(made.params, {f"project.{key}": other})
+    with pytest.raises(SettingsError, match=f"project.{key} is '{other}'"):
+        planning.compared(made, made.study("compare"), None, "full", "0", 1, 1)
+    with pytest.raises(SettingsError, match=f"project.{key} is '{other}'"):
+        planning.searched(made, "finetune", None, 0, 1)
