@@ -35,7 +35,7 @@ class Prompt:
     messages: list[dict[str, str]]
     tokens: list[int]
     cut: bool
-    """Whether turns or an end of the context were left out."""
+    """Whether turns of the row's own or an end of its context were left out."""
     shots: int = 0
     """Examples that stand in it."""
 
@@ -89,7 +89,9 @@ def _shortened(row: Row, tokenizer: Any, most: int) -> Prompt:
     def tried(drop: int, context: str | None = None) -> Prompt:
         said = messages(row, drop, context)
         shots = sum(start >= drop for start in starts[:-1])
-        return Prompt(said, _tokens([said], tokenizer)[0], cut=True, shots=shots)
+        # Examples are no part of the row: they are counted by themselves.
+        own = drop > starts[-1] or context is not None
+        return Prompt(said, _tokens([said], tokenizer)[0], cut=own, shots=shots)
 
     pairs = len(row["history"]) // 2
     starts = list(accumulate(row.get(prompting.SHOTS, ()), initial=0))
@@ -125,9 +127,9 @@ def counted(prompts: Iterable[Prompt], wanted: int) -> dict[str, Any]:
         wanted: examples that each should have.
 
     Returns:
-        inputs_cut: prompts that lost turns or an end of their context; and where examples are
-            wanted, shots: how many, those that a prompt has on average, the rows, and those whose
-            prompt has none.
+        inputs_cut: rows that lost turns of their own or an end of their context; and where
+            examples are wanted, shots: how many, those that a prompt has on average, the rows, and
+            those whose prompt has none.
     """
     cut, shots = 0, Counter[int]()
     for prompt in prompts:

@@ -88,7 +88,8 @@ class Rules:
             temperature=settings.temperature,
             top_p=settings.top_p,
             seed=settings.seed,
-            byte=lambda token: bool(_BYTE.fullmatch(tokenizer.convert_ids_to_tokens(token))),
+            # A model may have more tokens than its tokenizer has names for.
+            byte=lambda token: bool(_BYTE.fullmatch(tokenizer.convert_ids_to_tokens(token) or "")),
         )
 
 

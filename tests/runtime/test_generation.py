@@ -131,6 +131,7 @@ FALLBACK = ["</s>", "▁Hello", "▁wor", "ld", *(f"<0x{one:02X}>" for one in "�
         [1, 8, 4, 1, 2, 3],
         [4, 5, 1, 6, 7],
         [1, 4, 5, 6, 7],
+        [1, 9, 2, 3],  # the tokenizer has no name for the second
     ],
 )
 def test_streaming_goes_on_after_bytes_that_are_no_character(tokens: list[int]) -> None:
