@@ -104,12 +104,13 @@ def require(project: Project) -> None:
 
 
 def _require_room(project: Project, turn: Turn, source: Path) -> None:
-    """Of a model that writes and is to be trained, whether its answers would fit."""
+    """Of a model that writes and is to be trained, whether answers fit, and those to be timed."""
     recipe = recipes.get(turn.recipe)
     # Reading its configuration takes seconds, which a run with nothing to do has not.
     if recipes.generates(recipe) and versions.stale(project, "finetune"):
         window = recipe.longest(config.read(project.params, config.Prepare))
         room.check(source, window, config.read(project.params, config.Evaluate).max_new_tokens)
+        bench.check_answers(source, config.read(project.params, config.Benchmark))
 
 
 def stale(project: Project) -> list[str]:

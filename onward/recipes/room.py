@@ -17,17 +17,21 @@ PLACES = (
 )
 """How configurations name them; of several the fewest count."""
 
+_KEYS = "prepare.max_length and evaluate.max_new_tokens"
+"""The settings that say how long a prompt and an answer may be."""
+
 _SEEN = {"sliding_attention": "sliding_window", "chunked_attention": "attention_chunk_size"}
 """Kind of a layer that looks at a part of what came before -> how config.json names its length."""
 
 
-def check(folder: Path, longest: int, max_new_tokens: int) -> None:
+def check(folder: Path, longest: int, max_new_tokens: int, keys: str = _KEYS) -> None:
     """Refuse a prompt and answer that are longer than a model has places for.
 
     Args:
         folder: of the model.
         longest: tokens of the longest prompt.
         max_new_tokens: of an answer.
+        keys: the settings that ask for so many, for the message.
 
     Raises:
         SettingsError: naming the settings.
@@ -37,18 +41,24 @@ def check(folder: Path, longest: int, max_new_tokens: int) -> None:
     config = AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
     encoder = bool(config.is_encoder_decoder)
     own = config if encoder else config.get_text_config(decoder=True)
-    require(positions(own), encoder, longest, max_new_tokens)
+    require(positions(own), encoder, longest, max_new_tokens, keys=keys)
 
 
 def require(
-    places: int | None, encoder: bool, longest: int, max_new_tokens: int, begins: int = 0
+    places: int | None,
+    encoder: bool,
+    longest: int,
+    max_new_tokens: int,
+    begins: int = 0,
+    *,
+    keys: str = _KEYS,
 ) -> None:
     """As `check`, of a model whose places are known.
 
     Args:
         places: None where any number fits.
         encoder: whether the prompt is read by an encoder, so that the answer has its own places.
-        longest, max_new_tokens: as in `check`.
+        longest, max_new_tokens, keys: as in `check`.
         begins: tokens that an answer begins with beside its first.
     """
     # The last token of an answer is never read; those that it begins with are.
@@ -58,7 +68,7 @@ def require(
         raise SettingsError(
             f"A prompt of {longest} tokens and an answer of {max_new_tokens} do not fit: "
             f"the model has places for {places}, or sees as many at once",
-            where="params.yaml, prepare.max_length and evaluate.max_new_tokens",
+            where=f"params.yaml, {keys}",
             fix="lower one of them, or use a model with more places or a wider window",
         )
 

@@ -40,6 +40,7 @@ from onward.evaluation.runner import TorchRunner
 from onward.learning import encoder
 from onward.progress import Progress
 from onward.project import Project
+from onward.recipes import room
 from onward.runtime import answering, inputs, memory, parity, pictures, timing
 from onward.runtime.answering import Answering
 from onward.runtime.choice import Measured, choose
@@ -84,6 +85,8 @@ def run(project: Project) -> None:
     files.verify(project.made("export"))
     files.verify(project.made("finetune"))
     check_shapes(project.made("finetune") / "model", settings)
+    if recipes.generates(recipes.get(turn.recipe)):
+        check_answers(project.made("finetune") / "model", settings)
     # What the runtime really starts on: of `auto` a driver alone promises nothing.
     package = project.made("export") / "package"
     device = Session(package, "fp32", settings.provider, settings.threads).device
@@ -125,6 +128,12 @@ def run(project: Project) -> None:
 def check_shapes(model: Path, settings: Benchmark) -> None:
     """Refuse shapes that a model has no places for. Raises SettingsError naming the setting."""
     encoder.check_window(model, max(length for _, length in settings.shapes), "benchmark.shapes")
+
+
+def check_answers(model: Path, settings: Benchmark) -> None:
+    """As `check_shapes`, of a model that writes: each answer takes places, too."""
+    longest = max(length for _, length in settings.shapes)
+    room.check(model, longest, settings.new_tokens, "benchmark.shapes and benchmark.new_tokens")
 
 
 def flat(report: Mapping[str, Any]) -> dict[str, Any]:

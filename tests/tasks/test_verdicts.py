@@ -71,3 +71,20 @@ def test_an_answer_without_room_is_told_before_anything_is_trained(
     files.write_text(project.params, written.replace(": 212", ": 213"))
     with pytest.raises(SettingsError, match="A prompt of 300 tokens and an answer of 213"):
         stage.require(project)
+
+
+def test_timed_answers_without_room_are_told_before_anything_is_trained(
+    tmp_path: Path, toy_causal: Path
+) -> None:
+    """They were told after the export, by the names of settings that had nothing to do with it."""
+    timed = {"shapes": [[1, 16], [1, 500]], "new_tokens": 12}
+    project = loop.begun(tmp_path / "talk", toy_causal, "chat", benchmark=timed)
+    new.begin(project)
+    talks = toys.write_jsonl(tmp_path / "first.jsonl", toys.toy_talks(40, 1))
+    loop.opened(project, "first", talks)
+    stage.require(project)
+    written = project.params.read_text(encoding="utf-8")
+    files.write_text(project.params, written.replace('"new_tokens": 12', '"new_tokens": 13'))
+    with pytest.raises(SettingsError, match="A prompt of 500 tokens and an answer of 13") as told:
+        stage.require(project)
+    assert told.value.where == "params.yaml, benchmark.shapes and benchmark.new_tokens"
