@@ -183,6 +183,32 @@ def require(model: Any, name: str) -> None:
         )
 
 
+def require_start(model: Any, tokenizer: Any, name: str) -> None:
+    """Refuse an encoder-decoder that would be asked after other tokens than it learns after.
+
+    What it learns after is the tokenizer's to write, such as a mark of the language; what it is
+    asked after stands in its configuration.
+
+    Raises:
+        SettingsError: naming both.
+    """
+    import torch
+
+    if not hasattr(model, "prepare_decoder_input_ids_from_labels"):
+        return
+    told = torch.tensor([tokenizer(text_target="a")["input_ids"]])
+    asked = list(plan(model).start)
+    learned = model.prepare_decoder_input_ids_from_labels(told)[0].tolist()[: len(asked)]
+    if learned != asked:
+        after, other = (" ".join(tokenizer.convert_ids_to_tokens(one)) for one in (learned, asked))
+        raise SettingsError(
+            f"{name} would learn answers that begin after {after}, and write after {other}",
+            where="tokenizer_config.json and generation_config.json of project.encoder",
+            fix="name in both the language that is written, as tgt_lang and as "
+            "decoder_start_token_id or forced_bos_token_id; or leave forced_bos_token_id out",
+        )
+
+
 def tokens_alone(model: Any) -> Any:
     """The model, knowing of its generation_config.json no more than TOKENS.
 

@@ -196,12 +196,19 @@ def build(source: Path, spec: Mapping[str, Any]) -> Any:
         spec: `dropout`, where given, replaces the model's own rates.
 
     Raises:
-        SettingsError: the folder holds another kind of model.
+        SettingsError: the folder holds another kind of model, or one whose answers do not begin as
+            its tokenizer has them.
         IntegrityError: weights are missing.
     """
+    from transformers import AutoTokenizer
+
     config = heads.config(source, spec)
-    model = heads.load(KIND, source, config, new_head=False)
-    return generative.tokens_alone(model)
+    model = generative.tokens_alone(heads.load(KIND, source, config, new_head=False))
+    tokenizer = AutoTokenizer.from_pretrained(
+        source, local_files_only=True, trust_remote_code=False
+    )
+    generative.require_start(model, tokenizer, source.name)
+    return model
 
 
 def graphs(model: Any) -> list[ExportSpec]:

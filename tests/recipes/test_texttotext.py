@@ -162,3 +162,27 @@ def test_a_model_of_another_kind_is_refused(toy_encoder: Path) -> None:
     """A model without the head that a recipe needs."""
     with pytest.raises(SettingsError, match="encoder-decoder"):
         translation.build(toy_encoder, {})
+
+
+@pytest.mark.parametrize("target", [None, "de_DE"])
+def test_a_model_that_writes_after_another_mark_than_it_learns_after_is_refused(
+    tmp_path: Path, target: str | None
+) -> None:
+    """An mBART learned German answers as English ones, and none but German were asked of it."""
+    import transformers as hf
+
+    pieces = [(name, 0.0) for name in ("<s>", "<pad>", "</s>", "<unk>", "▁a", "▁b")]
+    tokenizer = hf.MBart50Tokenizer(vocab=pieces, src_lang="en_XX", tgt_lang=target)
+    tokenizer.save_pretrained(tmp_path)
+    sides = {f"{side}_{what}": 1 for side in ("encoder", "decoder")
+             for what in ("layers", "attention_heads", "ffn_dim")}  # fmt: skip
+    marks = {"bos_token_id": 0, "pad_token_id": 1, "eos_token_id": 2, "decoder_start_token_id": 2}
+    config = hf.MBartConfig(**marks, **sides, vocab_size=len(tokenizer), d_model=8)
+    model = hf.MBartForConditionalGeneration(config)
+    model.generation_config.forced_bos_token_id = tokenizer.convert_tokens_to_ids("de_DE")
+    model.save_pretrained(tmp_path)
+    if target:
+        assert translation.build(tmp_path, {}).generation_config.decoder_start_token_id == 2
+        return
+    with pytest.raises(SettingsError, match="after </s> en_XX, and write after </s> de_DE"):
+        translation.build(tmp_path, {})
