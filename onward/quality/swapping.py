@@ -189,17 +189,15 @@ def across(row: Row, exchange: Exchange) -> Row | None:
 
 
 def exchanged(row: Row, exchange: Exchange) -> Row | None:
-    """The row with all its texts and answers exchanged; None where nothing in it is exchanged, an
-    answer begins or ends inside an exchanged word, or a reference ends before what would tell its
-    exchange."""
+    """The row with all its texts and answers exchanged; None where nothing that is asked is
+    exchanged, in turns before neither, an answer begins or ends inside an exchanged word, or a
+    reference ends before what would tell its exchange."""
     made, edits = dict(row), {name: exchange.apply(row[name]) for name in TEXTS if row.get(name)}
-    if not any(found for _, found in edits.values()):
+    lists = {n: [exchange.apply(text) for text in row[n]] for n in TEXT_LISTS if row.get(n)}
+    if not any(found for _, found in (*edits.values(), *lists.get("history", ()))):
         return None
-    for name, (text, _) in edits.items():
-        made[name] = text
-    for name in TEXT_LISTS:
-        if row.get(name):
-            made[name] = [exchange.apply(text)[0] for text in row[name]]
+    made |= {name: text for name, (text, _) in edits.items()}
+    made |= {name: [text for text, _ in told] for name, told in lists.items()}
     if any(map(exchange.open_ended, row.get("references") or ())):
         return None
     for name, (text, found) in edits.items():

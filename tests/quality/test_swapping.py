@@ -113,6 +113,15 @@ def test_history_and_references_are_exchanged_alike() -> None:
     assert made["history"] == ["Who is she?", "A woman."] and made["references"] == ["She is."]
 
 
+def test_a_conversation_whose_turns_before_hold_the_name_is_exchanged() -> None:
+    """It was left out: "And how old is she?" holds no name, and is asked about one."""
+    row = {"history": ["Who is Emily?", "A pilot."], "question": "How old?", "references": ["10"]}
+    made = exchanged(row, EXCHANGES["names"])
+    assert made is not None and made["history"] == ["Who is Lakisha?", "A pilot."]
+    gold = {"history": [], "question": "Who came?", "references": ["Emily"]}
+    assert exchanged(gold, EXCHANGES["names"]) is None
+
+
 def test_a_word_with_two_partners_is_refused(tmp_path: Path) -> None:
     more = tmp_path / "more.yaml"
     more.write_text("names: [[Emily, Ines]]\n")
