@@ -13,6 +13,7 @@ Examples are drawn from the rows that the turn trains on: held-out rows are neve
 from __future__ import annotations
 
 import base64
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -31,6 +32,12 @@ from onward.recipes.prompting import ANSWERING, ASKING
 from onward.recipes.shapes import ExportSpec, Row
 from onward.runtime import graph as graphs
 from onward.runtime import prompts as served
+
+WORDS = ("question", "answer", "take", "shots")
+"""Keys of a template for a model that writes."""
+
+LABELS = ("label", "descriptions")
+"""Keys of one that tells labels by their names."""
 
 _OPSET = 20
 _KEPT = ("question", "context", "history", "references")
@@ -65,12 +72,18 @@ class Template(Settings):
         return wording
 
 
-def read(project: Project, name: str) -> tuple[Template, str]:
+def read(project: Project, name: str, keys: Sequence[str] = ()) -> tuple[Template, str]:
     """A template and the sha256 of its file; the plain one and "" where no name is given.
+
+    Args:
+        project: whose.
+        name: `finetune.prompt`.
+        keys: what a candidate is made of: WORDS or LABELS; of none, all may stand in the file.
 
     Raises:
         MissingFiles: there is no such file.
-        SettingsError: it is not plain YAML, has an unknown key or field, or lacks one: which.
+        SettingsError: it is not plain YAML, has an unknown key or field, or lacks one: which; or a
+            key that would do nothing.
     """
     if not name:
         return Template.model_validate({}), ""
@@ -93,7 +106,15 @@ def read(project: Project, name: str) -> tuple[Template, str]:
             where=str(file),
             fix="plain keys and texts only; quote a text that holds a colon",
         ) from error
-    return parse(values, Template, where=str(file)), files.sha256(file)
+    template = parse(values, Template, where=str(file))
+    idle = sorted(template.model_fields_set - set(keys or Template.model_fields))
+    if idle:
+        raise SettingsError(
+            f"{file.name} says {idle[0]}, which a project of this recipe does not read",
+            where=str(file),
+            fix=f"of a template are read here: {', '.join(keys)}; name another in finetune.prompt",
+        )
+    return template, files.sha256(file)
 
 
 def write(job: Job, folder: Path) -> None:
@@ -102,13 +123,13 @@ def write(job: Job, folder: Path) -> None:
     Raises:
         MissingFiles, SettingsError: as `read`, or the retriever is not on this machine.
     """
-    template, sha256 = read(job.project, job.settings.prompt)
+    template, sha256 = read(job.project, job.settings.prompt, WORDS)
     rows = _pool(job) if template.shots else []
     told: dict[str, Any] = {
         "schema": served.SCHEMA,
         "name": job.settings.prompt,
         "sha256": sha256,
-        **template.model_dump(include={"question", "answer", "take", "shots"}),
+        **template.model_dump(include=set(WORDS)),
         "retriever": "",
         "examples": rows,
         "embedded": "",

@@ -186,6 +186,25 @@ def test_a_template_with_an_unknown_field_is_refused_by_name(
     assert message in str(error.value)
 
 
+@pytest.mark.parametrize(
+    ("keys", "template", "idle"),
+    [
+        (prompts.WORDS, 'label: "About {label}."', "label"),
+        (prompts.WORDS, 'question: "{question}"\ndescriptions: {a: b}', "descriptions"),
+        (prompts.LABELS, 'take: "Answer:"', "take"),
+        (prompts.LABELS, 'label: "{label}"\nshots: 2', "shots"),
+    ],
+)
+def test_a_template_of_another_recipe_is_refused(
+    tmp_path: Path, keys: Sequence[str], template: str, idle: str
+) -> None:
+    """A classification asked by steps was told by its labels' plain names, and nobody said so."""
+    (tmp_path / "prompts").mkdir()
+    (tmp_path / "prompts" / "odd.yaml").write_text(template)
+    with pytest.raises(SettingsError, match=rf"odd\.yaml says {idle}, which a project of this"):
+        prompts.read(Project(tmp_path), "odd", keys)
+
+
 def test_a_template_that_is_not_there_is_named_with_those_that_are(tmp_path: Path) -> None:
     (tmp_path / "prompts").mkdir()
     (tmp_path / "prompts" / "few.yaml").write_text("shots: 1")

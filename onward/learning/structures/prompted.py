@@ -46,6 +46,7 @@ def fit(job: Job) -> Trained:
 
 def _asked(job: Job) -> Trained:
     models.require_single(job.source)
+    prompts.read(job.project, job.settings.prompt, prompts.WORDS)  # before a model is loaded
     model = job.build().eval()
     sizes = tunings.sizes(model) | {"trainable": 0}
     return Trained(model, _COURSE, 0, 0, "fp32", sizes, save=partial(_save, job, model))
@@ -61,7 +62,7 @@ def _labelled(job: Job) -> Trained:
 
     require_labels(job)
     models.require_no_parts(job.source)
-    template, sha256 = prompts.read(job.project, job.settings.prompt)
+    template, sha256 = prompts.read(job.project, job.settings.prompt, prompts.LABELS)
     encoder = pooled.encoder(job.source)
     texts = label_texts(template, job.labels)
     embedded = _embedded(job, encoder, texts) / TEMPERATURE
