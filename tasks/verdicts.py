@@ -49,8 +49,8 @@ def serving(project: Project) -> str | None:
 
 def nothing_to_do(project: Project) -> str | None:
     """Why there is nothing to judge, where that can be told without scoring; else None."""
-    if version := serving(project):
-        return f"{version} serves, and is what these episodes and settings make"
+    if serving(project):
+        return gate.nothing_to_do(project)
     behind = stage.stale(project)
     if set(behind) & set(stage.BEFORE_THE_GATE):
         return None

@@ -128,7 +128,7 @@ def nothing_to_do(project: Project, *, package: bool = True) -> str | None:
     turn, candidate = Turn.read(project), files.sha256(made)
     champion = versions.champion(project, check=False)
     if champion is not None and champion.candidate == candidate:
-        return f"{champion.version} serves, and is what these episodes and settings make"
+        return _serves(project, champion)
     settings = config.read(project.params, Gate)
     units = gathering.tests(project, turn, champion)
     kinds: tuple[Kind, ...] = (
@@ -143,6 +143,26 @@ def nothing_to_do(project: Project, *, package: bool = True) -> str | None:
                 f"`onward gate --show {line['seq']}` says why"
             )
     return None
+
+
+_IDLE = frozenset({"batch_size", "threads"})
+"""Keys of `evaluate` that no answer depends on."""
+
+
+def _serves(project: Project, champion: Champion) -> str:
+    """That what was made serves already, and which answers of another kind were asked for since.
+
+    How a version decodes lies in its package, which no run changes.
+    """
+    made = f"{champion.version} serves, and is what these episodes"
+    packaged = champion.package / "package.json"
+    was = files.read_json(packaged).get("decoding", {}) if packaged.is_file() else {}
+    now = config.read(project.params, Evaluate).model_dump(mode="json", exclude_none=True)
+    others = sorted(key for key in was.keys() & now.keys() - _IDLE if was[key] != now[key])
+    if not others:
+        return f"{made} and settings make"
+    are = "is" if len(others) == 1 else "are"
+    return f"{made} make; evaluate.{', '.join(others)} {are} for the next version, not for this one"
 
 
 def score_of(recipe: str) -> Score:

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from onward import files
+from onward.config import Evaluate
 from onward.episodes.turn import Turn
 from onward.errors import IntegrityError, MissingFiles, NotFinite, SettingsError
 from onward.evaluation import gate, gathering, scorer
@@ -639,6 +640,26 @@ class TestNothingToDo:
         candidate = files.sha256(update.made("finetune") / files.MANIFEST)
         files.write_json(card, {**files.read_json(card), "candidate": candidate})
         assert "v1 serves" in (nothing_to_do(update) or "")
+
+    def test_how_it_answers_was_changed_since_and_it_says_so(self, update: Project) -> None:
+        """A stop string was set, the run said that v1 is what these settings make: it went on."""
+        from tasks import verdicts
+
+        card = update.version("v1") / "card.json"
+        candidate = files.sha256(update.made("finetune") / files.MANIFEST)
+        files.write_json(card, {**files.read_json(card), "candidate": candidate})
+        decoding = Evaluate(no_answer=True, threads=9).model_dump(mode="json")
+        files.write_json(update.version("v1") / "package" / "package.json", {"decoding": decoding})
+        assert nothing_to_do(update) == "v1 serves, and is what these episodes and settings make"
+        for said, told in (
+            ('  stop: ["\\n"]\n', "evaluate.stop is"),
+            ('  stop: ["\\n"]\n  max_new_tokens: 9\n', "evaluate.max_new_tokens, stop are"),
+        ):
+            files.write_text(update.params, f"project: {{name: toy}}\nevaluate:\n{said}")
+            assert verdicts.nothing_to_do(update) == (
+                f"v1 serves, and is what these episodes make; {told} for the next version, "
+                "not for this one"
+            )
 
     @pytest.mark.parametrize("what", ["refused", "undecided"])
     def test_a_verdict_that_did_not_promote_is_not_repeated(
