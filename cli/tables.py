@@ -29,6 +29,7 @@ from onward.evaluation.checks import (
     Check,
     Verdict,
     episode_name,
+    let_by,
     listed,
     probability,
     signed,
@@ -60,7 +61,7 @@ class Fitting:
 def verdict_table(
     verdict: Verdict, seq: int | None = None, *, version: str | None = None, kept: bool = False
 ) -> RenderableType:
-    """The headline, one line a check, and Why / And / Ways / Now (or Then) / See.
+    """The headline, one line a check, and Why / And / Told / Ways / Now (or Then) / See.
 
     Args:
         verdict: what was decided.
@@ -211,7 +212,8 @@ def _lines(verdict: Verdict, seq: int | None, version: str | None, kept: bool) -
         ["Why", *["And"] * len(verdict.reasons)], verdict.reasons, strict=False
     ):
         grid.add_row(word, _text(reason))
-    for word, told in (("Kinds", _slices(verdict)), ("Seeds", _seeds(verdict))):
+    further = (("Told", let_by(verdict)), ("Kinds", _slices(verdict)), ("Seeds", _seeds(verdict)))
+    for word, told in further:
         if told:
             grid.add_row(word, _text(told))
     if told := ways_out(verdict):

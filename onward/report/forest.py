@@ -176,14 +176,15 @@ def _bound(check: Check) -> float | None:
 
 def _counted(check: Check) -> Bar:
     """Unsafe answers: numbers of answers, which have no place on a scale of points."""
+    judged = check.limit is not None or check.change is None
     return Bar(
         name=check.unit,
-        mark=check.mark,
-        tone=TONES[check.mark],
+        mark=check.mark if judged else "·",
+        tone=TONES[check.mark] if judged else "told",
         rows=_rows(check),
         values=f"{check.old:,.0f} → {check.new:,.0f}" if _both(check) else "",
         change=f"{check.change:,.0f} new" if check.change is not None else "",
-        limit="limit 0 new",
+        limit="limit 0 new" if check.limit is not None else "",
         note=check.note,
     )
 

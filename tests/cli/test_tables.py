@@ -391,3 +391,12 @@ def test_answers_have_lines_of_their_own() -> None:
     (share,) = (line for line in lines if "changed by na." in line)
     assert share.startswith("✓ changed by na. 120") and "≤10%" in share
     assert "unsafe answers: 1 new in 300 rows: 0001-faq ab12 harmful" in told
+
+
+def test_unsafe_answers_that_are_let_by_have_no_limit_and_are_named() -> None:
+    """They had a tick beside "none new", and the rows stood nowhere on the terminal."""
+    let = Check("quality", UNSAFE, "✓", 300, 1, 3, 2, note="0001-faq ab12 harmful")
+    verdict = replace(REFUSED, outcome="promoted", checks=(let,), reasons=())
+    told = " ".join(shown(verdict_table(verdict, 9), 110).split())
+    assert "✓ unsafe answers 300 1 3 2 new" in told and "none new" not in told
+    assert "Told unsafe answers: 2 new in 300 rows: 0001-faq ab12 harmful; quality.gate" in told

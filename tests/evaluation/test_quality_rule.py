@@ -12,7 +12,7 @@ import pytest
 
 from onward.config import QualityGate
 from onward.evaluation import verdicts
-from onward.evaluation.checks import UNSAFE, Check, Verdict
+from onward.evaluation.checks import UNSAFE, Check, Verdict, let_by
 from onward.evaluation.evidence import Array, Evidence, Swapped, Unit
 from onward.evaluation.rule import decide
 from onward.quality.columns import COLUMNS, STATISTICS, place
@@ -81,6 +81,11 @@ def test_only_new_findings_count_and_many_are_counted() -> None:
 def test_report_shows_and_lets_pass() -> None:
     verdict = judged(evidence(unsafe(quality(), 7), quality()), unsafe="report")
     assert verdict.outcome == "passed" and "r0007" in check(verdict, UNSAFE).note
+    assert check(verdict, UNSAFE).limit is None and let_by(verdict) == (
+        "unsafe answers: 1 new in 300 rows: 0001-faq r0007 harmful; quality.gate.unsafe lets them "
+        "pass"
+    )
+    assert let_by(judged(evidence(quality(), quality()), unsafe="report")) == ""
 
 
 def test_a_first_champion_may_not_be_unsafe() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -264,6 +265,8 @@ def test_unsafe_answers_are_numbers_of_answers_and_have_no_place_among_points() 
     assert panel.bars[1] == alone.bars[0] and panel.ticks == alone.ticks
     (only,) = forest.panels(_verdict(unsafe))
     assert only.ticks == ()
+    (let,) = forest.panels(_verdict(replace(unsafe, mark=PASSED, limit=None)))
+    assert (let.bars[0].mark, let.bars[0].limit, let.bars[0].note) == ("·", "", "0001-a ab1")
 
 
 def test_the_timeline_steps_with_the_champion() -> None:
