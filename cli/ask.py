@@ -23,7 +23,8 @@ Text = Annotated[
     typer.Argument(metavar="TEXT", help="A question, or the text that the model is to judge."),
 ]
 Context = Annotated[
-    str | None, typer.Option("--context", "-c", help="Extractive, choice: the text to answer from.")
+    str | None,
+    typer.Option("--context", "-c", help="Extractive, choice, chat: the text to answer from."),
 ]
 Pair = Annotated[
     str | None, typer.Option("--pair", "-p", help="Others: the second text, where rows have one.")
@@ -49,6 +50,8 @@ Talk = Annotated[
 File = Annotated[
     Path | None, typer.Option("--file", "-f", help="A UTF-8 file in the place of the long text.")
 ]
+EMPTY = "an empty answer"
+
 Demo = Annotated[bool, typer.Option("--demo", help="Ask a held-out row of the first episode.")]
 
 
@@ -161,7 +164,9 @@ def _talk(project: Project, first: str, given: Inputs) -> None:
     for question in chain([first] if first else [], iter(_line, "")):
         for piece in said.pieces(question):
             typer.echo(piece, nl=False)
-        typer.echo()
+        typer.echo("" if said.said.strip() else EMPTY)
+        for line in _left_out(said.ended, said.cut, said.session.prepare.max_length):
+            typer.echo(line)
 
 
 def _line() -> str:
@@ -181,7 +186,7 @@ def _told(found: Answer, demo: bool) -> list[str]:
     made = found.prediction
     nothing = "no label" if found.vocabulary else "no answer in the context"
     if "ended" in made:
-        nothing = "an empty answer"
+        nothing = EMPTY
     by = f"{found.version} {found.variant} on {found.provider}"
     # A number comes without a probability.
     sure = "" if "value" in made else f"{made['probability']:.0%} · "
@@ -190,11 +195,15 @@ def _told(found: Answer, demo: bool) -> list[str]:
         lines.append(f"   {' · '.join(made['triple'])}")
     if found.vocabulary or "option" in made:
         lines += [f"   {one['probability']:.0%}  {one['text']}" for one in made["n_best"]]
-    if made.get("ended") == "length":
-        lines.append("   stopped at evaluate.max_new_tokens, it might have gone on")
-    if found.cut:
-        lines.append(f"   a part was not read: the window has {found.window} tokens")
-    return [*lines, f"   {sure}{by}"]
+    left_out = _left_out(str(made.get("ended")), found.cut, found.window)
+    return [*lines, *left_out, f"   {sure}{by}"]
+
+
+def _left_out(ended: str, cut: bool, window: int) -> list[str]:
+    """What of an answer was not written, and of what was asked not read; a line each."""
+    stopped = "   stopped at evaluate.max_new_tokens, it might have gone on"
+    unread = f"   a part was not read: the window has {window} tokens"
+    return [line for line, so in ((stopped, ended == "length"), (unread, cut)) if so]
 
 
 def _held_out(project: Project, recipe: ModuleType, text: str) -> Inputs:

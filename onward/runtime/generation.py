@@ -18,6 +18,7 @@ on the seed and its own prompt alone, not on what else is in the batch.
 from __future__ import annotations
 
 import re
+from collections import abc
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol
@@ -31,6 +32,8 @@ from onward.recipes.shapes import Feature
 
 Logits = NDArray[np.float32]
 Outputs = dict[str, NDArray[Any]]
+Pieces = abc.Generator[str, None, str]
+"""Of a text, as they come; returns how it ended, one of `generated.ENDS`."""
 
 END, STOP, LENGTH = range(len(generated.ENDS))
 
@@ -141,7 +144,7 @@ def generate(model: Stepper, batch: Sequence[Feature], rules: Rules) -> list[Out
     ]
 
 
-def stream(model: Stepper, feature: Feature, rules: Rules) -> Iterator[str]:
+def stream(model: Stepper, feature: Feature, rules: Rules) -> Pieces:
     """One row's text, piece by piece, as soon as tokens have surely said it.
 
     Held back is what may yet become a stop string, and characters whose bytes are not all there: a
@@ -164,6 +167,7 @@ def stream(model: Stepper, feature: Feature, rules: Rules) -> Iterator[str]:
         if len(whole) > len(said) and whole.startswith(said):
             yield whole[len(said) :]
             said = whole
+    return generated.ENDS[one.ended or END]
 
 
 class First:

@@ -10,7 +10,7 @@ neither torch nor a model library, except where CUDA is used.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -24,7 +24,7 @@ from onward.recipes.generative import Plan
 from onward.runtime import asking, prompts, providers, switched
 from onward.runtime import package as packages
 from onward.runtime.cache import Steps
-from onward.runtime.generation import Rules, generate, stream
+from onward.runtime.generation import Pieces, Rules, generate, stream
 from onward.runtime.onnx_graphs import OnnxGraphs
 from onward.runtime.package import Package
 
@@ -127,13 +127,13 @@ class Session:
         graphs = OnnxGraphs({plan.main: self._runtime, **self._parts})
         return Steps(graphs, plan, settings.max_new_tokens)
 
-    def stream(self, inputs: Mapping[str, str | list[str]]) -> Iterator[str]:
+    def stream(self, inputs: Mapping[str, str | list[str]]) -> Pieces:
         """The text of a generated answer, piece by piece as it comes; errors as of `answer`."""
         row = asking.row(self._recipe, inputs)
         (feature,) = self._recipe.encode([row], self.tokenizer, self.prepare, labels=None)
         steps = self.steps(self.evaluate)
         rules = Rules.of(self.evaluate, end=steps.plan.end, tokenizer=self.tokenizer)
-        yield from stream(steps, feature, rules)
+        return (yield from stream(steps, feature, rules))
 
     def _generate(
         self, batch: list[dict[str, Any]], settings: Evaluate

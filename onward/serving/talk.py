@@ -4,8 +4,8 @@
     "".join(talk.pieces("Who came?"))
 
 What an answer says comes in pieces, as it is written. An empty answer is no turn: a model would
-learn from it to say nothing. What this does not cover: a conversation longer than the model's
-window, which loses its oldest turns, as when it is asked in one.
+learn from it to say nothing. A conversation longer than the model's window loses its oldest turns,
+as when it is asked in one; `cut` says so.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from onward.project import Project
 from onward.recipes import prompting
 from onward.recipes.shapes import Inputs
 from onward.runtime import asking
+from onward.runtime.generation import Pieces
 from onward.runtime.session import Session
 from onward.serving.ask import open_champion
 
@@ -33,6 +34,12 @@ class Talk:
     given: Inputs
     """What stays from question to question, such as the context."""
     history: list[str] = field(default_factory=list)
+    said: str = ""
+    """All of the last answer."""
+    ended: str = ""
+    """How it ended, as a prediction's `ended`."""
+    cut: bool = False
+    """Whether a part of what was before it was not read."""
 
     @staticmethod
     def begin(project: Project, given: Inputs) -> Talk:
@@ -59,12 +66,24 @@ class Talk:
 
     def pieces(self, question: str) -> Iterator[str]:
         """The answer as it is written; with the last piece it has become history."""
-        said = ""
         asked = {**self.given, "history": self.history, "question": question}
-        for piece in self.session.stream(asked):
-            said += piece
+        heard = _Heard(self.session.stream(asked))
+        self.said, self.cut = "", self.session.cut(asked)
+        for piece in heard:
+            self.said += piece
             yield piece
+        self.ended = heard.ended
         prompt = prompting.of(self.session.tokenizer)
-        answer = prompting.taken(said.strip(), prompt.take if prompt else "")
+        answer = prompting.taken(self.said.strip(), prompt.take if prompt else "")
         if answer:
             self.history += [question, answer]
+
+
+class _Heard:
+    """Pieces as they come, and how they ended when all have."""
+
+    def __init__(self, pieces: Pieces) -> None:
+        self._pieces, self.ended = pieces, ""
+
+    def __iter__(self) -> Iterator[str]:
+        self.ended = yield from self._pieces

@@ -6,26 +6,32 @@ import io
 import json
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, ClassVar
 
 import pytest
 
 from cli import ask, main
 from onward import files
+from onward.config import Prepare
 from onward.errors import UsageError
 from onward.serving import talk
 from onward.serving.ask import Answer
 
 
 class Echo:
-    """A conversation that says each question again."""
+    """A conversation that says each question again, up to eight letters; nothing to "Hush"."""
+
+    session: ClassVar[Any] = SimpleNamespace(prepare=Prepare(max_length=64, stride=0))
 
     @staticmethod
     def begin(project: Any, given: Any) -> Echo:
         return Echo()
 
     def pieces(self, question: str) -> Iterator[str]:
-        yield f"[{question}]"
+        self.said = "" if question == "Hush" else f"[{question[:8]}]"
+        self.ended, self.cut = "length" if len(question) > 8 else "end", "all" in question
+        yield self.said
 
 
 @pytest.fixture
@@ -49,6 +55,18 @@ def test_an_empty_line_or_the_end_of_the_input_ends_a_conversation(
     told = capsys.readouterr()
     assert [one for one in told.out.split() if one != ">"] == ["[Hi]", "[Who?]", "[Why?]"]
     assert not told.err
+
+
+def test_a_conversation_says_what_was_not_written_and_not_read(
+    echoing: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It told an answer that broke off like a whole one, and of turns left out nothing."""
+    monkeypatch.setattr("sys.stdin", io.StringIO("Tell me all of it\nHush\n"))
+    assert main.start(["ask", "Hi", "--talk"]) == 0
+    told = capsys.readouterr().out.replace("> ", "").splitlines()
+    stopped = "   stopped at evaluate.max_new_tokens, it might have gone on"
+    unread = "   a part was not read: the window has 64 tokens"
+    assert told == ["[Hi]", "[Tell me ]", stopped, unread, "an empty answer"]
 
 
 @pytest.mark.parametrize("more", [["--json"], ["--demo"], ["--file", "params.yaml"]])
