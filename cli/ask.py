@@ -92,7 +92,8 @@ def ask(
 
 
 def _inputs(recipe: ModuleType, text: str, file: Path | None, given: Inputs) -> Inputs:
-    """TEXT is the recipe's first input; a file holds the last text that is needed.
+    """TEXT is the recipe's first input; a file holds the last text that is needed, or beside TEXT
+    the context.
 
     Args:
         recipe: the project's.
@@ -103,24 +104,26 @@ def _inputs(recipe: ModuleType, text: str, file: Path | None, given: Inputs) -> 
     from onward.runtime import asking
 
     texts = {field.name for field in recipe.SCHEMA if asking.is_text(field)}
-    needed = [name for name, needed in asking.names(recipe).items() if needed and name in texts]
+    names = asking.names(recipe)
+    needed = [name for name, needed in names.items() if needed and name in texts]
     inputs: Inputs = {needed[0]: text} if text or file is None or len(needed) > 1 else {}
     inputs = {**inputs, **given}
     if file is None:
         return inputs
-    if needed[-1] in inputs:
+    long = "context" if text and "context" in names else needed[-1]
+    if long in inputs:
         raise UsageError(
             "The text is given twice, once as a file",
             where=str(file),
             fix="leave the file or the text out",
         )
-    return {**inputs, needed[-1]: _text(file)}
+    return {**inputs, long: _text(file)}
 
 
 def _turns(file: Path) -> list[str]:
     """The turns in a file: texts, or messages with role and content."""
     from onward.episodes import exchanges
-    from onward.episodes.values import Fault
+    from onward.episodes.values import Fault, opened
 
     try:
         told = json.loads(_text(file))
@@ -135,7 +138,7 @@ def _turns(file: Path) -> list[str]:
         turns = [*last["history"], last["question"], *last["references"]]
         if last["context"] is not None:
             raise ValueError("it holds a system message, which is given by --context")
-        if isinstance(told, list) and len(told) > len(turns):
+        if len(exchanges.messages(opened(told))) > len(turns):
             raise ValueError("it ends with a question, which is what is asked now")
     except (ValueError, RecursionError, Fault) as error:
         raise UsageError(

@@ -87,7 +87,7 @@ def several(fields: Mapping[str, Any], instruction: str | None = None) -> list[d
     if fields.get("messages") is None:
         whole = {name: value for name, value in fields.items() if name != "system"}
         return [whole if told is None else {**whole, "context": _led(told, context, instruction)}]
-    said = _said(opened(fields["messages"]))
+    said = messages(opened(fields["messages"]))
     if said and said[0][0] == SYSTEM:
         told = said.pop(0)[1]
     context = _led(told, context, instruction)
@@ -130,14 +130,15 @@ def system(fields: Mapping[str, Any]) -> str | None:
     told = fields.get("system")
     if fields.get("messages") is not None:
         try:
-            said = _said(opened(fields["messages"]))
+            said = messages(opened(fields["messages"]))
         except Fault:
             return None
         told = said[0][1] if said and said[0][0] == SYSTEM else told
     return told if isinstance(told, str) else None
 
 
-def _said(value: Any) -> list[Said]:
+def messages(value: Any) -> list[Said]:
+    """Role and content of every message of a conversation. Raises Fault: it is none."""
     if isinstance(value, str):
         return _spoken(value)
     if not isinstance(value, list | tuple):

@@ -12,7 +12,7 @@ from typing import Any, ClassVar
 import pytest
 
 from cli import ask, main
-from onward import files
+from onward import files, recipes
 from onward.config import Prepare
 from onward.errors import UsageError
 from onward.serving import talk
@@ -93,6 +93,7 @@ def test_the_turns_before_come_as_texts_messages_or_a_dialogue(tmp_path: Path, t
     [
         (["Hi", "Hello!", "Who came?"], "ends with a question"),
         ([*HI, HI[0]], "ends with a question"),
+        ("Ann: Hi\nBob: Hello!\nAnn: Bye", "ends with a question"),
         ([{"role": "system", "content": "Ana came."}, *HI], "a system message"),
         ([], "the conversation holds no answer"),
         ({"a": 1}, "messages is dict"),
@@ -106,6 +107,32 @@ def test_turns_before_that_would_be_left_out_are_refused(
     file.write_text(json.dumps(told))
     with pytest.raises(UsageError, match=what):
         ask._turns(file)
+
+
+@pytest.mark.parametrize(
+    ("recipe", "text", "given", "expected"),
+    [
+        ("chat", "Who?", {}, {"question": "Who?", "context": "Ana did."}),
+        ("chat", "", {}, {"question": "Ana did."}),
+        ("choice", "Who?", {"options": ["a"]}, {"question": "Who?", "context": "Ana did."}),
+        ("extractive", "Who?", {}, {"question": "Who?", "context": "Ana did."}),
+        ("summarization", "", {}, {"text": "Ana did."}),
+        ("chat", "Who?", {"context": "x"}, None),
+        ("extractive", "Who?", {"context": "x"}, None),
+        ("summarization", "x", {}, None),
+    ],
+)
+def test_a_file_holds_the_context_of_a_question(
+    tmp_path: Path, recipe: str, text: str, given: Any, expected: Any
+) -> None:
+    """Beside the question of a chat it was refused as its question, given twice."""
+    file = tmp_path / "story.txt"
+    file.write_text("Ana did.")
+    if expected is None:
+        with pytest.raises(UsageError, match="given twice"):
+            ask._inputs(recipes.get(recipe), text, file, given)
+        return
+    assert ask._inputs(recipes.get(recipe), text, file, given) == {**given, **expected}
 
 
 def test_D13_turns_nested_without_end_are_refused(tmp_path: Path) -> None:
