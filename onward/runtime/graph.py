@@ -62,8 +62,8 @@ def export(model: Any, spec: ExportSpec, *, opset: int) -> Graph:
         opset: of the standard operators.
 
     Raises:
-        ExportError: the attention of a known architecture was not fused, an output has another
-            shape, or the file would need external data.
+        ExportError: torch cannot make a graph of it, the attention of a known architecture was not
+            fused, an output has another shape, or the file would need external data.
     """
     with quiet():
         fused = fuse(_program(model, spec, opset).model)
@@ -129,18 +129,27 @@ def _program(model: Any, spec: ExportSpec, opset: int) -> Any:
     import torch
 
     module, example, dynamic = (generative.traced if spec.cached else _named)(model, spec)
-    with torch.no_grad():
-        return torch.onnx.export(
-            module,
-            example,
-            dynamo=True,
-            opset_version=opset,
-            input_names=list(spec.inputs),
-            output_names=list(spec.outputs),
-            dynamic_shapes=dynamic,
-            external_data=False,
-            verbose=False,
-        )
+    try:
+        with torch.no_grad():
+            return torch.onnx.export(
+                module,
+                example,
+                dynamo=True,
+                opset_version=opset,
+                input_names=list(spec.inputs),
+                output_names=list(spec.outputs),
+                dynamic_shapes=dynamic,
+                external_data=False,
+                verbose=False,
+            )
+    except torch.onnx.OnnxExporterError as error:
+        why = " ".join(str(error.__cause__ or error).split())[:200]
+        raise ExportError(
+            f"torch makes no ONNX graph of a {model.config.model_type} model: {why}",
+            where=f"turn/finetune/model, its graph {spec.name}",
+            fix="choose a model of another architecture: bert, llama, qwen2, gpt2, marian and t5 "
+            "are tried",
+        ) from error
 
 
 def _named(model: Any, spec: ExportSpec) -> tuple[Any, tuple[Any, ...], tuple[Any, ...]]:

@@ -11,6 +11,7 @@ import pytest
 
 from onward.errors import ExportError
 from onward.project import Project
+from onward.recipes.shapes import ExportSpec
 from onward.runtime import graph as graphs
 from onward.runtime import graph_safety
 from onward.runtime.graph import Graph
@@ -76,6 +77,24 @@ def test_a_graph_too_large_for_one_file_is_refused(
     monkeypatch.setattr(graphs, "MAX_BYTES", 1000)
     with pytest.raises(ExportError, match="one file holds 1,000"):
         graphs.serialised(_parsed(graph.model))
+
+
+def test_a_model_that_torch_makes_no_graph_of_is_refused_by_name() -> None:
+    """It ended the stage with a traceback of the exporter's, after the training."""
+    import torch
+    from transformers import BertConfig
+
+    class Asking(torch.nn.Module):
+        config = BertConfig(num_hidden_layers=1)
+
+        def forward(self, input_ids: Any, attention_mask: Any, **_: Any) -> dict[str, Any]:
+            told = input_ids.float()
+            return {"logits": told if told.sum() > 3 else attention_mask.float()}
+
+    spec = ExportSpec("model", ("input_ids", "attention_mask"), ("logits",), per_token=True)
+    with pytest.raises(ExportError, match="no ONNX graph of a bert model: ") as caught:
+        graphs.export(Asking().eval(), spec, opset=20)
+    assert "another architecture" in caught.value.fix
 
 
 @pytest.mark.parametrize("lengths", [(1,), (2,), (48,), (5, 48, 1), (17, 30), (48,) * 9])
