@@ -139,7 +139,8 @@ def require(model: Any, name: str) -> None:
     """Refuse a model that says other things token by token than at once.
 
     What it keeps between tokens must be keys and values of each layer, and its places told by
-    `position_ids`; of some it is something else, and they would learn well and answer nonsense.
+    `position_ids`; of some it is something else, and they would learn well and answer nonsense,
+    or answer otherwise beside a longer prompt.
 
     Args:
         model: in evaluation mode, on the CPU.
@@ -152,27 +153,29 @@ def require(model: Any, name: str) -> None:
 
     problem = ""
     tokens = (torch.arange(6)[None] * 7 + 3) % model.get_input_embeddings().num_embeddings
-    mask = torch.ones_like(tokens)
     try:
         with torch.inference_mode():
             made, of = plan(model), parts(model)
-            caches = [torch.zeros(1, made.heads, 0, made.width)] * 2 * made.layers
+            # The second row begins with padding, as shorter prompts of a batch do.
+            mask = torch.ones(1 if made.encoder else 2, 6, dtype=torch.int64)
+            mask[1:, :2] = 0
+            caches = [torch.zeros(len(mask), made.heads, 0, made.width)] * 2 * made.layers
             if made.encoder:
                 start = torch.full((1, 1), made.start[0])
                 read = of[ENCODER](tokens, mask)
                 _, *kept = of[made.main](start, mask, *read, *caches)
                 told = of[made.main](tokens[:, :1], mask, *read, *kept)[0]
                 said = torch.cat([start, tokens[:, :1]], dim=1)
-                whole = model(input_ids=tokens, attention_mask=mask, decoder_input_ids=said)
+                whole = [model(input_ids=tokens, attention_mask=mask, decoder_input_ids=said)]
             else:
-                places = torch.arange(6)[None]
-                _, *kept = of[made.main](tokens[:, :4], mask[:, :4], places[:, :4], *caches)
-                told = of[made.main](tokens[:, 4:], mask, places[:, 4:], *kept)[0]
-                whole = model(input_ids=tokens, attention_mask=mask, use_cache=False)
+                both, places = tokens.repeat(2, 1), (mask.cumsum(dim=1) - 1).clamp(min=0)
+                _, *kept = of[made.main](both[:, :4], mask[:, :4], places[:, :4], *caches)
+                told = of[made.main](both[:, 4:], mask, places[:, 4:], *kept)[0]
+                whole = [model(input_ids=tokens[:, at:], use_cache=False) for at in (0, 2)]
     except (AttributeError, TypeError, ValueError, RuntimeError, IndexError) as error:
         problem = f"{type(error).__name__}: {' '.join(str(error).split())[:160]}"
     else:
-        apart = away(told, whole.logits[:, -1])
+        apart = away(told, torch.cat([one.logits[:, -1] for one in whole]))
         problem = f"its logits differ by {apart:.1%}" if not apart < MOST_AWAY else ""
     if problem:
         raise SettingsError(

@@ -191,6 +191,17 @@ def test_what_keeps_something_else_between_tokens_is_refused(
         generative.require(model.eval(), name)
 
 
+def test_what_answers_otherwise_beside_a_longer_prompt_is_refused() -> None:
+    """A BART's decoder alone counts its places itself, and padding among them."""
+    import torch
+    import transformers as hf
+
+    torch.manual_seed(0)
+    config = hf.BartConfig(**WORDS, **BLOCKS, is_decoder=True, is_encoder_decoder=False)
+    with pytest.raises(SettingsError, match="its logits differ by"):
+        generative.require(hf.BartForCausalLM(config).eval(), "bart")
+
+
 def test_what_says_other_things_token_by_token_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     model = _model("gpt2")
     whole = generative._go_on
