@@ -38,6 +38,7 @@ from onward.evaluation.scorer import score
 from onward.evaluation.slices import slices
 from onward.project import Project
 from onward.quality.stage import Beside, beside, sampled
+from onward.recipes import room
 from onward.recipes.shapes import Row
 
 SCHEMA = 1
@@ -141,7 +142,11 @@ def score_model(
     runner = TorchRunner(model_dir, settings.threads, recipe=recipe)
     if runner.generates:
         # Whether these rows are that long or not: others will be, when the model serves.
-        runner.plan.require(recipe.longest(prepare), evaluate.max_new_tokens)
+        keys = room.KEYS
+        if spec_dir.parent == project.registry:  # its window stays what it was made with
+            window = f"the window of {spec_dir.name}, {prepare.max_length} tokens, stays"
+            keys = f"evaluate.max_new_tokens; {window}"
+        runner.plan.require(recipe.longest(prepare), evaluate.max_new_tokens, keys)
     return score(
         recipe,
         runner,

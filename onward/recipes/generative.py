@@ -87,10 +87,10 @@ class Plan:
             for part in ("key", "value")
         ]
 
-    def require(self, longest: int, max_new_tokens: int) -> None:
-        """Check that prompt and answer fit. Raises SettingsError naming the settings."""
+    def require(self, longest: int, max_new_tokens: int, keys: str = room.KEYS) -> None:
+        """Check that prompt and answer fit. Raises SettingsError naming the settings, `keys`."""
         begins = max(0, len(self.start) - 1)
-        room.require(self.positions, self.encoder, longest, max_new_tokens, begins)
+        room.require(self.positions, self.encoder, longest, max_new_tokens, begins, keys=keys)
 
 
 def plan(model: Any) -> Plan:

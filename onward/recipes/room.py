@@ -17,14 +17,14 @@ PLACES = (
 )
 """How configurations name them; of several the fewest count."""
 
-_KEYS = "prepare.max_length and evaluate.max_new_tokens"
+KEYS = "prepare.max_length and evaluate.max_new_tokens"
 """The settings that say how long a prompt and an answer may be."""
 
 _SEEN = {"sliding_attention": "sliding_window", "chunked_attention": "attention_chunk_size"}
 """Kind of a layer that looks at a part of what came before -> how config.json names its length."""
 
 
-def check(folder: Path, longest: int, max_new_tokens: int, keys: str = _KEYS) -> None:
+def check(folder: Path, longest: int, max_new_tokens: int, keys: str = KEYS) -> None:
     """Refuse a prompt and answer that are longer than a model has places for.
 
     Args:
@@ -51,7 +51,7 @@ def require(
     max_new_tokens: int,
     begins: int = 0,
     *,
-    keys: str = _KEYS,
+    keys: str = KEYS,
 ) -> None:
     """As `check`, of a model whose places are known.
 

@@ -386,6 +386,14 @@ def test_a_window_that_leaves_no_place_for_an_answer_is_refused_whatever_the_row
     with pytest.raises(SettingsError, match="A prompt of 384 tokens and an answer of 129"):
         score_model(*asked, Evaluate(max_new_tokens=129), "x")
     assert score_model(*asked, Evaluate(max_new_tokens=2), "x").units() == ["u"]
+    version = Project(tmp_path).registry / "v1"
+    files.write_json(version / "spec.json", files.read_json(tmp_path / "spec.json"))
+    asked = (Project(tmp_path), chat, toy_causal, version, {"u": [ROW]})
+    with pytest.raises(SettingsError, match="A prompt of 384 tokens") as told:
+        score_model(*asked, Evaluate(max_new_tokens=129), "x")
+    assert told.value.where == (
+        "params.yaml, evaluate.max_new_tokens; the window of v1, 512 tokens, stays"
+    )
 
 
 @pytest.mark.parametrize(
