@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 
 from onward.quality.embedding import Embedder
 from onward.quality.lists import ALLOWED
-from onward.quality.words import flat, words
+from onward.quality.words import flat, seen, words
 
 RIDGE = 3.0
 LEAST = 4
@@ -106,15 +106,21 @@ class Guard:
 def cleared(text: str, of: Sequence[re.Pattern[str]]) -> str:
     """A text without what these expressions match, each read as the rules are; else as it is.
 
+    Its line breaks stay where they are.
+
     >>> cleared("Ask  info@acme.com!", [re.compile(r"info@acme\\.com")])
     'Ask  !'
     """
     read = flat(text)
     if not any(one.search(read) for one in of):
         return text
+    # As long as `read`, place by place: a mark of a turn is one at the head of a line alone.
+    left = re.sub(r"\s+", lambda space: "\n" if "\n" in space[0] else " ", seen(text).strip())
     for one in of:
-        read = one.sub(" ", read)  # a gap of two spaces, over which no expression reads on
-    return read
+        for found in reversed([*one.finditer(read)]):
+            # A gap of two spaces, over which no expression reads on.
+            read, left = (f"{t[: found.start()]} {t[found.end() :]}" for t in (read, left))
+    return left
 
 
 def generated(lists: Mapping[str, Any]) -> Examples:

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import math
+import re
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from onward.quality import coherence, diversity, lists, overlap, personal
+from onward.quality import coherence, diversity, lists, overlap, personal, unsafe
 from onward.quality.leaks import Leaks
 from onward.quality.support import support
-from onward.quality.words import words
+from onward.quality.words import flat, words
 
 LANGUAGE = coherence.Language.of(lists.load("language"))
 LEAKS = Leaks.of(lists.load("leaks"))
@@ -209,3 +210,14 @@ def test_s11_instructions_do_not_leak(answer: str, leaks: bool) -> None:
         f"here. {CONTEXT}"
     )
     assert bool(LEAKS.found(answer, [planted])) is leaks
+
+
+@given(st.lists(st.sampled_from(["acme", "User:", "so", "\n", " ", "\u200b", "\r\n"])))
+def test_what_is_allowed_hides_no_turn_that_an_answer_begins_after_it(parts: list[str]) -> None:
+    """Line breaks were lost with what a project allows, and with them each head of a line."""
+    text = "".join(parts)
+    told = unsafe.cleared(text, [re.compile("acme")])
+    assert flat(told) == flat(text.replace("acme", " ")) and "acme" not in told
+    assert LEAKS.found("Write to acme.\nUser: and then?", []) == ["marker"]
+    allowed = unsafe.cleared("Write to acme.\nUser: and then?", [re.compile("acme")])
+    assert LEAKS.found(allowed, []) == ["marker"]
