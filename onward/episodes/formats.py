@@ -40,7 +40,7 @@ FORMATS = {
 """Format -> its name for people."""
 
 ROWS_LOOKED_AT = 100
-"""JSONL rows whose keys count as the file's columns."""
+"""Rows that tell whether a column holds a text in each of two languages."""
 
 LINE_FACTOR = 16
 """Bytes of a line for each character a field may have: twelve for \\uXXXX pairs, and room."""
@@ -191,7 +191,7 @@ def _plain(path: Path, kind: str, most: int) -> Source:
     if kind == "squad":
         return Source(path, kind, list(squad.COLUMNS), most)
     if kind == "jsonl":
-        return Source(path, kind, jsonl.columns(path, most, ROWS_LOOKED_AT), most)
+        return Source(path, kind, jsonl.columns(path, most), most)
     delimiter = "\t" if kind == "tsv" else delimited.separator(_first_line(text.head(path)))
     return Source(path, kind, delimited.header(path, delimiter, most), most, delimiter)
 

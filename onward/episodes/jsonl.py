@@ -16,6 +16,9 @@ from onward.episodes.incoming import Incoming, Unreadable, loads
 QUARANTINED = {"line", "reason", "detail", "row"}
 """The keys of a line in quarantined.jsonl."""
 
+MOST_COLUMNS = 1_000
+"""Keys that are kept: where rows have keys of their own, there is no end of them."""
+
 
 def read(path: Path, most_bytes: int) -> Iterator[Incoming]:
     """One row a line; blank lines are skipped.
@@ -48,13 +51,13 @@ def _mended(value: Any) -> Any:
     return value["row"] if isinstance(value, dict) and set(value) == QUARANTINED else value
 
 
-def columns(path: Path, most_bytes: int, look: int) -> list[str]:
-    """The keys of the first `look` readable rows, in the order they appear."""
+def columns(path: Path, most_bytes: int) -> list[str]:
+    """The keys of all readable rows, in the order they appear; the first MOST_COLUMNS of them.
+
+    A field that a row may lack is often in none of the first.
+    """
     names: dict[str, None] = {}
     for row in read(path, most_bytes):
-        if row.values is not None:
+        if row.values is not None and len(names) < MOST_COLUMNS:
             names.update(dict.fromkeys(row.values))
-            look -= 1
-        if look <= 0:
-            break
-    return list(names)
+    return list(names)[:MOST_COLUMNS]

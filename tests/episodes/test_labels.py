@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from onward.episodes import jsonl
 from onward.episodes import turn as turns
 from onward.episodes.open import Opened, open_episode, withdraw
 from onward.errors import DataError, UsageError
@@ -308,3 +309,20 @@ def test_data_of_another_recipe_names_the_right_one(tmp_path: Path) -> None:
     source.write_text(json.dumps(deliveries.squad(deliveries.goods(50))))
     with pytest.raises(DataError, match="data for extractive"):
         opened(at, source)
+
+
+def test_a_field_that_only_later_rows_have_is_read(tmp_path: Path) -> None:
+    """Keys of the first 100 rows were the file's columns: the pair of a later row was lost."""
+    at = project(tmp_path / "p", "classification")
+    rows: list[Row] = [{"text": f"note {n}", "label": "ab"[n % 2]} for n in range(180)]
+    for row in rows[120:]:
+        row["pair"] = f"beside {row['text']}"
+    found = opened(at, write(tmp_path / "a.jsonl", rows))
+    assert found.source["mapping"] == {"text": "text", "pair": "pair", "label": "label"}
+    assert sum(row["pair"] is not None for row in kept(at)) == 60
+
+
+def test_keys_without_end_are_no_columns_without_end(tmp_path: Path) -> None:
+    rows = [{"text": "x", f"key{n}": 1} for n in range(jsonl.MOST_COLUMNS + 50)]
+    found = jsonl.columns(write(tmp_path / "a.jsonl", rows), 1_000)
+    assert len(found) == jsonl.MOST_COLUMNS and found[:2] == ["text", "key0"]
