@@ -54,8 +54,12 @@ def separator(header: str) -> str:
 def header(path: Path, delimiter: str, most_bytes: int) -> list[str]:
     """The names of the columns.
 
+    The first may have none, as where pandas or R wrote the numbers of their rows, and the last, as
+    where a spreadsheet has an empty column; each is called by its place.
+
     Raises:
-        FormatError: a name is empty or stands twice, or the first line is no record or no UTF-8.
+        FormatError: any other name is empty, or one stands twice, or the first line is no record or
+            no UTF-8.
     """
     for record in _records(path, delimiter, most_bytes):
         if isinstance(record, Incoming):
@@ -67,6 +71,8 @@ def header(path: Path, delimiter: str, most_bytes: int) -> list[str]:
                 fix="the first line names the columns",
             )
         names = [name.strip() for name in record[2]]
+        for at in {0, len(names) - 1}:
+            names[at] = names[at] or f"unnamed {at + 1}"
         double = [name for name in names if names.count(name) > 1 or not name]
         if double:
             raise FormatError(

@@ -326,3 +326,19 @@ def test_keys_without_end_are_no_columns_without_end(tmp_path: Path) -> None:
     rows = [{"text": "x", f"key{n}": 1} for n in range(jsonl.MOST_COLUMNS + 50)]
     found = jsonl.columns(write(tmp_path / "a.jsonl", rows), 1_000)
     assert len(found) == jsonl.MOST_COLUMNS and found[:2] == ["text", "key0"]
+
+
+@pytest.mark.parametrize("header", [",text,label", "text,label,"])
+def test_the_numbers_that_pandas_writes_beside_its_rows_are_not_read(
+    tmp_path: Path, header: str
+) -> None:
+    """`to_csv()` gives them a column without a name: every such file was refused."""
+    at = project(tmp_path / "p", "classification")
+    values = {"": "", "text": "note {}", "label": "{}"}
+    lines = [
+        ",".join(values[name] for name in header.split(",")).format(n, n % 3) for n in range(9)
+    ]
+    (tmp_path / "a.csv").write_text("\n".join([header, *lines]) + "\n")
+    found = opened(at, tmp_path / "a.csv")
+    assert found.counts["accepted"] == 9
+    assert found.unread == ["unnamed 1" if header.startswith(",") else "unnamed 3"]
