@@ -11,9 +11,9 @@ What is decided here, row by row:
 - Offsets. They count characters (code points). One that does not fit is repaired only where the
   text stands exactly once in the context, or where the number is the offset of the text in UTF-8
   bytes or UTF-16 units, both readings that fit agreeing. A missing offset is searched likewise.
-- Labels. Space around one is cut and its Unicode form composed, so that no label is there twice;
-  case is kept. Several come as a list, as the JSON of one, or split by a stated separator; a row
-  without labels says so with an empty list.
+- Labels and tags. Space around one is cut and its Unicode form composed, so that none is there
+  twice; case is kept. Several labels come as a list, as the JSON of one, or split by a stated
+  separator; a row without labels says so with an empty list.
 - Numbers are finite; a decimal comma is not read.
 - Tags of tokens become spans of characters; markers of entities become places (`spanned`,
   `marked`). A conversation becomes a row an answer (`exchanges`).

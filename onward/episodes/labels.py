@@ -101,9 +101,17 @@ def _label(value: Any, max_chars: int) -> tuple[str, str]:
             "the label is a list; rows with several labels are for a project of the recipe "
             "multilabel",
         )
-    found = readable(value, "label", max_chars)
-    tidy = unicodedata.normalize("NFC", found.strip())
-    return tidy, "" if tidy == found else "label-tidied"
+    return tidied(readable(value, "label", max_chars))
+
+
+def tidied(name: str) -> tuple[str, str]:
+    """A label's name without space around it and in one Unicode form, and the kind of repair.
+
+    >>> tidied(" spam")
+    ('spam', 'label-tidied')
+    """
+    tidy = unicodedata.normalize("NFC", name.strip())
+    return tidy, "" if tidy == name else "label-tidied"
 
 
 def number(fields: Mapping[str, Any]) -> float:

@@ -20,6 +20,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from onward.episodes import labels
 from onward.episodes.values import Fault, opened, readable, sound, text, whole
 
 OUTSIDE = "O"
@@ -35,7 +36,7 @@ Span = tuple[int, int, str]
 
 
 def read(fields: Mapping[str, Any], most: int) -> tuple[dict[str, Any], str]:
-    """text, starts, ends, tags (spans of characters, ascending, not overlapping); no repair.
+    """text, starts, ends, tags (spans of characters, ascending, not overlapping), and the repair.
 
     Args:
         fields: canonical field -> value as it came.
@@ -51,12 +52,13 @@ def read(fields: Mapping[str, Any], most: int) -> tuple[dict[str, Any], str]:
     else:
         body, found = _of_tokens(tokens, fields, most)
     ordered = _checked(sorted(found), body, most)
+    tags = [labels.tidied(tag) for _, _, tag in ordered]
     return {
         "text": body,
         "starts": [start for start, _, _ in ordered],
         "ends": [end for _, end, _ in ordered],
-        "tags": [tag for _, _, tag in ordered],
-    }, ""
+        "tags": [tag for tag, _ in tags],
+    }, next((kind for _, kind in tags if kind), "")
 
 
 def _of_tokens(value: Any, fields: Mapping[str, Any], most: int) -> tuple[str, list[Span]]:

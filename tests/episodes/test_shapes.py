@@ -51,6 +51,14 @@ def test_every_shape_of_tags_is_read(fields: dict[str, Any]) -> None:
         assert (found["starts"], found["ends"], found["tags"]) == ([3], [7], ["x"])
 
 
+@pytest.mark.parametrize("tag", [" caf\u00e9", "cafe\u0301 "])
+def test_a_tag_is_tidied_as_every_label_is(tag: str) -> None:
+    """ " city" and "city" were two tags, of which a later delivery taught the one or the other."""
+    found = check({"text": "in Oslo", "spans": [[3, 7, tag]]}, MOST, KINDS["tagging"])
+    assert found.row is not None and found.row["tags"] == ["caf\u00e9"]
+    assert found.repair == "label-tidied"
+
+
 @pytest.mark.parametrize(
     ("reason", "fields"),
     [
