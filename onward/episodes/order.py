@@ -147,10 +147,10 @@ def order(
         if others:
             raise naming.refused(source, recipe, others) from error
         raise
-    if "title" not in (mapping or {}) and not survey.titled(project, source, found, settings):
+    before = _before(project, name)
+    if "title" not in (mapping or {}) and not survey.titled(before, source, found, settings):
         del found["title"]
-    if "labels" in found:
-        survey.refuse_multi_hot(source, found, separator)
+    survey.refuse_multi_hot(source, found, separator)
     survey.refuse_numbered_tags(source, found)
     if separator is not None and not set(LISTS) & set(found):
         raise UsageError(
@@ -198,10 +198,14 @@ def _replaced(project: Project, name: str, corrects: str | None) -> list[str]:
             fix="`onward episode list` names them",
         )
     # Also what corrected the same rows before: of two corrections, the later one is right.
-    own = same_name(project, name)
-    before = [each for each in folders(project) if own is None or each.number < own.number]
-    others = [each.folder for each in before if earlier.folder in each.replaces]
+    others = [each.folder for each in _before(project, name) if earlier.folder in each.replaces]
     return [earlier.folder, *earlier.replaces, *others]
+
+
+def _before(project: Project, name: str) -> list[Folder]:
+    """The episodes that were there when this one was opened, or all: the same order says so."""
+    own = same_name(project, name)
+    return [each for each in folders(project) if own is None or each.number < own.number]
 
 
 def same_name(project: Project, name: str) -> Folder | None:

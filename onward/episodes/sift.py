@@ -50,15 +50,16 @@ def sifted(project: Project, order: Order) -> Iterator[Sieve]:
 
 
 def known_labels(project: Project, but: Sequence[str] = ()) -> set[str]:
-    """The labels of all episodes in data/ that are not withdrawn.
+    """The labels of all episodes in data/ that are neither withdrawn nor replaced as a whole.
 
     Args:
         project: where.
         but: folders of episodes that do not count.
     """
     gone = {*turns.withdrawn(project), *but}
-    manifests = [f.manifest for f in folders(project) if f.folder not in gone]
-    return {label for manifest in manifests for label in manifest.get("labels", {})}
+    here = [f for f in folders(project) if f.folder not in gone]
+    gone = {earlier for f in here for earlier in f.emptied}
+    return {label for f in here if f.folder not in gone for label in f.manifest.get("labels", {})}
 
 
 def _take(sieve: Sieve, line: int, fields: dict[str, Any], order: Order) -> None:

@@ -6,7 +6,7 @@ entity ends with; and what no row can be read by: numbers in the place of names.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import islice
 from typing import Any
 
@@ -22,11 +22,10 @@ from onward.episodes import (
     split,
 )
 from onward.episodes.columns import fields_of, sources, vague
-from onward.episodes.folders import folders
+from onward.episodes.folders import Folder
 from onward.episodes.kinds import PLAIN
 from onward.episodes.values import given_id
 from onward.errors import DataError
-from onward.project import Project
 
 _LEAST = 5
 """Rows that must have places before these may be taken for places of tokens."""
@@ -41,17 +40,20 @@ def instruction(source: formats.Source, mapping: dict[str, str]) -> str | None:
 
 
 def titled(
-    project: Project, source: formats.Source, mapping: dict[str, str], settings: config.Episode
+    before: Sequence[Folder],
+    source: formats.Source,
+    mapping: dict[str, str],
+    settings: config.Episode,
 ) -> bool:
     """Whether rows are to be split by the guessed title, if there is one.
 
-    A column such as `topic` must have enough values, which is found out by reading it, unless an
-    episode was split by it before: its titles keep their side.
+    A column such as `topic` must have enough values, which is found out by reading it, unless one
+    of the episodes before was split by it: its titles keep their side.
     """
     column = mapping.get("title")
     if column is None or source.format not in PLAIN or not vague(column):
         return True
-    if any(each.manifest["source"]["mapping"].get("title") == column for each in folders(project)):
+    if any(each.manifest["source"]["mapping"].get("title") == column for each in before):
         return True
     values = (row.values or {} for row in formats.read(source, [column]))
     titles = (given_id(row.get(column)) for row in values)
@@ -62,6 +64,8 @@ def refuse_multi_hot(
     source: formats.Source, mapping: dict[str, str], separator: str | None
 ) -> None:
     """Raise DataError for lists that hold 0 or 1 for every label: they are no names."""
+    if "labels" not in mapping:
+        return
     size = labels.multi_hot(_beginning(source, mapping, separator))
     if size:
         raise DataError(

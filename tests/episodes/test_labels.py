@@ -299,6 +299,19 @@ def test_d14_new_and_absent_labels_are_told(tmp_path: Path) -> None:
     assert third.new_labels == ["colour"], "a withdrawn episode's labels are not known"
 
 
+def test_d14_labels_that_were_renamed_by_a_correction_are_no_longer_known(tmp_path: Path) -> None:
+    at = project(tmp_path / "p", "classification")
+    rows = toy_texts(120, 3, kinds=("colour", "animal"))
+    opened(at, write(tmp_path / "a.csv", rows))
+    renamed = [{**row, "label": row["label"].upper()} for row in rows]
+    right = opened(at, write(tmp_path / "b.csv", renamed), "b", corrects="a")
+    assert right.absent_labels == ["animal", "colour"]
+    more = [{**row, "label": row["label"].upper()} for row in toy_texts(120, 4, kinds=("animal",))]
+    more[0]["label"] = "animal"
+    third = opened(at, write(tmp_path / "c.csv", more), "c")
+    assert (third.new_labels, third.absent_labels) == (["animal"], ["COLOUR"])
+
+
 def test_data_of_another_recipe_names_the_right_one(tmp_path: Path) -> None:
     at = project(tmp_path / "p", "extractive")
     with pytest.raises(DataError) as error:

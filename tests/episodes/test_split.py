@@ -268,6 +268,20 @@ def test_few_topics_or_sources_are_no_titles(
         assert more.source["mapping"]["title"] == column
 
 
+def test_a_later_episode_changes_nothing_of_what_is_open_already(
+    project: Project, tmp_path: Path
+) -> None:
+    """Few topics, then many: the first delivery was said to be open with other columns."""
+    there = deliveries.project(project.root, PLAIN)
+    few = deliveries.jsonl(tmp_path / "a.jsonl", labelled("topic", 3))
+    many = [{**row, "text": f"More {row['text']}"} for row in labelled("topic", 40)]
+    open_episode(there, "a", few, keep=deliveries.keep)
+    more = deliveries.jsonl(tmp_path / "b.jsonl", many)
+    assert "title" in open_episode(there, "b", more, keep=deliveries.keep).source["mapping"]
+    assert open_episode(there, "a", few, keep=deliveries.keep).already_open
+    assert open_episode(there, "b", more, keep=deliveries.keep).already_open
+
+
 def test_no_title_is_one_of_several_columns(project: Project, tmp_path: Path) -> None:
     rows = [{**row, "source2": row["source1"]} for row in labelled("source1", 60)]
     source = deliveries.jsonl(tmp_path / "a.jsonl", rows)
