@@ -20,6 +20,18 @@ LEVEL = 0.01
 """A difference that chance explains with this probability is none."""
 
 
+def form(label: str) -> str:
+    """What labels that differ in case or spacing share, and whole numbers that end in .0.
+
+    A table writes 1 as 1.0 as soon as one of its rows has no label.
+
+    >>> form("Card_lost") == form("card  lost"), form("1.0"), form("v1.0")
+    (True, '1', 'v1.0')
+    """
+    plain = re.sub(r"[\s_]+", " ", folded(label))
+    return plain.removesuffix(".0") if re.fullmatch(r"-?[0-9]+\.0", plain) else plain
+
+
 class Labels:
     """Which rows have which labels, batch by batch."""
 
@@ -46,16 +58,16 @@ class Labels:
         return pd.DataFrame({"row": (np.cumsum(kept) - 1)[row[there]], "code": code[there]})
 
     def rivals(self, counts: NDArray[np.int64]) -> NDArray[np.bool_]:
-        """Which labels are another, more frequent one but for case and spacing.
+        """Which labels are another, more frequent one in another form, as `form` has it.
 
         Args:
             counts: how often each label is found, by number.
         """
         best: dict[str, int] = {}
-        forms = [re.sub(r"[\s_]+", " ", folded(name)) for name in self._numbers]
+        forms = [form(name) for name in self._numbers]
         for code in np.argsort(-counts, kind="stable").tolist():
             best.setdefault(forms[code], code)
-        own = np.array([best[form] == code for code, form in enumerate(forms)], bool)
+        own = np.array([best[one] == code for code, one in enumerate(forms)], bool)
         rivals: NDArray[np.bool_] = ~own & (counts > 0)
         return rivals
 
@@ -67,9 +79,9 @@ def by_row(rows: pd.DataFrame, found: pd.DataFrame, labels: Labels) -> pd.DataFr
     """The frame rows with unlearned, alike, vanished and label_excess.
 
     unlearned: a held-out row has a label that no training row of the turn has. alike: its label is
-    another one but for case and spacing. vanished: the first row of each label that known episodes
-    have and new ones lack, where chance does not explain it. label_excess: by how much the share
-    of its label is greater than in known episodes.
+    another one in another form. vanished: the first row of each label that known episodes have
+    and new ones lack, where chance does not explain it. label_excess: by how much the share of its
+    label is greater than in known episodes.
     """
     code, row = found["code"].to_numpy(), found["row"].to_numpy()
     train = (rows["side"] == "train").to_numpy()[row]

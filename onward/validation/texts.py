@@ -34,7 +34,7 @@ def of_labels(settings: Validate) -> list[Expectation]:
             "held-out labels are in training rows", "rows", "unlearned", high=0, severity="warning"
         ),
         between(
-            "labels differ in more than case and spacing",
+            "labels differ in more than case, spacing or .0",
             "rows",
             "alike",
             high=0,

@@ -86,6 +86,16 @@ def _two_labels(episode: Episode) -> None:
     _each(lambda row: _label("animal" if hash_of(row) % 2 else "colour"))(episode)
 
 
+def _one_as_a_table_has_it(episode: Episode) -> None:
+    """All cities are 7, and one row's is 7.0."""
+    _each(lambda row: _label("7") if "city" in _of(row) else {})(episode)
+    episode["train"][3].update(_label("7.0"))
+
+
+def _of(row: dict[str, Any]) -> list[str]:
+    return row.get("labels") or [row.get("label", "")]
+
+
 ROW, EPISODE = "0002-new/train/text-7-3", "0002-new"
 
 CASES: dict[str, list[tuple[str, tuple[str, ...], Change, str]]] = {
@@ -108,8 +118,9 @@ CASES: dict[str, list[tuple[str, tuple[str, ...], Change, str]]] = {
     "held-out labels are in training rows": [
         ("D14 unknown", LABELS, _held_out_label("rumour"), "0002-new/heldout/text-1007-5")
     ],
-    "labels differ in more than case and spacing": [
-        ("D14 unknown spelling", LABELS, _row(**_label("Animal")), ROW)
+    "labels differ in more than case, spacing or .0": [
+        ("D14 unknown spelling", LABELS, _row(**_label("Animal")), ROW),
+        ("D14 a table's number", LABELS, _one_as_a_table_has_it, ROW),
     ],
     "labels of known episodes come again": [
         ("D14 vanished", ("classification",), _two_labels, "0001-old/train/text-5-0"),
