@@ -133,7 +133,8 @@ def renumbered(fields: Mapping[str, Any], first: int) -> Mapping[str, Any]:
         return fields
     place = row.number - first
     if not row.fits(first):
-        raise Fault("answer-not-an-option", f"{row.number} counts from {first} in this file")
+        what = f"{row.number} counts from {first} in this file; write the right option's letter"
+        raise Fault("answer-not-an-option", what)
     if row.same not in (None, place):
         raise Fault(
             "answer-two-options",
@@ -141,6 +142,18 @@ def renumbered(fields: Mapping[str, Any], first: int) -> Mapping[str, Any]:
             f"{first}, as in the whole file)",
         )
     return {**apart(fields), "answer": row.names[place] if row.names else place}
+
+
+def by_letter(fields: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The fields with the right option's letter for its place, counted from 0.
+
+    So a row is sent again: a number would be read with all others of that file, which may count
+    from 1.
+    """
+    place = fields.get("answer")
+    if isinstance(place, int) and place < len(ascii_uppercase):
+        return {**fields, "answer": ascii_uppercase[place]}
+    return fields
 
 
 def _opened(value: Any) -> Any:

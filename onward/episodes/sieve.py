@@ -22,7 +22,7 @@ from __future__ import annotations
 import json
 import sqlite3
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
@@ -30,6 +30,7 @@ from onward import files
 from onward.episodes.checks import Checked
 from onward.episodes.incoming import plain
 from onward.episodes.kinds import Kind
+from onward.episodes.options import by_letter
 from onward.episodes.rows import normalised, short, side_key, split_text, title_key
 from onward.recipes.shapes import Row
 
@@ -222,11 +223,19 @@ class Sieve:
 
     def quarantined(self) -> Iterator[str]:
         """Lines {line, reason, detail, row} that can be mended and sent again."""
-        for line, reason, detail, body in self.db.execute(
-            "SELECT line, reason, detail, body FROM rows WHERE reason <> '' ORDER BY ord"
+        for line, reason, detail, body, read, given in self.db.execute(
+            "SELECT line, reason, detail, body, pair IS NOT NULL, given FROM rows"
+            " WHERE reason <> '' ORDER BY ord"
         ):
+            if read:
+                body = _body(self._unread(json.loads(body), bool(given)))
             lead = json.dumps({"line": line, "reason": reason, "detail": detail}, ensure_ascii=True)
             yield f'{lead[:-1]}, "row": {body}}}\n'
+
+    def _unread(self, row: Row, given: bool) -> Mapping[str, Any]:
+        """A row as it may be sent again: with no id of what it asked before it was mended."""
+        kept = {name: value for name, value in row.items() if given or name != "id"}
+        return by_letter(kept) if "options" in self.kind.asked else kept
 
     def samples(self, most: int = 5) -> list[dict[str, Any]]:
         """The first quarantined rows, long texts cut: for a message."""

@@ -14,6 +14,7 @@ from onward.episodes import turn as turns
 from onward.episodes.checks import KINDS, REASONS, Checked, check
 from onward.episodes.columns import fields_of, sources
 from onward.episodes.folders import folders
+from onward.episodes.options import by_letter
 from onward.episodes.order import Order
 from onward.episodes.sieve import Sieve, write_quarantined
 from onward.episodes.values import Fault
@@ -65,12 +66,14 @@ def known_labels(project: Project, but: Sequence[str] = ()) -> set[str]:
 def _take(sieve: Sieve, line: int, fields: dict[str, Any], order: Order) -> None:
     """Check what came in one line: a row, or several that it holds."""
     try:
-        found = sieve.kind.rows(order.told(fields), order.instruction)
+        told = order.told(fields)
+        found = sieve.kind.rows(told, order.instruction)
     except Fault as fault:
         sieve.add(line, Checked(None, fault.reason, fault.detail), fields)
         return
     for one in found:
-        sieve.add(line, check(one, order.settings.max_field_chars, sieve.kind), one)
+        shown = one if told is fields or order.first is None else by_letter(one)
+        sieve.add(line, check(one, order.settings.max_field_chars, sieve.kind), shown)
 
 
 @contextmanager

@@ -325,6 +325,30 @@ def test_a_few_mistakes_do_not_change_from_where_a_file_counts(tmp_path: Path) -
     assert deliveries.quarantined(at, "0001-a")[0]["row"]["answer"] == 3
 
 
+def test_quarantined_rows_name_their_answer_by_its_letter(tmp_path: Path) -> None:
+    """Their places, from 0, were read from 1 once mended beside rows that count so: all wrong."""
+    options = ["a fox", "a dog", "a hen", "a cow"]
+    rows: list[Row] = [
+        {"question": row["question"], "options": list(options), "answer": n % 4 + 1}
+        for n, row in enumerate(_apart([], range(120)))
+    ]
+    rows[5]["options"][0] = "a dog"
+    rows[9]["question"] = rows[10]["question"]
+    at = project(tmp_path / "p")
+    done = opened(at, write(tmp_path / "a.jsonl", rows[:60]))
+    assert done.reasons == {"equal-options": 1, "conflicting-answers": 2}
+    lines = [line["row"] for line in deliveries.quarantined(at, "0001-a")]
+    assert [line["answer"] for line in lines] == ["B", "B", "C"]
+    asked = ["Who barks?", "Which of them guards a house at night?", "What lays eggs?"]
+    for line, question in zip(lines, asked, strict=True):
+        line |= {"question": question, "options": options}
+    source = write(tmp_path / "b.jsonl", [*lines, *rows[60:]])
+    more = open_episode(at, "b", source, keep=deliveries.keep)
+    assert more.notes and not more.reasons, more.samples
+    found = {row["question"]: "ABCD"[row["answer"]] for row in kept(at, "0002-b")}
+    assert [found[question] for question in asked] == ["B", "B", "C"]
+
+
 def test_numbers_among_letters_and_numbers_that_are_texts_are_not_counted(tmp_path: Path) -> None:
     rows = _apart(["A", "B", "C"], ["ABC"[n % 3] for n in range(60)])
     rows[5]["answer"] = 0
