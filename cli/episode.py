@@ -203,6 +203,8 @@ def _told(opened: Any, dry_run: bool) -> list[str]:
         f"Rows         {_counted(counts)}",
         f"Split        {counts['train']:,} to learn from, {counts['heldout']:,} held out",
     ]
+    if opened.corrects:
+        lines.append(f"Corrects     {opened.replacing:,} rows of {opened.corrects}")
     lines += _few(counts["heldout"], opened.group)
     lines += [_repeated(n, folder, counts) for folder, n in opened.repeated.items()]
     lines += _labels(opened)

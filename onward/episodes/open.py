@@ -57,6 +57,8 @@ class Opened:
     """Whether it was on record, but not on this machine, and was made again from its source."""
     dry_run: bool = False
     corrects: str | None = None
+    replacing: int = 0
+    """Kept rows that replace one of the episode that they correct."""
     group: str | None = None
     labels: dict[str, dict[str, int]] = field(default_factory=dict)
     """Label -> kept rows that have it, by side; empty where the recipe has no labels."""
@@ -215,6 +217,7 @@ def _outcome(project: Project, asked: Order, sieve: Sieve) -> Opened:
         repairs=sieve.repairs(),
         guessed=asked.guessed,
         corrects=asked.corrects,
+        replacing=split.replacing(sieve)[1],
         group=asked.group,
         recipe=asked.recipe,
         others=list(asked.others),

@@ -117,7 +117,8 @@ def kept_quarantine(project: Project, name: str) -> Path:
 
 
 def refuse_unusable(project: Project, order: Order, sieve: Sieve, *, dry_run: bool) -> None:
-    """Refuse a file without rows, with too many quarantined, that leaks, or with one side only.
+    """Refuse a file without rows, with too many quarantined, that leaks, with one side only, or
+    that corrects an episode with none of whose rows it shares an id.
 
     Raises:
         DataError: which, with the counts, the reasons and the first quarantined rows in `details`.
@@ -131,6 +132,7 @@ def refuse_unusable(project: Project, order: Order, sieve: Sieve, *, dry_run: bo
     if counts["quarantined"] * 100 <= limit * counts["seen"]:
         leaks.refuse(sieve, order.settings, str(order.path))
         split.refuse_one_sided(sieve, order.settings, str(order.path))
+        _refuse_correcting_nothing(sieve, order)
         return
     where = str(order.path)
     if dry_run:
@@ -150,3 +152,15 @@ def refuse_unusable(project: Project, order: Order, sieve: Sieve, *, dry_run: bo
         fix="mend the source and send it again; its good rows were not taken either" + _else(order),
         details={"counts": counts, "reasons": dict(reasons), "samples": sieve.samples()},
     )
+
+
+def _refuse_correcting_nothing(sieve: Sieve, order: Order) -> None:
+    """Rows that were to be corrected would be learned beside those that correct them."""
+    if order.corrects and not split.replacing(sieve)[0]:
+        raise DataError(
+            f"No row of {order.source.name} has the id of a row of {order.corrects}: nothing would "
+            "be corrected",
+            where=str(order.path),
+            fix="send the rows with the ids that they had there; a row that had none is found by "
+            "its texts, where these are the same",
+        )

@@ -198,6 +198,13 @@ def repeated(sieve: Sieve, episode: Path) -> int:
     return sum(sieve.holds("content", sieve.keys(row)[1]) for row in rows)
 
 
+def replacing(sieve: Sieve) -> tuple[int, int]:
+    """How many rows have the id of a row that they correct (`originals`): all, and those kept."""
+    found = "SELECT COUNT(*), SUM(rows.reason = '') FROM rows JOIN original USING (id)"
+    every, kept = sieve.db.execute(found).fetchone()
+    return int(every), int(kept or 0)
+
+
 def emptied(sieve: Sieve, episode: Path) -> bool:
     """Whether every row of an earlier episode is replaced by a kept row of the same id."""
     return all(

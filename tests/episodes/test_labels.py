@@ -324,6 +324,17 @@ def test_data_of_another_recipe_names_the_right_one(tmp_path: Path) -> None:
         opened(at, source)
 
 
+def test_a_correction_that_corrects_nothing_is_refused(tmp_path: Path) -> None:
+    """Without the ids of the first delivery, rows with both labels were learned side by side."""
+    at, rows = project(tmp_path / "p", "classification"), toy_texts(120, 3)
+    opened(at, write(tmp_path / "a.csv", rows))
+    right = [{**row, "label": "other"} for row in rows]
+    nameless = [{name: row[name] for name in row if name != "id"} for row in right]
+    with pytest.raises(DataError, match="id of a row of 0001-a: nothing would be corrected"):
+        opened(at, write(tmp_path / "b.csv", nameless), "b", corrects="a")
+    assert opened(at, write(tmp_path / "b.csv", right), "b", corrects="a").replacing == 120
+
+
 def test_a_field_that_only_later_rows_have_is_read(tmp_path: Path) -> None:
     """Keys of the first 100 rows were the file's columns: the pair of a later row was lost."""
     at = project(tmp_path / "p", "classification")
