@@ -110,3 +110,16 @@ def test_a_field_may_be_left_out(
     assert found["source"]["mapping"] == {"text": "text", "label": "label"}
     assert found["guessed"] and found["unread"] == ["title"]
     assert main.start([*opening, "label="]) == main.start([*opening, "=title"]) == 3
+
+
+def test_a_correction_says_how_many_rows_it_replaces(
+    two: Project, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Its rows have no ids: those whose texts are the same replace the others."""
+    header, *lines = (tmp_path / "faq.csv").read_text().splitlines()
+    source = tmp_path / "mended.csv"
+    more = [f"another {line}" for line in lines[50:]]
+    source.write_text("\n".join([header, *lines[:50], *more, ""]))
+    capsys.readouterr()
+    assert main.start(["episode", "open", "m", str(source), "--corrects", "faq", "--dry-run"]) == 0
+    assert "\nCorrects     50 rows of 0002-faq\n" in capsys.readouterr().out
