@@ -244,7 +244,7 @@ def fields_of(
             found[field] = dict(zip(option_labels(parts), each, strict=True))
     for field in LISTS:
         text = found.get(field)
-        if separator and isinstance(text, str) and text and not text.startswith("["):
+        if separator and isinstance(text, str) and text and not text.lstrip().startswith("["):
             found[field] = [part for part in text.split(separator) if part.strip()]
     return found
 

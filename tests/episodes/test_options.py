@@ -472,3 +472,10 @@ def test_a_project_of_another_recipe_names_this_one(tmp_path: Path) -> None:
     with pytest.raises(DataError) as caught:
         opened(at, deliveries.jsonl(tmp_path / "a.jsonl", toy_choices(40, 3)))
     assert "choice" in str(caught.value.fix)
+
+
+@pytest.mark.parametrize("field", ["labels", "options"])
+def test_a_separator_splits_no_list(field: str) -> None:
+    """With a space before it, its brackets and quotes became parts of labels."""
+    values = {"a": ' ["red, blue", "green"]'}
+    assert fields_of(values, {field: "a"}, ",")[field] == values["a"]
