@@ -70,8 +70,9 @@ _COLUMNS = {
 """Canonical field -> names of source columns, the likeliest first, compared by letters alone."""
 
 _NEEDED = ("context", "question", "answers")
-_END = ".!?\u3002\uff01\uff1f"  # and those of Chinese and Japanese
-_SENTENCE = re.compile(rf"[^{_END}\n]*[^{_END}\s][^{_END}\n]*[{_END}]*")
+_SENTENCE = re.compile(
+    rf"[^{scripts.ENDS}\n]*[^{scripts.ENDS}\s][^{scripts.ENDS}\n]*[{scripts.ENDS}]*"
+)
 _ASKING = ("who", "what", "when", "where", "which", "why", "how", "whose", "whom")
 _ANSWER = ((2, "1"), (4, "2-3"), (8, "4-7"), (None, "8+"))
 _CONTEXT = ((100, "0-99"), (200, "100-199"), (400, "200-399"), (None, "400+"))
@@ -162,7 +163,7 @@ def baseline(row: Row, common: None) -> Prediction:
 
 def _words(text: str) -> set[str]:
     """Different words, each character one where there are no spaces, without punctuation."""
-    return {word for part in re.findall(r"\w+", text.lower()) for word in scripts.words(part)}
+    return {word for part in scripts.runs(text.lower()) for word in scripts.words(part)}
 
 
 def _answer(row: Row, start: int, end: int) -> Prediction:

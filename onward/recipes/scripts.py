@@ -26,6 +26,10 @@ SPACELESS = (
 )
 """For a class of a regular expression."""
 
+ENDS = ".!?\u3002\uff01\uff1f\u061f\u06d4\u0964\u0965\u104b\u17d4\u1362"
+"""What ends a sentence: ASCII's marks, and those of Chinese and Japanese, Arabic, Urdu, Hindi and
+its kin, Burmese, Khmer and Amharic. For a class of a regular expression."""
+
 LETTERS = 2
 """Letters of other scripts that say about as much as one character of these."""
 
@@ -34,6 +38,7 @@ WORD = rf"[{SPACELESS}][\u0300-\u036f]*|[^\s{SPACELESS}]+"
 
 _ANY = re.compile(f"[{SPACELESS}]")
 _WORD = re.compile(WORD)
+_RUN = re.compile(r"\w+")
 
 
 def words(text: str) -> list[str]:
@@ -60,6 +65,24 @@ def spaceless(text: str) -> bool:
     without = 0 if text.isascii() else len(_ANY.findall(text))
     others = sum(map(str.isalpha, text)) - without
     return without > 0 and LETTERS * without >= others
+
+
+def runs(text: str) -> list[str]:
+    r"""Runs of letters, digits and the signs that belong to them, such as the vowels of Hindi.
+
+    These are no part of `\w`, which parts a word at each.
+
+    >>> runs("नहीं, 42!"), runs("don't")
+    (['नहीं', '42'], ['don', 't'])
+    """
+    if text.isascii():
+        return _RUN.findall(text)
+    return "".join(one if _in_run(one) else " " for one in text).split()
+
+
+def _in_run(character: str) -> bool:
+    whole = character.isalnum() or character == "_"
+    return whole or unicodedata.category(character)[0] == "M"
 
 
 def plain(text: str) -> str:

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from onward.config import Evaluate, Prepare
-from onward.recipes import hashing, rouge, texttotext
+from onward.recipes import hashing, rouge, scripts, texttotext
 from onward.recipes.shapes import Prediction, Row
 
 SCHEMA, TARGETS, GENERATES = texttotext.SCHEMA, texttotext.TARGETS, texttotext.GENERATES
@@ -46,7 +46,8 @@ _SOURCES = (
     "source",
 )
 """`source` is last: beside a text it says where that comes from."""
-_SENTENCE = re.compile(r"\s*(.+?(?:[.!?](?=\s|$)|[。！？]+))|\s*(.+)", re.DOTALL)
+_OTHER_ENDS = scripts.ENDS.strip(".!?")
+_SENTENCE = re.compile(rf"\s*(.+?(?:[.!?](?=\s|$)|[{_OTHER_ENDS}]+))|\s*(.+)", re.DOTALL)
 
 
 def guess(columns: Sequence[str]) -> dict[str, str] | None:

@@ -89,6 +89,10 @@ def test_split_key_is_the_title_or_else_the_context() -> None:
         ("No word fits. At all.", "zzz", "No word fits."),
         ("... ! ", "x", ""),
         ("", "x", ""),
+        ("किताब मेज पर रखी है। कार घर में खड़ी है।", "घर में क्या है?", "कार घर में खड़ी है।"),
+        ("सोम मैं हूँ। सीमा यहाँ रही।", "सीमा कहाँ है?", "सीमा यहाँ रही।"),  # not by letters without vowels
+        ("کراچی دور ہے۔ لاہور پاس ہے۔", "لاہور کہاں ہے؟", "لاہور پاس ہے۔"),
+        ("من هناك؟ الرجل هنا", "أين الرجل؟", "الرجل هنا"),
     ],
 )
 def test_baseline_is_the_sentence_that_shares_most_words(

@@ -148,6 +148,8 @@ def test_a_summary_is_as_good_as_its_nearest_reference() -> None:
     ("text", "lead"),
     [
         ("It rained. Ana stayed.", "It rained."),
+        ("आज बारिश हुई। आना घर पर रही।", "आज बारिश हुई।"),
+        ("من هناك؟ أنا هنا.", "من هناك؟"),
         ("no end", "no end"),
         ("", ""),
         ("A?\nB.", "A?"),
