@@ -25,7 +25,7 @@ READABLE = "[0-9A-Za-z]"
 """Finds most texts that say something at once; `is_blank` has the last word on the others."""
 
 BYTES_PER_TOKEN = 4.0
-"""A rough estimate that holds for English word pieces; a CJK character counts three quarters."""
+"""A rough estimate that holds for English word pieces, where no tokenizer says better."""
 
 MARKERS = 3
 """Tokens that a model adds around its texts."""
@@ -78,6 +78,11 @@ def tokens(*texts: Any) -> Any:
     """About how many tokens the texts of each row are together."""
     size = np.sum([numbers(pc.binary_length(column)) for column in texts], axis=0)
     return size / BYTES_PER_TOKEN + MARKERS
+
+
+def retold(tokens: Any, bytes_per_token: float) -> Any:
+    """`tokens` where a tokenizer makes one of so many bytes."""
+    return MARKERS + (tokens - MARKERS) * BYTES_PER_TOKEN / bytes_per_token
 
 
 def read(texts: Any, words: Words) -> tuple[list[bytes], Any]:

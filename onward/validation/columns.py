@@ -21,8 +21,8 @@ import pyarrow.parquet as pq
 
 from onward import recipes
 from onward.episodes.rows import batches, damaged
+from onward.validation import arrays, unknown
 from onward.validation import labels as of_labels
-from onward.validation import unknown
 from onward.validation.expectations import History
 from onward.validation.labels import Labels
 from onward.validation.measures import MEASURES, Measure
@@ -139,6 +139,7 @@ class _Parts:
         else:
             self.words.learn()
         line = {"episode": delivery.folder.name, "learning": int(delivery.learning)}
+        begun = len(self._parts)
         unlike = {side: _unlike(delivery.folder / f"{side}.parquet", schema) for side in SIDES}
         sizes = {
             f"{side}_delivered": 0 if unlike[side] else self._read(delivery, side) for side in SIDES
@@ -146,7 +147,9 @@ class _Parts:
         line |= {"unlike_schema": sum(unlike.values()), "unknown_percent": 0.0}
         if self._reader is not None and not line["unlike_schema"]:
             texts = unknown.texts_of(delivery.folder, self._recipe)
-            line["unknown_percent"] = self._reader.percent(texts)
+            line["unknown_percent"], size = self._reader.read(texts)
+            for part in self._parts[begun:] if size else ():
+                part["tokens"] = arrays.retold(part["tokens"], size)
         return line | sizes
 
     def _read(self, delivery: Delivery, side: str) -> int:

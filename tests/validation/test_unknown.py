@@ -13,6 +13,7 @@ from onward.config import Validate
 from onward.errors import ValidationFailed
 from onward.learning import encoder
 from onward.recipes.shapes import Row
+from onward.validation import columns
 from onward.validation.run import run
 from onward.validation.unknown import LOOKED_AT, Reader, spread
 from tests.validation.episodes import deliver, project, sides
@@ -41,6 +42,21 @@ def test_characters_in_the_unknown_token_are_counted(tmp_path: Path, kind: str) 
 def test_a_vocabulary_of_bytes_knows_every_text(tmp_path: Path) -> None:
     made = reader(tmp_path, models.BPE())
     assert made.unknown is None and made.percent(["\u5b78"]) == 0.0
+
+
+def test_texts_are_held_against_the_window_by_the_models_own_tokens(tmp_path: Path) -> None:
+    """A letter of Hindi is three bytes, and a vocabulary of many languages makes few tokens."""
+    spaced = Tokenizer(models.WordLevel({"[UNK]": 0}, unk_token="[UNK]"))
+    spaced.pre_tokenizer = pre_tokenizers.Whitespace()
+    spaced.save(str(tmp_path / "tokenizer.json"))
+    rows = sides(7)
+    said = [{**row, "context": row["context"] + " संग्रहालय" * 60} for row in rows["train"]]
+    at = project(tmp_path)
+    deliver(at, learning={"new": {**rows, "train": said}})
+    given = [columns.Delivery(at.episode("0001-new"), learning=True)]
+    own = columns.measure(given, "extractive", 384, Reader(tmp_path / "tokenizer.json"))
+    assert 60 < own.rows["tokens"].max() < 200 and not own.rows["windowed"].any()
+    assert columns.measure(given, "extractive", 384).rows["windowed"].any()
 
 
 def test_rows_are_looked_at_from_the_first_to_the_last() -> None:
