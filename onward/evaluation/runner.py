@@ -20,7 +20,7 @@ from onward import files, recipes
 from onward.config import Evaluate, Prepare
 from onward.errors import ProviderError
 from onward.evaluation.torch_graphs import TorchGraphs
-from onward.learning import models
+from onward.learning import encoder, models
 from onward.recipes import extractive, generative
 from onward.recipes.shapes import INPUTS, Feature
 from onward.runtime import prompts
@@ -142,6 +142,7 @@ def load_tokenizer(model_dir: Path) -> Any:
         model_dir, use_fast=True, local_files_only=True, trust_remote_code=False
     )
     found.model_max_length = int(1e9)  # the recipe cuts; a warning of long texts would mislead
+    found = encoder.typed(found, model_dir)
     return prompts.attach(found, prompts.of_folder(model_dir), where=str(model_dir))
 
 

@@ -20,6 +20,7 @@ from onward import files
 from onward.errors import MissingFiles, SettingsError
 from onward.learning import converted, packed_e5, scratch
 from onward.project import safe_name
+from onward.recipes import heads
 
 TOKENIZER_FILES = (
     "tokenizer.json",
@@ -276,4 +277,15 @@ def tokenizer(folder: Path) -> Any:
     found.model_max_length = int(1e9)
     if found.pad_token is None:
         found.pad_token = found.eos_token
-    return found
+    return typed(found, folder)
+
+
+def typed(tokenizer: Any, folder: Path) -> Any:
+    """A tokenizer that makes no token types which the folder's model does not read.
+
+    Some are published with a tokenizer of BERT's, whose second type they have no place for.
+    """
+    if not heads.segments(heads.config(folder, {})):
+        names = [name for name in tokenizer.model_input_names if name != "token_type_ids"]
+        tokenizer.model_input_names = names
+    return tokenizer

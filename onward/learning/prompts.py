@@ -27,7 +27,7 @@ from onward.learning import encoder, models, pooled
 from onward.learning.job import Job
 from onward.learning.rows import sample
 from onward.project import Project
-from onward.recipes import prompting
+from onward.recipes import heads, prompting
 from onward.recipes.prompting import ANSWERING, ASKING
 from onward.recipes.shapes import ExportSpec, Row
 from onward.runtime import graph as graphs
@@ -180,7 +180,7 @@ def embedder(model: Any) -> Any:
     """A module from token ids and their mask to mean-pooled embeddings [B, D] of length one."""
     import torch
 
-    segments = getattr(model.config, "type_vocab_size", 0) > 1
+    segments = heads.segments(model.config)
 
     class Embedder(torch.nn.Module):
         names = ("input_ids", *(("token_type_ids",) if segments else ()), "attention_mask")

@@ -253,10 +253,18 @@ def _grown(kind: Kind, model: Any, labels: Sequence[str]) -> Any:
     return larger
 
 
+def segments(config: Any) -> bool:
+    """Whether a model tells the first of two texts from the second by the type of their tokens.
+
+    RoBERTa has a table of one type, DeBERTa and DistilBERT have none.
+    """
+    return bool(getattr(config, "type_vocab_size", 0) > 1)
+
+
 def graph(
     model: Any, outputs: tuple[str, ...], *, per_token: bool, per_label: bool = False
 ) -> ExportSpec:
     """The one graph of a model with a head: token ids and their mask in, `outputs` out."""
-    segments = ("token_type_ids",) if getattr(model.config, "type_vocab_size", 0) > 1 else ()
-    inputs = ("input_ids", *segments, "attention_mask")
+    typed = ("token_type_ids",) if segments(model.config) else ()
+    inputs = ("input_ids", *typed, "attention_mask")
     return ExportSpec("model", inputs, outputs, per_token, per_label)

@@ -107,3 +107,20 @@ def test_fingerprint_follows_bytes_not_place(toy_encoder: Path, copy: Path, tmp_
 def test_tokenizer_gives_offsets(toy_encoder: Path) -> None:
     tokens = encoder.tokenizer(toy_encoder)("the fox", return_offsets_mapping=True)
     assert tokens["offset_mapping"][1:3] == [(0, 3), (4, 7)]
+
+
+@pytest.mark.parametrize(
+    ("named", "types"),
+    [({"model_type": "roberta", "type_vocab_size": 1}, False), ({"model_type": "roberta"}, True)]
+    + [({"model_type": name}, False) for name in ("deberta-v2", "distilbert", "mpnet")],
+)
+def test_a_model_without_types_of_tokens_is_given_none(
+    copy: Path, named: dict[str, object], types: bool
+) -> None:
+    """With a BERT's tokenizer: a RoBERTa fell over the second type, and a graph lacks the input."""
+    from onward.evaluation.runner import load_tokenizer
+
+    (copy / "config.json").write_text(json.dumps(named))
+    for tokenizer in (encoder.tokenizer(copy), load_tokenizer(copy)):
+        assert ("token_type_ids" in tokenizer("red", "fox")) == types
+        assert len(tokenizer("red", "fox")["input_ids"]) == 5
