@@ -1,11 +1,13 @@
 """ROUGE of one text against another: words, pairs of words, longest common subsequence, as F.
 
 After Lin 2004, by Google's rouge-score with its stemmer, whose figures papers report. Its own words
-are of a to z and digits alone; where the right text is mostly of other letters, words are those of
-`scripts`, without a stemmer.
+are of a to z and digits alone; where the right text is mostly of other letters or digits, words are
+those of `scripts`, without a stemmer.
 
 >>> [round(one, 2) for one in scores("the cat sat", "the cat sat down")]
 [0.86, 0.8, 0.86]
+>>> scores("\u0967\u0968", "\u0967\u0968")[0]
+1.0
 >>> [round(one, 2) for one in scores("\u4eca\u5929\u597d", "\u4eca\u5929\u6c23\u597d")]
 [0.86, 0.4, 0.86]
 """
@@ -32,10 +34,11 @@ def longest(text: str, gold: str) -> float:
 
 
 def _others(gold: str) -> bool:
-    """Whether a text is mostly of other letters than a to z."""
+    """Whether a text is mostly of other letters than a to z, or of other digits than 0 to 9."""
     if gold.isascii():
         return False
-    letters = [one.isascii() for one in gold if one.isalpha()]
+    shown = (one for one in gold if one.isalpha() or (one.isdecimal() and not one.isascii()))
+    letters = [one.isascii() for one in shown]
     return scripts.spaceless(gold) or 2 * sum(letters) < len(letters)
 
 

@@ -14,7 +14,8 @@ Where the question or a gold answer is of a script without spaces, the row is sc
 (https://arxiv.org/abs/1910.07475): characters of such scripts are words, those of others stand
 between spaces, all punctuation is left out and no article; and full-width forms are ASCII, which
 MLQA leaves. Of other questions with a letter or mark that ASCII lacks, Unicode's punctuation is
-left out, too, as MLQA does: the official scripts know ASCII's alone.
+left out, too, as MLQA does: the official scripts know ASCII's alone; and composed and decomposed
+letters are the same.
 
 >>> row = {"question": "\u54ea\u4e00\u5e74\uff1f", "answers": ["\uff11\uff18\uff15\uff11\u5e74"]}
 >>> statistics(row, {"text": "1851\u5e74", "no_answer": False}).tolist()
@@ -28,6 +29,7 @@ from __future__ import annotations
 
 import re
 import string
+import unicodedata
 from collections import Counter
 from collections.abc import Sequence
 from typing import Any, Literal
@@ -100,7 +102,11 @@ def _words(text: str, reading: Reading) -> list[str]:
 def _comparable(text: str, reading: Reading) -> str:
     if reading == "spaceless":
         return " ".join(scripts.words(scripts.plain(text))) or text.strip()
-    return normalise(scripts.unmarked(text) if reading == "unicode" else text) or text.strip()
+    if reading == "unicode":
+        # Models write composed letters whatever a reference has: Hangul, Vietnamese.
+        text = unicodedata.normalize("NFC", text)
+        return normalise(scripts.unmarked(text)) or text.strip()
+    return normalise(text) or text.strip()
 
 
 def statistics(row: Row, prediction: Prediction) -> NDArray[np.float64]:

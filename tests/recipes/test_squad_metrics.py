@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import unicodedata
+
 import numpy as np
 import pytest
 from hypothesis import assume, given
@@ -192,6 +194,8 @@ MARKED = [
     ("Où est-ce ?", "« à Paris »", "à Paris", 1.0, 1.0),
     ("Wer war es?", "“Luther”", "Luther", 0.0, 0.0),  # ASCII alone: as SQuAD's script has it
     ("Qué?", "¿?", "—", 0.0, 0.0),
+    ("Ai viết?", "Tố Hữu", unicodedata.normalize("NFD", "Tố Hữu"), 1.0, 1.0),
+    ("누가 썼나요?", unicodedata.normalize("NFD", "세종대왕"), "세종대왕", 1.0, 1.0),
 ]
 
 

@@ -125,7 +125,7 @@ def test_lengths_of_a_script_without_spaces_are_in_characters() -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["今天天氣很好。", "Москва — столица России.", "القاهرة مدينة كبيرة"]
+    "text", ["今天天氣很好。", "Москва — столица России.", "القاهرة مدينة كبيرة", "१८५१"]
 )
 def test_a_summary_of_other_letters_is_worth_its_words(text: str) -> None:
     """ROUGE read a to z alone: a summary that was its reference had nothing."""
