@@ -32,10 +32,12 @@ def objective(folder: Path, asked: str) -> tuple[Any, str]:
     found = AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
     apart = not found.is_encoder_decoder
     masked = tokenizer.mask_token_id is not None and apart
-    can = {
-        MASKED: masked and found.model_type in MODEL_FOR_MASKED_LM_MAPPING_NAMES,
-        CAUSAL: apart and found.model_type in MODEL_FOR_CAUSAL_LM_MAPPING_NAMES,
-    }
+    reads = found.model_type in MODEL_FOR_MASKED_LM_MAPPING_NAMES
+    # A BERT that is no decoder has a causal class, too, and sees the token that it is to tell.
+    writes = found.model_type in MODEL_FOR_CAUSAL_LM_MAPPING_NAMES and (
+        not reads or getattr(found, "is_decoder", False)
+    )
+    can = {MASKED: masked and reads, CAUSAL: apart and writes}
     chosen = next((one for one in (MASKED, CAUSAL) if can[one] and asked in ("auto", one)), None)
     if chosen is None:
         raise SettingsError(
@@ -43,7 +45,8 @@ def objective(folder: Path, asked: str) -> tuple[Any, str]:
             if asked != "auto"
             else f"{found.model_type} cannot go on reading: it has no masked and no causal form",
             where=f"params.yaml, pretrain.objective: {asked}, and the encoder in {folder}",
-            fix="name an encoder with a mask token, or a causal model, in project.encoder",
+            fix="leave pretrain.objective at auto, or name an encoder with a mask token, or a "
+            "causal model, in project.encoder",
         )
     return tokenizer, chosen
 

@@ -260,3 +260,10 @@ def test_an_objective_that_the_model_has_not_is_refused(toy_encoder: Path, tmp_p
         language.objective(toys.toy_causal(tmp_path / "causal"), "masked")
     with pytest.raises(SettingsError, match=r"lacks .* weights of a causal one"):
         language.load(toy_encoder, "causal")
+    # With all weights of one: every token would see the next.
+    with pytest.raises(SettingsError, match="bert cannot go on reading: it has no causal form"):
+        language.objective(toy_encoder, "causal")
+    said = json.loads((toy_encoder / "config.json").read_text())
+    decoder = Path(shutil.copytree(toy_encoder, tmp_path / "decoder"))
+    files.write_json(decoder / "config.json", {**said, "is_decoder": True})
+    assert language.objective(decoder, "causal")[1] == "causal"
