@@ -37,6 +37,15 @@ def cut(said: str, stop: Sequence[str]) -> str | None:
     return said[: min(places)] if places else None
 
 
+def complete(said: str) -> str:
+    """A text without a character at its end of which only some bytes were generated.
+
+    >>> complete("\u4eca\ufffd")
+    '\u4eca'
+    """
+    return said.rstrip("\ufffd")
+
+
 def told(output: Mapping[str, NDArray[Any]], settings: Evaluate, tokenizer: Any) -> Prediction:
     """The prediction of one generation.
 
@@ -59,6 +68,8 @@ def told(output: Mapping[str, NDArray[Any]], settings: Evaluate, tokenizer: Any)
     ended = ENDS[int(output["ended"][0])]
     whole = text(tokens[:-1] if ended == "end" else tokens, tokenizer)
     before = cut(whole, settings.stop)
+    if ended == "length":
+        whole = complete(whole)
     said = (whole if before is None else before).strip()
     return {
         "text": said,

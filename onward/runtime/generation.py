@@ -164,6 +164,8 @@ def stream(model: Stepper, feature: Feature, rules: Rules) -> Pieces:
             whole = before
         elif one.ended is None:
             whole = _sure(whole, rules.stop)
+        elif one.ended == LENGTH:
+            whole = generated.complete(whole)
         if len(whole) > len(said) and whole.startswith(said):
             yield whole[len(said) :]
             said = whole
@@ -226,7 +228,7 @@ def _ended(tokens: list[int], rules: Rules) -> int | None:
 
 def _sure(whole: str, stop: Sequence[str]) -> str:
     """A text without an end that may yet become something else."""
-    whole = whole.rstrip("\ufffd")
+    whole = generated.complete(whole)
     held = max(
         (size for one in stop for size in range(1, len(one)) if whole.endswith(one[:size])),
         default=0,

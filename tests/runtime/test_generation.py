@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from onward.config import Evaluate
+from onward.config import Evaluate, parse
 from onward.recipes import generated
 from onward.runtime.generation import END, LENGTH, STOP, Rules, Token, choose, generate, run, stream
 
@@ -118,6 +118,21 @@ def test_streaming_holds_back_a_character_that_is_not_whole() -> None:
     assert list(stream(Told(), ids("a", "a", "a"), how)) == ["x", "é", "!"]
 
 
+def test_an_answer_that_stops_at_its_longest_ends_with_a_whole_character() -> None:
+    """Three tokens of which the last two begin a character: nobody is shown U+FFFD."""
+    settings = parse({}, Evaluate, where="test")
+
+    class Tokenizer:
+        def decode(self, tokens: list[int], **how: bool) -> str:
+            return ("", "x", "x\ufffd", "x\ufffd")[len(tokens)]
+
+    how = rules(max_new_tokens=3, text=lambda tokens: Tokenizer().decode(list(tokens)))
+    (one,) = generate(Told(), [ids("a", "a", "a", "a")], how)
+    told = generated.told(one, settings, Tokenizer())
+    assert (told["text"], told["ended"], len(told["tokens"])) == ("x", "length", 3)
+    assert "".join(stream(Told(), ids("a", "a", "a", "a"), how)) == "x"
+
+
 FALLBACK = ["</s>", "▁Hello", "▁wor", "ld", *(f"<0x{one:02X}>" for one in "😀\n".encode())]
 """A vocabulary that falls back to bytes, as many of SentencePiece do."""
 
@@ -206,8 +221,6 @@ def test_a_prediction_says_text_end_and_tokens() -> None:
     class Tokenizer:
         def decode(self, tokens: list[int], **how: bool) -> str:
             return text(tokens)
-
-    from onward.config import Evaluate, parse
 
     settings = parse({"stop": ["ST"]}, Evaluate, where="test")
     (one,) = generate(Told(), [ids(" ", "a", "ST")], rules(stop=("ST",)))
