@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from onward import files
+from onward import files, recipes
 from onward.project import Project
 
 NEWEST = 4
@@ -62,14 +62,13 @@ def _verdict(project: Project, data: dict[str, Any]) -> list[Any]:
 def _scores(summary: dict[str, Any] | None) -> list[str]:
     if summary is None:
         return []
-    metric = summary["metric"]
-    told = summary["units"]["all"]
-    old, new = told["before"][metric], told["after"][metric]
+    told, metric = summary["units"]["all"], summary["metric"]
+    old, new, name = told["before"][metric], told["after"][metric], recipes.shown(metric)
     exact = f", EM {told['after']['em']:.1f}" if "em" in told["after"] else ""
     before = "the trivial baseline" if summary["before"] == "baseline" else summary["before"]
     return [
-        f"Before     {metric.upper()} {old:.1f} on {told['rows']:,} held-out rows ({before})",
-        f"After      {metric.upper()} {new:.1f}{exact}",
+        f"Before     {name} {old:.1f} on {told['rows']:,} held-out rows ({before})",
+        f"After      {name} {new:.1f}{exact}",
     ]
 
 

@@ -63,6 +63,16 @@ def test_what_comes_next_is_a_command_that_shows_something(refused: Project) -> 
     assert _next(refused, {"outcome": "Refused", "seq": 2}) == "onward gate --show 2"
 
 
+@pytest.mark.parametrize(("metric", "name"), [("accuracy", "accuracy"), ("rouge_l", "ROUGE-L")])
+def test_a_run_ends_with_the_metric_s_name_as_everywhere(metric: str, name: str) -> None:
+    from cli.summary import _scores
+
+    units = {"all": {"rows": 20, "before": {metric: 31.0}, "after": {metric: 64.5}}}
+    before, after = _scores({"metric": metric, "before": "baseline", "units": units})
+    assert before == f"Before     {name} 31.0 on 20 held-out rows (the trivial baseline)"
+    assert after == f"After      {name} 64.5"
+
+
 def test_status_names_an_old_episode_only_where_it_lost() -> None:
     from cli.status import _last
 
