@@ -27,7 +27,7 @@ SHOWN = 5
 
 
 def lost_and_won(project: Project, seq: int) -> dict[str, Any]:
-    """{seq, before, counts, lost, won, worst}: the latter as onward/evaluation/examples.py has it.
+    """{seq, before, counts, nothing, lost, won, worst, ...}: the latter as `examples` has it.
 
     Raises:
         UsageError: it was given without evidence.
@@ -111,19 +111,19 @@ def lines(data: dict[str, Any]) -> list[str]:
         rows = counted(data["counts"][kind], "row")
         shown.append(f"{kind.upper()} against {data['before']}: {rows}")
         for row in data[kind][:SHOWN]:
-            shown += _example(row, data["placed"])
+            shown += _example(row, data["placed"], data["nothing"])
     return shown
 
 
-def _example(row: dict[str, Any], placed: str | None) -> list[str]:
+def _example(row: dict[str, Any], placed: str | None, nothing: str) -> list[str]:
     """Lines of a row; a text in which answers have a place is long and left out."""
-    gold = " | ".join(dict.fromkeys(row["answers"])) or "no answer"
+    gold = " | ".join(dict.fromkeys(row["answers"])) or nothing
     return [
         f"  {row['unit']} · {row['id']}",
         *(_field(name, text) for name, text in row["inputs"].items() if name != placed),
         _field("gold", gold),
-        _field("before", _told(row["before"])),
-        _field("after", _told(row["after"])),
+        _field("before", _told(row["before"], nothing)),
+        _field("after", _told(row["after"], nothing)),
     ]
 
 
@@ -132,6 +132,7 @@ def _field(name: str, text: str) -> str:
     return f"    {name:<9} " + f"\n{'':14}".join(text.strip().splitlines())
 
 
-def _told(side: dict[str, Any]) -> str:
-    text = side["text"] or "no answer"
-    return f"{text}   (score {side['score']:.3g}, probability {side['probability']:.2f})"
+def _told(side: dict[str, Any], nothing: str) -> str:
+    # A number comes without a probability.
+    sure = "" if side["probability"] is None else f", probability {side['probability']:.2f}"
+    return f"{side['text'] or nothing}   (score {side['score']:.3g}{sure})"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from types import ModuleType
 from typing import Any
 
+from onward import recipes
 from onward.evaluation.comparison import Comparison
 from onward.recipes.shapes import Prediction, Row
 
@@ -23,13 +24,14 @@ def examples(recipe: ModuleType, compared: Comparison) -> dict[str, Any]:
     """Examples as plain JSON; row hashes and ids lead to the whole rows.
 
     Returns:
-        length: LENGTH. placed: the input in which answers have a place, or None. worst: lowest
-        score first, of equal ones the most confident. lost and won: rows whose score fell or
-        rose, the largest change first. Each at most SHOWN of {unit, row, id, title, inputs,
-        answers, marked, before, after}; inputs are texts by the recipe's names, the placed one cut
-        around the answer; answers are the right ones; marked is where the first of them begins and
-        ends in it, or None; before and after are {text, score, probability, no_answer}, with the
-        score as the recipe's `row_scores` has it.
+        length: LENGTH. placed: the input in which answers have a place, or None. nothing: what an
+        empty answer is called. worst: lowest score first, of equal ones the most confident. lost
+        and won: rows whose score fell or rose, the largest change first. Each at most SHOWN of
+        {unit, row, id, title, inputs, answers, marked, before, after}; inputs are texts by the
+        recipe's names, the placed one cut around the answer; answers are the right ones; marked is
+        where the first of them begins and ends in it, or None; before and after are {text, score,
+        probability, no_answer}, with the score as the recipe's `row_scores` has it and None for
+        the probability of a number.
     """
     before, after = (recipe.row_scores(made) for made in (compared.before, compared.after))
     told = [prediction["probability"] for prediction in compared.predicted_after]
@@ -45,7 +47,8 @@ def examples(recipe: ModuleType, compared: Comparison) -> dict[str, Any]:
         return [_example(recipe, compared, *one) for one in scores]
 
     found = {"worst": shown(worst), "lost": shown(lost), "won": shown(won)}
-    return {"schema": SCHEMA, "length": LENGTH, "placed": recipe.PLACED, **found}
+    named = {"placed": recipe.PLACED, "nothing": recipes.nothing(recipe)}
+    return {"schema": SCHEMA, "length": LENGTH, **named, **found}
 
 
 def _example(
@@ -75,7 +78,8 @@ def _answer(prediction: Prediction, score: float) -> dict[str, Any]:
     return {
         "text": cut(prediction["text"]),
         "score": round(score, _DECIMALS),
-        "probability": prediction["probability"],
+        # Of a number it is 1 by convention, and says nothing.
+        "probability": None if "value" in prediction else prediction["probability"],
         "no_answer": prediction["no_answer"],
     }
 

@@ -62,6 +62,16 @@ def sizes(recipe: ModuleType) -> Callable[[Any], Any] | None:
     return getattr(recipe, "sizes", None)
 
 
+def nothing(recipe: ModuleType) -> str:
+    """What an empty answer of a recipe is called.
+
+    >>> nothing(get("multilabel")), nothing(get("extractive"))
+    ('no label', 'no answer')
+    """
+    kinds = {target.kind for target in recipe.TARGETS.values()}
+    return "no label" if kinds & {"class", "classes", "tags"} else "no answer"
+
+
 def generates(recipe: ModuleType) -> bool:
     """Whether a recipe's models write their answers token by token: its constant GENERATES."""
     return bool(getattr(recipe, "GENERATES", False))

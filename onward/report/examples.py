@@ -58,6 +58,10 @@ class Examples:
     before: str
     lost: tuple[Example, ...]
     won: tuple[Example, ...]
+    placed: str | None = None
+    """The input in which right answers are marked; None: they have no place."""
+    nothing: str = NO_ANSWER
+    """What an empty answer is called."""
     read: tuple[str, ...] = ()
     """Sentences on what the candidate could not read of the rows."""
 
@@ -80,12 +84,13 @@ def read(project: Project, candidate: str) -> Examples | None:
         return None
     if found.get("schema") != SCHEMA:
         return None
+    placed, nothing = found["placed"], found.get("nothing", NO_ANSWER)
     lost, won = (
-        tuple(_example(row, found["placed"]) for row in found[kind][:SHOWN])
+        tuple(_example(row, placed, nothing) for row in found[kind][:SHOWN])
         for kind in ("lost", "won")
     )
     before = "the trivial baseline" if found["before"] == "baseline" else found["before"]
-    return Examples(before, lost, won, read=tuple(_unread(summary)))
+    return Examples(before, lost, won, placed, nothing, read=tuple(_unread(summary)))
 
 
 def _unread(summary: dict[str, Any]) -> Iterator[str]:
@@ -100,7 +105,7 @@ def _unread(summary: dict[str, Any]) -> Iterator[str]:
         )
 
 
-def _example(found: dict[str, Any], placed: str | None) -> Example:
+def _example(found: dict[str, Any], placed: str | None, nothing: str) -> Example:
     before, after = found["before"], found["after"]
     heading = dict(found["inputs"])
     # By name: JSON files keep names sorted, not in order.
@@ -111,15 +116,19 @@ def _example(found: dict[str, Any], placed: str | None) -> Example:
         heading=tuple(heading.values()),
         text=_around(text, found["marked"]),
         right=tuple(dict.fromkeys(found["answers"])),
-        change=pieces(_told(before), _told(after)),
+        change=_changed(before, after, nothing),
         before=before["score"],
         after=after["score"],
     )
 
 
-def _told(answer: dict[str, Any]) -> str:
+def _changed(before: dict[str, Any], after: dict[str, Any], nothing: str) -> Pieces:
+    """`pieces` of two answers; what stands for an empty one shares no words with another."""
     # A label that says that there is no relation is one all the same, and has a name.
-    return str(answer["text"]) or NO_ANSWER
+    old, new = str(before["text"]), str(after["text"])
+    if old and new:
+        return pieces(old, new)
+    return [("gone", old or nothing), ("come", new or nothing)]
 
 
 def _around(text: str, marked: list[int] | None) -> tuple[str, str, str]:
@@ -135,7 +144,7 @@ def pieces(before: str, after: str) -> Pieces:
     """
     old, new = (_WORD.findall(text) for text in (before, after))
     matcher = SequenceMatcher(None, old, new, autojunk=False)
-    if matcher.ratio() < 0.5 or NO_ANSWER in (before, after):
+    if matcher.ratio() < 0.5:
         return [(kind, text) for kind, text in (("gone", before), ("come", after)) if text]
     found: Pieces = []
     for kind, a, b, c, d in matcher.get_opcodes():

@@ -63,6 +63,23 @@ def test_what_comes_next_is_a_command_that_shows_something(refused: Project) -> 
     assert _next(refused, {"outcome": "Refused", "seq": 2}) == "onward gate --show 2"
 
 
+def test_an_example_says_nothing_that_its_recipe_has_not() -> None:
+    """A number had the probability 1.00, and a row without labels "no answer"."""
+    from cli.examples import lines
+
+    number = {"text": "0.5", "score": -0.25, "probability": None}
+    none = {"text": "", "score": 0.0, "probability": 0.7}
+    told = {"inputs": {"text": "a b"}, "answers": [], "before": number, "after": none}
+    row = {"unit": "0001-a", "id": "t1", **told}
+    data = {"before": "v1", "counts": {"lost": 1, "won": 0}, "placed": None, "nothing": "no label"}
+    assert lines({**data, "lost": [row], "won": []})[2:6] == [
+        "    text      a b",
+        "    gold      no label",
+        "    before    0.5   (score -0.25)",
+        "    after     no label   (score 0, probability 0.70)",
+    ]
+
+
 @pytest.mark.parametrize(("metric", "name"), [("accuracy", "accuracy"), ("rouge_l", "ROUGE-L")])
 def test_a_run_ends_with_the_metric_s_name_as_everywhere(metric: str, name: str) -> None:
     from cli.summary import _scores

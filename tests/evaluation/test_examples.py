@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import pytest
 
+from onward.evaluation.comparison import Comparison
 from onward.evaluation.examples import LENGTH, SHOWN, cut, examples
 from onward.evaluation.ledger import row_hash
-from onward.recipes import extractive
+from onward.recipes import extractive, multilabel, regression
 from tests.evaluation.comparisons import compared, row
 
 
@@ -75,6 +77,33 @@ def test_an_answer_that_is_longer_than_the_text_shown_is_marked_to_its_end() -> 
 def test_where_there_is_no_answer_nothing_is_marked() -> None:
     found = examples(extractive, compared({"0001-a": [row("q", "a b")]}, [("",)], [("a",)]))
     assert found["worst"][0]["marked"] is None
+
+
+def _texts(recipe: Any, golds: list[Any], before: list[Any], after: list[Any]) -> dict[str, Any]:
+    """Examples of rows of a text, with these right answers and fields of what was told."""
+    made = [{"id": f"t{n}", "title": None, "text": "a b", **g} for n, g in enumerate(golds)]
+    blank = {"text": "", "probability": 1.0, "no_answer": False, "n_best": []}
+    sides = [[{**blank, **told} for told in side] for side in (before, after)]
+    counted = [
+        np.array([recipe.statistics(one, told) for one, told in zip(made, side, strict=True)])
+        for side in sides
+    ]
+    hashes = [one["id"] for one in made]
+    compared = Comparison(["0001-a"] * len(made), hashes, made, *counted, *sides)
+    return examples(recipe, compared)
+
+
+def test_a_number_has_no_probability() -> None:
+    found = _texts(regression, [{"value": 1.0}], [{"value": 2.0}], [{"value": 1.0}])
+    assert found["won"][0]["after"]["probability"] is None
+
+
+def test_an_empty_answer_has_the_recipe_s_name() -> None:
+    """Rows without labels were told as questions without an answer."""
+    found = _texts(multilabel, [{"labels": []}], [{"labels": ["x"]}], [{"labels": []}])
+    assert found["won"][0]["answers"] == [] and found["nothing"] == "no label"
+    rows = {"0001-a": [row("q", "one two")]}
+    assert examples(extractive, compared(rows, [("one",)], [("",)]))["nothing"] == "no answer"
 
 
 def test_cut() -> None:

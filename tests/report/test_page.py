@@ -223,6 +223,21 @@ def test_examples_of_another_candidate_are_not_shown(tmp_path: Path) -> None:
     assert "onward gate --examples 9" in page.text
 
 
+def test_answers_without_a_place_are_not_said_to_be_marked(tmp_path: Path) -> None:
+    """A number or labels are marked in no text; a row without labels is no question."""
+    project = projects.lively(tmp_path)
+    page, _ = _page(project)
+    assert "the right answer marked in its context." in page.text
+    inputs, gone = {"text": "it was seen"}, {"text": "", "score": 0.0, "no_answer": True}
+    row = projects.example("t1", inputs=inputs, answers=[], after=gone)
+    projects.examples(project, [row], [])
+    path = project.made("evaluate") / "examples.json"
+    files.write_json(path, {**files.read_json(path), "placed": None, "nothing": "no label"})
+    page, _ = _page(project)
+    assert "marked" not in page.text and "Against v7: before now ." in page.text
+    assert "Right: no label" in page.text and "no answer" not in page.text
+
+
 def test_what_a_candidate_could_not_read_is_said(tmp_path: Path) -> None:
     project = projects.lively(tmp_path)
     path = project.made("evaluate") / "summary.json"
