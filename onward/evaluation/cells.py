@@ -27,6 +27,8 @@ ROWS = pa.schema(
     + [pa.field("statistics", pa.list_(pa.float64()), nullable=False)]
 )
 
+_DECIMALS = 4
+
 Found = dict[tuple[str, str], Cell]
 """(version, unit) -> cell."""
 
@@ -98,6 +100,20 @@ def fitting(found: Found, recipe: str) -> Found:
     """Without cells whose statistics another release of the recipe counted otherwise."""
     width = len(recipes.get(recipe).STATISTICS)
     return {key: cell for key, cell in found.items() if cell.statistics.shape[1] == width}
+
+
+def metrics(found: Found, version: str, recipe: str) -> dict[str, dict[str, float]]:
+    """A version's metrics and rows on each unit, and pooled as "all"; empty where it has none."""
+    module, own = recipes.get(recipe), fitting(found, recipe)
+    totals = {unit: own[name, unit].statistics.sum(axis=0) for name, unit in own if name == version}
+    if totals:
+        totals["all"] = np.sum(list(totals.values()), axis=0)
+    told = {}
+    for unit, total in totals.items():
+        scores = module.metrics(total)
+        told[unit] = {name: round(float(scores[name]), _DECIMALS) for name in module.METRICS}
+        told[unit]["rows"] = int(scores["n"])
+    return told
 
 
 def to_bytes(found: Found) -> bytes:

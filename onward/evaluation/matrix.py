@@ -108,7 +108,7 @@ def write(
     before: str | None,
     learned: Sequence[str],
     evidence: Evidence | None,
-) -> None:
+) -> dict[str, dict[str, float]]:
     """Write matrix.parquet and matrix.json into a version's folder that is being built.
 
     Args:
@@ -118,6 +118,9 @@ def write(
         before: the champion that it was judged against; None: there was none.
         learned: the units of its turn.
         evidence: of the final verdict; None: its own rows are read from its ledger.
+
+    Returns:
+        The version's own metrics, as `cells.metrics` has them.
     """
     found = cells.stored(project.version(before), before) if before else {}
     found |= cells.baseline(project.made("evaluate") / "ledger.parquet")
@@ -136,6 +139,7 @@ def write(
         folder / MEASURES_FILE,
         {"schema": SCHEMA, "version": version, "metric": _metric(recipe), "measures": told},
     )
+    return cells.metrics(found, version, recipe)
 
 
 def collect(project: Project, joint: str | None = None) -> Matrix:

@@ -50,7 +50,12 @@ class Judged(Protocol):
 
 
 def card(
-    project: Project, version: str, verdict: Judged, seq: int, revision: str | None
+    project: Project,
+    version: str,
+    verdict: Judged,
+    seq: int,
+    revision: str | None,
+    served: dict[str, dict[str, float]],
 ) -> dict[str, Any]:
     """The lineage of a version that is being promoted.
 
@@ -60,6 +65,7 @@ def card(
         verdict: the gate's.
         seq: the verdict's number.
         revision: Git's sha of the code and settings, `+` at its end where files had changed.
+        served: what its package scored, by episode; `metrics` are its checkpoint's.
     """
     turn = files.read_json(project.turn)
     adopted = turn["base"]["kind"] == "adopted"  # it was not trained on these rows
@@ -78,6 +84,7 @@ def card(
         "parameters": config.load(project.params),
         "environment": environment(project),
         "metrics": _read(project, "turn/scores.json"),
+        "served": served,
         "latency": _read(project, "turn/latency.json"),
         "package": serving(project),
         "verdict": {"seq": seq, **verdict.to_json()},

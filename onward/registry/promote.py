@@ -151,7 +151,7 @@ def build(project: Project, name: str, verdict: Judged, seq: int, revision: str 
         shutil.copyfile(made / "spec.json", folder / "spec.json")
         artifact = _package(project, folder / "package")
         _ledger(project, verdict.candidate, artifact, folder / "ledger.parquet")
-        matrix.write(
+        served = matrix.write(
             project,
             folder,
             version=name,
@@ -159,7 +159,8 @@ def build(project: Project, name: str, verdict: Judged, seq: int, revision: str 
             learned=verdict.learning,
             evidence=verdict.evidence,
         )
-        files.write_json(folder / "card.json", lineage.card(project, name, verdict, seq, revision))
+        card = lineage.card(project, name, verdict, seq, revision, served)
+        files.write_json(folder / "card.json", card)
     return files.sha256(project.version(name) / files.MANIFEST)
 
 

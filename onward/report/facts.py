@@ -146,8 +146,11 @@ def _standing(project: Project, lines: tuple[Line, ...], check: bool) -> Standin
 
 
 def _quality(card: dict[str, Any]) -> dict[str, Any]:
-    """The scores that the version was promoted with; nothing where its card has none."""
-    scores = dict(card.get("metrics") or {})
+    """The scores that the version was promoted with; nothing where its card has none.
+
+    Its package's, as in the matrix; of an earlier release's version the checkpoint's.
+    """
+    scores = dict(card.get("served") or card.get("metrics") or {})
     total = scores.pop("all", None)
     if not total:
         return {}

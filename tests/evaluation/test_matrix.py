@@ -18,6 +18,7 @@ from onward.project import Project
 from onward.recipes.extractive import STATISTICS
 from onward.registry import journal, rollback, versions
 from onward.registry.promote import promote
+from onward.report import facts
 from tests.registry import turns
 
 FAQ, LEGAL = turns.EPISODES
@@ -71,6 +72,19 @@ def baseline(project: Project, **right: float) -> None:
     made = ledger.part(BASELINE, BASELINE, BASELINE, entries)
     ledger.write_parts(path, [*ledger.read_parts(path), made])
     files.seal(path.parent)
+
+
+def test_the_status_shows_what_serves_and_not_its_checkpoint(tmp_path: Path) -> None:
+    """An int8 package may be a point below: the status said 61.0, the matrix 80.0."""
+    made = turns.project(tmp_path)
+    promoted(made, "first", [unit(FAQ, side(80)), unit(LEGAL, side(60))])
+    assert files.read_json(made.made("scores.json")) == {FAQ: {"f1": 61.0}}
+    told = versions.card(made, "v1")["served"]
+    assert [told[name]["f1"] for name in (FAQ, LEGAL, "all")] == [80.0, 60.0, 70.0]
+    champion = facts.collect(made, check=False).champion
+    assert champion is not None and (champion.score, champion.rows) == (70.0, 2 * ROWS)
+    assert champion.worst == ("legal", 60.0) and champion.episodes == 2
+    assert matrix.collect(made).scores["v1", LEGAL] == 60.0
 
 
 def two(root: Path, *, new: float, old: float) -> Project:
