@@ -51,6 +51,10 @@ File = Annotated[
     Path | None, typer.Option("--file", "-f", help="A UTF-8 file in the place of the long text.")
 ]
 EMPTY = "an empty answer"
+_ALONE = {
+    "--talk": ("A conversation", "leave one of them out; a long text goes into --context"),
+    "--demo": ("A held-out row", "leave one of them out; TEXT names the row that is asked"),
+}
 
 Demo = Annotated[bool, typer.Option("--demo", help="Ask a held-out row of the first episode.")]
 
@@ -80,10 +84,13 @@ def ask(
     given = {"context": context, "pair": pair, "options": option or None}
     given |= {"history": _turns(history) if history else None}
     if talk:
-        _alone({"--json": as_json, "--demo": demo, "--file": file is not None})
+        _alone("--talk", {"--json": as_json, "--demo": demo, "--file": file is not None})
         _talk(project, text, {k: v for k, v in given.items() if v is not None})
         return
     if demo:
+        named = {f"--{name.removesuffix('s')}": texts for name, texts in given.items()}
+        named |= {"--file": file}
+        _alone("--demo", {name: texts is not None for name, texts in named.items()})
         inputs = _held_out(project, recipe, text)
     else:
         inputs = _inputs(recipe, text, file, {k: v for k, v in given.items() if v is not None})
@@ -149,14 +156,11 @@ def _turns(file: Path) -> list[str]:
     return turns
 
 
-def _alone(others: dict[str, bool]) -> None:
-    """A conversation is read from the terminal and written to it, and nothing else."""
+def _alone(mode: str, others: dict[str, bool]) -> None:
+    """A conversation is on the terminal alone, and a held-out row has all of its texts."""
+    what, fix = _ALONE[mode]
     for name in (name for name, given in others.items() if given):
-        raise UsageError(
-            f"A conversation has no use for {name}",
-            where=f"--talk {name}",
-            fix="leave one of them out; a long text goes into --context",
-        )
+        raise UsageError(f"{what} has no use for {name}", where=f"{mode} {name}", fix=fix)
 
 
 def _talk(project: Project, first: str, given: Inputs) -> None:

@@ -48,13 +48,15 @@ def row(recipe: ModuleType, inputs: Mapping[str, str | list[str]]) -> Row:
     if wrong:
         raise _refused(recipe, f"A model of this kind reads no {wrong[0]}", wrong[0])
     for name, needed in known.items():
-        given: Inputs = {name: inputs[name]} if inputs.get(name) is not None else {}
-        if needed and not "".join(text for _, text in each_text(given)).strip():
+        told: Inputs = {name: inputs[name]} if inputs.get(name) is not None else {}
+        if needed and not "".join(text for _, text in each_text(told)).strip():
             state = "empty" if name in inputs else "missing"
             raise _refused(recipe, f"The {name} is {state}", name)
-        if any(_HALF.search(text) for _, text in each_text(given)):
+        if any(_HALF.search(text) for _, text in each_text(told)):
             raise _refused(recipe, f"The {name} holds half of a character", name)
-    made: Row = {**{field.name: _blank(field) for field in recipe.SCHEMA}, **inputs}
+    # A second text or a context without a word is none, as in the rows that were learned.
+    given = {name: inputs[name] for name in inputs if known[name] or not _empty(inputs[name])}
+    made: Row = {**{field.name: _blank(field) for field in recipe.SCHEMA}, **given}
     if hasattr(recipe, "asked"):
         made |= recipe.asked(inputs)
     why = recipe.unanswerable(made) if hasattr(recipe, "unanswerable") else ""
@@ -75,6 +77,10 @@ def usage(recipe: ModuleType) -> str:
     }
     told = [words[name] if needed else f"[{words[name]}]" for name, needed in others]
     return " ".join(["onward ask", first[0].upper(), *told])
+
+
+def _empty(value: Any) -> bool:
+    return isinstance(value, str) and not value.strip()
 
 
 def _refused(recipe: ModuleType, what: str, name: str) -> UsageError:
