@@ -77,7 +77,7 @@ def _example(
 def _answer(prediction: Prediction, score: float) -> dict[str, Any]:
     return {
         "text": cut(prediction["text"]),
-        "score": round(score, _DECIMALS),
+        "score": round(score, _DECIMALS) + 0.0,  # plain, where it is -0.0
         # Of a number it is 1 by convention, and says nothing.
         "probability": None if "value" in prediction else prediction["probability"],
         "no_answer": prediction["no_answer"],

@@ -94,8 +94,9 @@ def _texts(recipe: Any, golds: list[Any], before: list[Any], after: list[Any]) -
 
 
 def test_a_number_has_no_probability() -> None:
-    found = _texts(regression, [{"value": 1.0}], [{"value": 2.0}], [{"value": 1.0}])
-    assert found["won"][0]["after"]["probability"] is None
+    found = _texts(regression, [{"value": 1.0}], [{"value": 2.0}], [{"value": 1.00001}])
+    after = found["won"][0]["after"]
+    assert after["probability"] is None and str(after["score"]) == "0.0", "nor is 0 negative"
 
 
 def test_an_empty_answer_has_the_recipe_s_name() -> None:
