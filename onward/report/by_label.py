@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from onward import files
+from onward import config, files, recipes
 from onward.project import Project
 
 SHOWN = 20
@@ -35,6 +35,8 @@ class Labels:
     macro_f1: float
     ece: float | None
     bins: tuple[Bin, ...]
+    name: str = "label"
+    """What is counted: of questions with options, the place of the right one."""
     side: int = SIDE
 
 
@@ -54,7 +56,14 @@ def read(project: Project, candidate: str) -> Labels | None:
         macro_f1=float(summary.get("macro_f1", 0.0)),
         ece=sure.get("ece"),
         bins=tuple(_bin(one, most) for one in bins),
+        name="right option" if _options(project) else "label",
     )
+
+
+def _options(project: Project) -> bool:
+    """Whether the places of options are counted: the recipe's rows have no labels."""
+    recipe = recipes.get(config.read(project.params, config.Identity).recipe)
+    return any(target.kind == "choice" for target in recipe.TARGETS.values())
 
 
 def _bin(one: dict[str, Any], most: int) -> Bin:

@@ -33,6 +33,15 @@ def test_s07_labels_and_calibration_are_shown(tmp_path: Path) -> None:
         assert told in html, told
 
 
+def test_places_of_options_are_not_called_labels(tmp_path: Path) -> None:
+    project = lively(tmp_path)
+    files.write_json(project.made("evaluate") / "summary.json", summary())
+    assert "By label</h2>" in page.write(project, now=NOW).read_text()
+    project.params.write_text("project: {name: qa-demo, recipe: choice}\n")
+    html = page.write(project, now=NOW).read_text()
+    assert "By right option</h2>" in html and "<th>Right option</th>" in html
+
+
 def test_the_weakest_come_first_and_others_are_counted(tmp_path: Path) -> None:
     project = lively(tmp_path)
     classes = [

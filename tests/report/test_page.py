@@ -238,6 +238,15 @@ def test_answers_without_a_place_are_not_said_to_be_marked(tmp_path: Path) -> No
     assert "Right: no label" in page.text and "no answer" not in page.text
 
 
+def test_rows_that_all_score_as_before_are_not_said_to_be_gone(tmp_path: Path) -> None:
+    """Of a turn that changed no answer the page said that its rows are not there any more."""
+    project = projects.lively(tmp_path)
+    projects.examples(project, [], [])
+    page, _ = _page(project)
+    assert "Every row scores as with v7." in page.text
+    assert "are not in turn/evaluate any more" not in page.text
+
+
 def test_what_a_candidate_could_not_read_is_said(tmp_path: Path) -> None:
     project = projects.lively(tmp_path)
     path = project.made("evaluate") / "summary.json"
