@@ -87,11 +87,14 @@ def _answers(project: Project, recipe: Any, evidence: Evidence) -> Iterator[tupl
 
 
 def _learned(project: Project, recipe: Any, evidence: Evidence) -> Any:
-    """What the trivial baseline, where it stands for the old champion, took from training rows."""
+    """What the trivial baseline, where it stands for the old champion, took from training rows.
+
+    What was corrected since counts as it did then.
+    """
     if evidence.champion is not None:
         return None
-    here = {folder.folder for folder in folders(project)}
-    return common(project, recipe, here & {unit.name for unit in evidence.units})
+    judged = {folder.folder for folder in folders(project)} & {unit.name for unit in evidence.units}
+    return common(project, recipe, judged, among=judged)
 
 
 def _rows(project: Project, recipe: Any, unit: Unit) -> dict[str, Any]:

@@ -14,7 +14,7 @@ What this does not cover: rows that are wrong but sealed; validation looks at th
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from functools import lru_cache
 from types import MappingProxyType
 from typing import Any, Literal
@@ -300,16 +300,23 @@ def rows(project: Project, episode: str, side: Side) -> list[Row]:
     return list(stream(project, episode, side))
 
 
-def stream(project: Project, episode: str, side: Side) -> Iterator[Row]:
-    """`rows`, a batch in memory at a time."""
-    dropped = _corrected_ids(project, episode)
+def stream(
+    project: Project, episode: str, side: Side, among: Collection[str] | None = None
+) -> Iterator[Row]:
+    """`rows`, a batch in memory at a time; without those that an episode of `among` corrects, where
+    an earlier turn is meant."""
+    if among is None:
+        later = replacing(project).get(episode, ())
+    else:
+        later = tuple(f for f in among if episode in manifest_of(project, f).get("replaces", []))
+    dropped = _ids(project, later)
     path = project.episode(episode) / f"{side}.parquet"
     return (row for row in parquet.read(path) if row["id"] not in dropped)
 
 
-def _corrected_ids(project: Project, episode: str) -> set[str]:
+def _ids(project: Project, episodes: Iterable[str]) -> set[str]:
     ids: set[str] = set()
-    for folder in replacing(project).get(episode, ()):
+    for folder in episodes:
         for side in ("train", "heldout"):
             path = project.episode(folder) / f"{side}.parquet"
             ids.update(row["id"] for row in parquet.read(path, ["id"]))

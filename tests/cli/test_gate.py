@@ -12,11 +12,14 @@ import pytest
 from cli import main
 from onward.errors import UsageError
 from onward.evaluation import gate, verdicts
+from onward.evaluation.baseline import common
+from onward.evaluation.evidence import Evidence, Unit
 from onward.project import Project
-from onward.recipes import extractive
+from onward.recipes import extractive, regression
 from onward.registry import journal
 from tasks import stage
 from tasks import verdicts as judged
+from tests import loop, toys
 from tests.evaluation import toy_turn
 
 
@@ -78,6 +81,27 @@ def test_an_example_says_nothing_that_its_recipe_has_not() -> None:
         "    before    0.5   (score -0.25)",
         "    after     no label   (score 0, probability 0.70)",
     ]
+
+
+def test_a_kept_verdict_s_trivial_baseline_stays_what_it_was(
+    tmp_path: Path, toy_encoder: Path
+) -> None:
+    """After a correction, examples of an earlier verdict had another answer before."""
+    from cli.examples import _learned
+
+    project = loop.begun(tmp_path / "project", toy_encoder, "regression")
+    rows = toys.toy_texts(120, 1, "regression", titles=12)
+    loop.opened(project, "first", toys.write_jsonl(tmp_path / "first.jsonl", rows))
+    unit = Unit("0001-first", known=False, learning=True, rows=())
+    first = Evidence("final", "t", "c", None, (unit,), recipe="regression")
+    before = _learned(project, regression, first)
+    mended = [{**row, "value": row["value"] + 5} for row in rows[::2]]
+    source = toys.write_jsonl(tmp_path / "mended.jsonl", mended)
+    loop.opened(project, "mended", source, corrects="first")
+    assert _learned(project, regression, first) == before
+    later = replace(first, units=(unit, replace(unit, name="0002-mended")))
+    again = common(project, regression, ["0001-first", "0002-mended"])
+    assert _learned(project, regression, later) == again > before + 1
 
 
 @pytest.mark.parametrize(("metric", "name"), [("accuracy", "accuracy"), ("rouge_l", "ROUGE-L")])
