@@ -261,7 +261,7 @@ def test_the_lines_of_a_text_stand_under_its_first() -> None:
     side = {"text": "He went.\nSo.", "score": 7.0, "probability": 0.5, "no_answer": False}
     row = {"unit": "0001-a", "id": "1", "inputs": {"question": "A: Hi\nB: Oh\n"}}
     row |= {"answers": ["Bye"], "before": side, "after": side}
-    found = {"before": "v1", "counts": {"lost": 1, "won": 0}, "placed": None}
+    found = {"before": "v1", "counts": {"lost": 1, "won": 0}, "placed": None, "nothing": ""}
     shown = examples.lines({**found, "lost": [row], "won": []})
     under = " " * len("    question  ")
     assert shown[2] == f"    question  A: Hi\n{under}B: Oh"
