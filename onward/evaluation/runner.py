@@ -136,13 +136,7 @@ class TorchRunner:
 
 def load_tokenizer(model_dir: Path) -> Any:
     """The fast tokenizer of a model's folder; nothing is fetched or run from it."""
-    from transformers import AutoTokenizer
-
-    found = AutoTokenizer.from_pretrained(
-        model_dir, use_fast=True, local_files_only=True, trust_remote_code=False
-    )
-    found.model_max_length = int(1e9)  # the recipe cuts; a warning of long texts would mislead
-    found = encoder.typed(found, model_dir)
+    found = encoder.tokenizer(model_dir)
     return prompts.attach(found, prompts.of_folder(model_dir), where=str(model_dir))
 
 
