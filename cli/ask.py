@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cli.output import Json, answer, here, require_file
+from cli.output import Json, answer, here, plain, require_file
 from onward.errors import UsageError
 
 if TYPE_CHECKING:
@@ -170,7 +170,7 @@ def _talk(project: Project, first: str, given: Inputs) -> None:
     said = Talk.begin(project, given)
     for question in chain([first] if first else [], iter(_line, "")):
         for piece in said.pieces(question):
-            typer.echo(piece, nl=False)
+            typer.echo(plain(piece), nl=False)
         typer.echo("" if said.said.strip() else EMPTY)
         for line in _left_out(said.ended, said.cut, said.session.prepare.max_length):
             typer.echo(line)

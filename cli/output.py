@@ -23,6 +23,9 @@ Json = Annotated[bool, typer.Option("--json", help="Print one JSON object and no
 
 _answers: list[TextIO] = []
 
+_CONTROLS = {code: " " for code in (*range(0x20), *range(0x7F, 0xA0)) if chr(code) not in "\t\n"}
+"""Characters that a terminal obeys and does not show: by them a row could clear the screen."""
+
 
 class Ended(Exception):
     """A command ended with this exit code and has said why: 2 for refused or undecided."""
@@ -50,22 +53,36 @@ def answer(as_json: bool, data: dict[str, Any], *parts: Any) -> None:
     """Print `data` as JSON, or `parts` (text or Rich renderables) for people."""
     if as_json:
         out = _answers[-1] if _answers else sys.stdout
-        plain = (out.encoding or "").lower() != "utf-8"  # escaped, where a ? would stand for it
-        out.write(json.dumps(data, sort_keys=True, ensure_ascii=plain, allow_nan=False) + "\n")
+        escaped = (out.encoding or "").lower() != "utf-8"  # where a ? would stand for it
+        out.write(json.dumps(data, sort_keys=True, ensure_ascii=escaped, allow_nan=False) + "\n")
         out.flush()
         return
-    console = Console(highlight=False)
+    shown = console()
     for part in parts:
         if isinstance(part, str):
             # Text of ours and of rows alike: never read as Rich's markup, never cut.
-            console.print(part, markup=False, soft_wrap=True)
+            shown.print(plain(part), markup=False, soft_wrap=True)
         else:
-            console.print(part)
+            shown.print(part)
+
+
+def console(*, stderr: bool = False) -> Console:
+    """Where text goes as it stands: Rich would make an emoji of the :100: in 1:100:5."""
+    return Console(stderr=stderr, highlight=False, emoji=False)
+
+
+def plain(text: str) -> str:
+    r"""A text with a space for each control character but tabs and ends of lines.
+
+    >>> plain("red \x1b[31m")
+    'red  [31m'
+    """
+    return text.translate(_CONTROLS)
 
 
 def note(text: str) -> None:
     """One line on the way; main() sends it to stderr with --json."""
-    Console(highlight=False).print(text, markup=False, soft_wrap=True)
+    console().print(plain(text), markup=False, soft_wrap=True)
 
 
 def counted(number: int, one: str, many: str = "") -> str:
@@ -75,9 +92,9 @@ def counted(number: int, one: str, many: str = "") -> str:
 
 def failure(error: OnwardError, *, as_json: bool) -> None:
     """An error in three lines on stderr: what, where, what to do."""
-    console = Console(stderr=True, highlight=False)
+    out = console(stderr=True)
     for line in error.lines():
-        console.print(line, markup=False, soft_wrap=True)
+        out.print(plain(line), markup=False, soft_wrap=True)
     if as_json:
         answer(True, error.to_json())
 

@@ -12,7 +12,7 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
-from cli.output import Ended, Json, answer, here, note
+from cli.output import Ended, Json, answer, console, here, note
 from onward import config, locks
 from onward.errors import Cancelled, OnwardError, ServerError
 from onward.project import Project
@@ -206,7 +206,7 @@ def _printed() -> Iterator[None]:
     os.environ.setdefault("PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL", "CRITICAL")
     import prefect.main  # noqa: F401 - it sets logging up anew, so it must come first
 
-    lines = _Lines(Console(highlight=False))
+    lines = _Lines(console())
     loggers = [logging.getLogger(f"prefect.{kind}_runs") for kind in ("flow", "task")]
     for logger in loggers:
         logger.addHandler(lines)

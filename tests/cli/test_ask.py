@@ -30,6 +30,7 @@ class Echo:
 
     def pieces(self, question: str) -> Iterator[str]:
         self.said = "" if question == "Hush" else f"[{question[:8]}]"
+        self.said += "\x1b[2J" if question == "Clear" else ""
         self.ended, self.cut = "length" if len(question) > 8 else "end", "all" in question
         yield self.said
 
@@ -67,6 +68,14 @@ def test_a_conversation_says_what_was_not_written_and_not_read(
     stopped = "   stopped at evaluate.max_new_tokens, it might have gone on"
     unread = "   a part was not read: the window has 64 tokens"
     assert told == ["[Hi]", "[Tell me ]", stopped, unread, "an empty answer"]
+
+
+def test_s07_an_answer_of_a_conversation_moves_no_cursor(
+    echoing: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("sys.stdin", io.StringIO())
+    assert main.start(["ask", "Clear", "--talk"]) == 0
+    assert capsys.readouterr().out.startswith("[Clear] [2J\n")
 
 
 @pytest.mark.parametrize("more", [["--json"], ["--demo"], ["--file", "params.yaml"]])

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 import typer
+from rich.text import Text
 
 from cli import main, output
 from onward import errors
@@ -145,6 +146,16 @@ def test_json_is_one_object_also_for_errors_and_noise(
 def test_text_is_never_read_as_markup(capsys: pytest.CaptureFixture[str]) -> None:
     output.answer(False, {}, "[bold]S07[/bold]" + "x" * 200)
     assert capsys.readouterr().out == "[bold]S07[/bold]" + "x" * 200 + "\n"
+
+
+def test_no_text_becomes_an_emoji_or_moves_the_cursor(capsys: pytest.CaptureFixture[str]) -> None:
+    """An answer 1:100:5 was told as 1💯5, and a row could clear the screen."""
+    output.answer(False, {}, "1:100:5\nS07\x1b[2J\x9b2J", Text("a:b:c"))
+    output.note("a:b:c \x1b[2J")
+    output.failure(Busy("a:b:c \x07"), as_json=False)
+    said = capsys.readouterr()
+    assert said.out == "1:100:5\nS07 [2J 2J\na:b:c\na:b:c  [2J\n"
+    assert said.err.splitlines()[0] == "a:b:c  "
 
 
 @pytest.mark.parametrize("arguments", [["--help"], ["status"], ["history"]])
