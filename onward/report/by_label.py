@@ -37,6 +37,8 @@ class Labels:
     bins: tuple[Bin, ...]
     name: str = "label"
     """What is counted: of questions with options, the place of the right one."""
+    holds: str = "rows"
+    """What a label's number is of: a row may have many entities."""
     side: int = SIDE
 
 
@@ -49,6 +51,7 @@ def read(project: Project, candidate: str) -> Labels | None:
     ranked = sorted(summary["classes"], key=lambda one: (one["f1"], one["label"]))
     sure = summary.get("calibration") or {}
     bins = [one for one in sure.get("bins", ()) if one["rows"]]
+    kinds = _kinds(project)
     most = max((one["rows"] for one in bins), default=1)
     return Labels(
         classes=tuple(ranked[:SHOWN]),
@@ -56,14 +59,15 @@ def read(project: Project, candidate: str) -> Labels | None:
         macro_f1=float(summary.get("macro_f1", 0.0)),
         ece=sure.get("ece"),
         bins=tuple(_bin(one, most) for one in bins),
-        name="right option" if _options(project) else "label",
+        name="right option" if "choice" in kinds else "label",
+        holds="entities" if "tags" in kinds else "rows",
     )
 
 
-def _options(project: Project) -> bool:
-    """Whether the places of options are counted: the recipe's rows have no labels."""
+def _kinds(project: Project) -> set[str]:
+    """What the recipe's rows hold: labels, places of options, tags of spans."""
     recipe = recipes.get(config.read(project.params, config.Identity).recipe)
-    return any(target.kind == "choice" for target in recipe.TARGETS.values())
+    return {target.kind for target in recipe.TARGETS.values()}
 
 
 def _bin(one: dict[str, Any], most: int) -> Bin:

@@ -24,7 +24,7 @@ def test_s07_labels_and_calibration_are_shown(tmp_path: Path) -> None:
     files.write_json(project.made("evaluate") / "summary.json", summary())
     html = page.write(project, now=NOW).read_text()
     for told in (
-        "<td>&lt;b&gt;</td><td>2</td><td>100.0</td><td>50.0</td><td>66.7</td>",
+        '<td class="why"><bdi>&lt;b&gt;</bdi></td><td>2</td><td>100.0</td><td>50.0</td><td>66.7</td>',
         "Macro F1 66.7.",
         '<circle cx="198.0" cy="110.0" r="12.0"><title>2 rows, 90% sure, right in 50%</title>',
         "<title>1 row, 30% sure, right in 100%</title>",
@@ -40,6 +40,18 @@ def test_places_of_options_are_not_called_labels(tmp_path: Path) -> None:
     project.params.write_text("project: {name: qa-demo, recipe: choice}\n")
     html = page.write(project, now=NOW).read_text()
     assert "By right option</h2>" in html and "<th>Right option</th>" in html
+
+
+def test_of_tags_entities_are_counted_and_not_rows(tmp_path: Path) -> None:
+    """Five names in two rows were told as 5 rows."""
+    project = lively(tmp_path)
+    spans = [{(0, 1, "name"), (2, 3, "name"), (4, 5, "name")}, {(0, 1, "name"), (2, 3, "name")}]
+    found = class_report.by_class(spans, spans, lambda span: str(span[2]))
+    files.write_json(project.made("evaluate") / "summary.json", {"candidate": CANDIDATE, **found})
+    assert "<th>Rows</th><th>Precision" in page.write(project, now=NOW).read_text()
+    project.params.write_text("project: {name: qa-demo, recipe: tagging}\n")
+    html = page.write(project, now=NOW).read_text()
+    assert "<th>Entities</th><th>Precision" in html and "</td><td>5</td>" in html
 
 
 def test_the_weakest_come_first_and_others_are_counted(tmp_path: Path) -> None:
