@@ -29,16 +29,18 @@ Pieces = list[tuple[str, str]]
 
 _WORD = re.compile(rf"\s*(?:{WORD})")
 
-_LONGEST = ("text", "context", "question")
-"""Names of the input that is read last, the likeliest first; the others stand above it."""
+_LONG = ("text", "context", "options")
+"""Names of the input that stands below the answers, the likeliest first."""
+_ABOVE = ("history", "question", "options", "pair")
+"""Names of the others, in the order in which they are read: what is asked is above its answer."""
 
 
 @dataclass(frozen=True)
 class Example:
     """One row whose score changed.
 
-    `text` is the input in which answers have a place, split around the right one, or else the one
-    that is called so; the other inputs are `heading`.
+    `text` is the input in which answers have a place, split around the right one, or else the text,
+    context or options, where there are any; the other inputs are `heading`.
     """
 
     unit: str
@@ -107,13 +109,14 @@ def _unread(summary: dict[str, Any]) -> Iterator[str]:
 
 def _example(found: dict[str, Any], placed: str | None, nothing: str) -> Example:
     before, after = found["before"], found["after"]
-    heading = dict(found["inputs"])
+    others = dict(found["inputs"])
     # By name: JSON files keep names sorted, not in order.
-    text = heading.pop(next(name for name in (placed, *_LONGEST) if name in heading))
+    text = next((others.pop(name) for name in (placed, *_LONG) if name in others), "")
+    above = sorted(others, key=lambda name: _ABOVE.index(name) if name in _ABOVE else len(_ABOVE))
     return Example(
         unit=episode_name(found["unit"]),
         id=found["id"],
-        heading=tuple(heading.values()),
+        heading=tuple(others[name] for name in above),
         text=_around(text, found["marked"]),
         right=tuple(dict.fromkeys(found["answers"])),
         change=_changed(before, after, nothing),

@@ -307,3 +307,28 @@ def test_what_changed_in_a_script_without_spaces_is_told_by_its_characters() -> 
     """The whole answer stood as one word that went and one that came."""
     found = examples.pieces("在1851年的博物館", "在1852年的博物館")
     assert found == [("same", "在"), ("gone", "1851"), ("come", "1852"), ("same", "年的博物館")]
+
+
+@pytest.mark.parametrize(
+    ("inputs", "heading", "text"),
+    [
+        ({"history": "Hi / Hello", "question": "Who?"}, ("Hi / Hello", "Who?"), ""),
+        ({"context": "c", "history": "h", "question": "Who?"}, ("h", "Who?"), "c"),
+        ({"options": "a / b", "question": "Which?"}, ("Which?",), "a / b"),
+        ({"context": "c", "options": "a / b", "question": "Which?"}, ("Which?", "a / b"), "c"),
+        ({"pair": "p", "text": "t"}, ("p",), "t"),
+    ],
+)
+def test_what_was_asked_stands_above_its_answer(
+    inputs: dict[str, str], heading: tuple[str, ...], text: str, tmp_path: Path
+) -> None:
+    """An answer stood under the turns before, and what it answers below."""
+    project = projects.lively(tmp_path)
+    row = projects.example("one", inputs=inputs)
+    found = {"schema": 3, "before": "v1", "placed": None, "lost": [row], "won": [], "worst": []}
+    files.write_json(project.made("evaluate") / "examples.json", found)
+    shown = examples.read(project, projects.CANDIDATE)
+    assert shown is not None and shown.lost[0].heading == heading
+    assert "".join(shown.lost[0].text) == text
+    html = write(project, now=projects.NOW).read_text(encoding="utf-8")
+    assert html.count('class="context"') == bool(text)
