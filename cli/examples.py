@@ -27,7 +27,7 @@ SHOWN = 5
 
 
 def lost_and_won(project: Project, seq: int) -> dict[str, Any]:
-    """{seq, before, counts, nothing, lost, won, worst, ...}: the latter as `examples` has it.
+    """{seq, before, counts, score, lost, won, worst, ...}: the latter as `examples` has it.
 
     Raises:
         UsageError: it was given without evidence.
@@ -112,7 +112,7 @@ def lines(data: dict[str, Any]) -> list[str]:
     shown = []
     for kind in ("lost", "won"):
         rows = counted(data["counts"][kind], "row")
-        shown.append(f"{kind.upper()} against {data['before']}: {rows}")
+        shown.append(f"{kind.upper()} against {data['before']}: {rows}, by {data['score']}")
         for row in data[kind][:SHOWN]:
             shown += _example(row, data["placed"], data["nothing"])
     return shown

@@ -25,13 +25,13 @@ def examples(recipe: ModuleType, compared: Comparison) -> dict[str, Any]:
 
     Returns:
         length: LENGTH. placed: the input in which answers have a place, or None. nothing: what an
-        empty answer is called. worst: lowest score first, of equal ones the most confident. lost
-        and won: rows whose score fell or rose, the largest change first. Each at most SHOWN of
-        {unit, row, id, title, inputs, answers, marked, before, after}; inputs are texts by the
-        recipe's names, the placed one cut around the answer; answers are the right ones; marked is
-        where the first of them begins and ends in it, or None; before and after are {text, score,
-        probability, no_answer}, with the score as the recipe's `row_scores` has it and None for
-        the probability of a number.
+        empty answer is called. score: what a row's score is. worst: lowest score first, of equal
+        ones the most confident. lost and won: rows whose score fell or rose, the largest change
+        first. Each at most SHOWN of {unit, row, id, title, inputs, answers, marked, before, after};
+        inputs are texts by the recipe's names, the placed one cut around the answer; answers are
+        the right ones; marked is where the first of them begins and ends in it, or None; before and
+        after are {text, score, probability, no_answer}, with the score as the recipe's `row_scores`
+        has it and None for the probability of a number.
     """
     before, after = (recipe.row_scores(made) for made in (compared.before, compared.after))
     told = [prediction["probability"] for prediction in compared.predicted_after]
@@ -48,6 +48,7 @@ def examples(recipe: ModuleType, compared: Comparison) -> dict[str, Any]:
 
     found = {"worst": shown(worst), "lost": shown(lost), "won": shown(won)}
     named = {"placed": recipe.PLACED, "nothing": recipes.nothing(recipe)}
+    named["score"] = recipes.row_score(recipe)
     return {"schema": SCHEMA, "length": LENGTH, **named, **found}
 
 

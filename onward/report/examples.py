@@ -64,6 +64,8 @@ class Examples:
     """The input in which right answers are marked; None: they have no place."""
     nothing: str = NO_ANSWER
     """What an empty answer is called."""
+    score: str = ""
+    """What a row's score is; empty: an earlier release did not say."""
     read: tuple[str, ...] = ()
     """Sentences on what the candidate could not read of the rows."""
 
@@ -92,7 +94,8 @@ def read(project: Project, candidate: str) -> Examples | None:
         for kind in ("lost", "won")
     )
     before = "the trivial baseline" if found["before"] == "baseline" else found["before"]
-    return Examples(before, lost, won, placed, nothing, read=tuple(_unread(summary)))
+    score = found.get("score", "")
+    return Examples(before, lost, won, placed, nothing, score, read=tuple(_unread(summary)))
 
 
 def _unread(summary: dict[str, Any]) -> Iterator[str]:

@@ -252,8 +252,9 @@ def test_stages_that_are_not_made_are_named(
 
 
 def test_one_row_is_a_row() -> None:
-    found = {"before": "v1", "counts": {"lost": 1, "won": 0}, "lost": [], "won": [], "placed": None}
-    assert examples.lines(found) == ["LOST against v1: 1 row", "WON against v1: 0 rows"]
+    found = {"before": "v1", "counts": {"lost": 1, "won": 0}, "placed": None, "score": "chrF"}
+    told = ["LOST against v1: 1 row, by chrF", "WON against v1: 0 rows, by chrF"]
+    assert examples.lines({**found, "lost": [], "won": []}) == told
 
 
 def test_the_lines_of_a_text_stand_under_its_first() -> None:
@@ -262,7 +263,7 @@ def test_the_lines_of_a_text_stand_under_its_first() -> None:
     row = {"unit": "0001-a", "id": "1", "inputs": {"question": "A: Hi\nB: Oh\n"}}
     row |= {"answers": ["Bye"], "before": side, "after": side}
     found = {"before": "v1", "counts": {"lost": 1, "won": 0}, "placed": None, "nothing": ""}
-    shown = examples.lines({**found, "lost": [row], "won": []})
+    shown = examples.lines({**found, "score": "F1", "lost": [row], "won": []})
     under = " " * len("    question  ")
     assert shown[2] == f"    question  A: Hi\n{under}B: Oh"
     assert shown[4] == f"    before    He went.\n{under}So.   (score 7, probability 0.50)"

@@ -75,7 +75,7 @@ def test_an_example_says_nothing_that_its_recipe_has_not() -> None:
     told = {"inputs": {"text": "a b"}, "answers": [], "before": number, "after": none}
     row = {"unit": "0001-a", "id": "t1", **told}
     data = {"before": "v1", "counts": {"lost": 1, "won": 0}, "placed": None, "nothing": "no label"}
-    assert lines({**data, "lost": [row], "won": []})[2:6] == [
+    assert lines({**data, "score": "R2", "lost": [row], "won": []})[2:6] == [
         "    text      a b",
         "    gold      no label",
         "    before    0.5   (score -0.25)",

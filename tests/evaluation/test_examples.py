@@ -97,6 +97,7 @@ def test_a_number_has_no_probability() -> None:
     found = _texts(regression, [{"value": 1.0}], [{"value": 2.0}], [{"value": 1.00001}])
     after = found["won"][0]["after"]
     assert after["probability"] is None and str(after["score"]) == "0.0", "nor is 0 negative"
+    assert found["score"] == "minus the absolute error", "it was taken for R2"
 
 
 def test_an_empty_answer_has_the_recipe_s_name() -> None:

@@ -232,9 +232,11 @@ def test_answers_without_a_place_are_not_said_to_be_marked(tmp_path: Path) -> No
     row = projects.example("t1", inputs=inputs, answers=[], after=gone)
     projects.examples(project, [row], [])
     path = project.made("evaluate") / "examples.json"
-    files.write_json(path, {**files.read_json(path), "placed": None, "nothing": "no label"})
+    told = {"placed": None, "nothing": "no label", "score": "chrF"}
+    files.write_json(path, {**files.read_json(path), **told})
     page, _ = _page(project)
-    assert "marked" not in page.text and "Against v7: before now ." in page.text
+    assert "marked" not in page.text
+    assert "Against v7: before now . A row's score is chrF." in page.text
     assert "Right: no label" in page.text and "no answer" not in page.text
 
 
