@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from cli.output import counted
 from onward import files, recipes
 from onward.project import Project
 
@@ -86,9 +87,12 @@ def _latency(report: dict[str, Any]) -> str:
     for timing in report["timings"]:
         shape = (timing["batch"], timing["length"])
         if timing["variant"] == report["variant"] and shape == (batch, length):
+            new = timing.get("new_tokens")
+            written = f", {counted(new, 'token')} written" if new else ""
             return (
-                f"p50 {timing['p50_ms']:.1f} ms, p95 {timing['p95_ms']:.1f} ms at {batch}x{length} "
-                f"({report['variant']}, {report['provider']}, {report['threads']} threads)"
+                f"p50 {timing['p50_ms']:.1f} ms, p95 {timing['p95_ms']:.1f} ms at {batch}x{length}"
+                f"{written} ({report['variant']}, {report['provider']}, "
+                f"{counted(report['threads'], 'thread')})"
             )
     return "not measured"
 

@@ -138,15 +138,20 @@ def picture(path: Path) -> str:
 
 
 def latency(report: dict[str, Any]) -> str:
-    """A Markdown table of turn/benchmark/report.json."""
+    """A Markdown table of turn/benchmark/report.json, and what its times span."""
+    written = report["timings"][0].get("new_tokens")
+    keys = ["p50_ms", "p95_ms", "p99_ms", *(["first_token_p95_ms"] if written else [])]
+    heads = [key.replace("_", " ") for key in keys]
     lines = [
         f"**{report['variant']}** on **{report['provider']}** would serve: {report['why']}",
         "",
-        "| variant | batch | length | p50 ms | p95 ms | p99 ms | tokens/s |",
-        "| --- | --: | --: | --: | --: | --: | --: |",
+        f"Timed {report['timed'].replace('benchmark.new_tokens', str(written))}.",
+        "",
+        f"| variant | batch | length | {' | '.join(heads)} | tokens/s |",
+        f"| --- | --: | --: | {' | '.join('--:' for _ in keys)} | --: |",
     ]
     for found in report["timings"]:
-        numbers = [f"{found[key]:.1f}" for key in ("p50_ms", "p95_ms", "p99_ms")]
+        numbers = [f"{found[key]:.1f}" for key in keys]
         cells = [found["variant"], str(found["batch"]), str(found["length"]), *numbers]
         lines.append(f"| {' | '.join(cells)} | {found['tokens_per_s']:,.0f} |")
     return "\n".join(lines)

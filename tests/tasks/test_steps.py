@@ -15,6 +15,7 @@ from prefect.states import Failed
 from ruamel.yaml import YAML
 
 from cli import run
+from cli.summary import _latency
 from flows import improve
 from onward import files
 from onward.errors import (
@@ -320,6 +321,25 @@ def test_before_and_after_names_both_sides() -> None:
     assert page.startswith("F1, in points.\n")
     assert "| episode | rows | v1 | candidate | change |" in page
     assert "| 0001-a | 3 | 50.0 | 52.2 | +2.2 |" in page
+
+
+def test_times_of_whole_answers_say_so() -> None:
+    """Those of a model that writes were told as those of one reading."""
+    times = {key: 7.0 for key in ("p50_ms", "p95_ms", "p99_ms")}
+    timing = {"variant": "fp32", "batch": 1, "length": 8, **times, "tokens_per_s": 1200.0}
+    report = {"variant": "fp32", "provider": "cpu", "why": "it is alone", "threads": 1}
+    report |= {"serving_shape": [1, 8], "timed": "up to logits", "timings": [timing]}
+    page = artifacts.latency(report)
+    assert "Timed up to logits." in page
+    assert "| variant | batch | length | p50 ms | p95 ms | p99 ms | tokens/s |" in page
+    assert _latency(report) == "p50 7.0 ms, p95 7.0 ms at 1x8 (fp32, cpu, 1 thread)"
+    report["timed"] = "up to the last of benchmark.new_tokens tokens"
+    report["timings"] = [{**timing, "new_tokens": 64, "first_token_p95_ms": 2.0}]
+    page = artifacts.latency(report)
+    assert "Timed up to the last of 64 tokens." in page
+    assert "| p99 ms | first token p95 ms | tokens/s |\n| --- | --: | --: | --: | --: |" in page
+    assert page.endswith("| fp32 | 1 | 8 | 7.0 | 7.0 | 7.0 | 2.0 | 1,200 |")
+    assert "at 1x8, 64 tokens written (fp32, cpu, 1 thread)" in _latency(report)
 
 
 def test_what_passed_is_not_journaled_by_settling(tmp_path: Path) -> None:
