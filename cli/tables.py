@@ -128,6 +128,8 @@ def _checks(
         )
     for check in checks:
         cells = _cells(check, name_width)
+        if "new" not in columns and check.change is None:
+            cells["change"] = f"{cells['new']} {cells['change']}".strip()
         table.add_row(
             *(_text(cells[c], style=STYLES[check.mark] if c == "mark" else "") for c in columns)
         )

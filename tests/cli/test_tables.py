@@ -219,6 +219,13 @@ def test_narrow_terminals_leave_out_columns_and_cut_no_number(
     assert "…" not in text
 
 
+def test_a_narrow_terminal_shows_the_number_that_is_held_against_a_limit() -> None:
+    """Memory and a first champion's score had a limit, and no number beside it."""
+    assert "✓ memory MB    412              " in shown(verdict_table(REFUSED, 9), 45)
+    assert "✓ p95 ms       41.2 [40.1,42.6] " in shown(verdict_table(REFUSED, 9), 45)
+    assert "61.2 [57.0,65.4] ≥25.0" in shown(verdict_table(FIRST, 1), 36)
+
+
 def test_a_check_without_numbers_shows_why() -> None:
     broken = Check("harm", "0002-science", "✗", note="was not scored")
     text = shown(verdict_table(replace(REFUSED, checks=(broken,)), 9))
