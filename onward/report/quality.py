@@ -46,9 +46,10 @@ def read(project: Project, candidate: str) -> Answers | None:
         return None
     quality, bias = summary.get("quality") or {}, summary.get("bias") or {}
     sides = (quality.get("units") or {}).get("all") or {"before": {}, "after": {}}
+    before = str(summary.get("before", ""))
     names = [name for name in (*COLUMNS, *FINDINGS) if sides["after"].get(name) is not None]
     return Answers(
-        before=str(summary.get("before", "")),
+        before="the trivial baseline" if before == "baseline" else before,
         lines=tuple(
             Line(name, *(_shown(name, sides[side].get(name)) for side in ("before", "after")))
             for name in names
@@ -65,4 +66,6 @@ def read(project: Project, candidate: str) -> Answers | None:
 def _shown(name: str, value: float | None) -> str:
     if value is None:
         return "—"
-    return f"{value:,.0f} answers" if name in FINDINGS else f"{value:.1f}"
+    if name not in FINDINGS:
+        return f"{value:.1f}"
+    return f"{value:,.0f} answer{'' if value == 1 else 's'}"

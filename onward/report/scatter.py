@@ -101,7 +101,8 @@ def _plot(name: str, key: str, measured: Sequence[Measured]) -> Plot:
     points = tuple(
         Point(across.at(getattr(one, key)), height(up.at(one.score)), one) for one in measured
     )
-    ticks = tuple((height(at), label) for at, label in up.ticks())
+    most = up.at(100.0)  # no metric is above, and room for a point must not say so
+    ticks = tuple((height(at), label) for at, label in up.ticks() if at <= most)
     return Plot(name, points, tuple(across.ticks()), ticks)
 
 

@@ -45,9 +45,16 @@ def test_s07_the_panel_shows_scores_unsafe_rows_and_exchanges(tmp_path: Path) ->
     ):
         assert told in html
     assert "diverse" not in html
-    assert "<th>F1</th>" in html
-    files.write_json(path, {**SUMMARY, "metric": "accuracy"})
-    assert "<th>Accuracy</th>" in page.write(project, now=NOW).read_text()
+    assert "<th>F1 as they are</th><th>F1 exchanged</th>" in html
+    side = {"personal": 1.0}
+    first = {"units": {"all": {"before": side, "after": side}}}
+    files.write_json(
+        path, {**SUMMARY, "metric": "accuracy", "before": "baseline", "quality": first}
+    )
+    html = page.write(project, now=NOW).read_text()
+    assert "<th>Accuracy as they are</th><th>Accuracy exchanged</th>" in html
+    assert "<th>the trivial baseline</th><th>Candidate</th>" in html
+    assert "<td>personal</td><td>1 answer</td><td>1 answer</td>" in html
 
 
 def test_another_candidates_answers_are_not_shown(tmp_path: Path) -> None:

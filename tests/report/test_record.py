@@ -66,6 +66,16 @@ def test_better_is_higher_and_slower_is_further_right(tmp_path: Path) -> None:
     assert drawn.absent == ("v1", "v2", "v5")
 
 
+def test_no_tick_is_above_what_a_metric_can_be(tmp_path: Path) -> None:
+    """A version with 100 alone stood in the middle between 90 and 110."""
+    project = projects.empty(tmp_path)
+    projects.append(project, "promoted", version="v1", episodes=["0001-a"], candidate="c" * 64)
+    shown = {("v1", "0001-a"): 100.0}
+    projects.version(project, "v1", {"0001-a": 100.0}, 1, shown, **projects.CARD)
+    (latency, _) = scatter(project, matrix.collect(project)).plots
+    assert [label for _, label in latency.up] == ["90", "95", "100"]
+
+
 def test_what_a_turn_took(tmp_path: Path) -> None:
     project = projects.lively(tmp_path)
     made = projects.turn(project, [], ["0004-faq", "0005-legal"], quarantined=12)
