@@ -324,6 +324,17 @@ def test_a_margin_is_in_points_of_the_metric(tmp_path: Path, recipe: str) -> Non
     assert recipes.shown(recipes.get(recipe).PRIMARY).casefold() in said.casefold()
 
 
+@pytest.mark.parametrize(("recipe", "good"), [("translation", 35.0), ("summarization", 35.0)])
+def test_the_score_of_a_good_champion_is_no_reason_for_a_turn(
+    tmp_path: Path, recipe: str, good: float
+) -> None:
+    """By the limit of a question's F1 every 20 new rows of a translation asked for a training."""
+    assert main.start(["new", str(tmp_path / "p"), "--recipe", recipe]) == 0
+    params = Project.find(tmp_path / "p").params
+    asked = config.read(params, config.Watch).max_error
+    assert 100 - good < asked <= 100 - config.read(params, config.Gate).floor
+
+
 def test_a_new_project_of_options_times_a_line_for_each(tmp_path: Path) -> None:
     assert main.start(["new", str(tmp_path / "p"), "--recipe", "choice"]) == 0
     project = Project.find(tmp_path / "p")
