@@ -145,6 +145,8 @@ def sniff(
     name = Path(path.stem) if text.compressed(path) else path
     expected = (declared,) if declared else _SUFFIXES.get(name.suffix.lower(), tuple(FORMATS))
     kind = _content(path, likely_rows=expected == ("jsonl",))
+    if kind == PLAIN and expected in (("csv",), ("tsv",)) and _names_one(text.head(path)):
+        kind = expected[0]
     if kind == "parquet" and text.compressed(path):
         raise _differs(path, "text in gzip", "Parquet in gzip (expand it first)")
     if kind not in expected:
@@ -297,6 +299,11 @@ def _delimited_kind(found: bytes) -> str:
     if "\t" in header:
         return "tsv"
     return "csv" if "," in header or ";" in header else PLAIN
+
+
+def _names_one(found: bytes) -> bool:
+    """Whether the first line is a word, as a table of one column begins; its text may be such."""
+    return re.fullmatch(r'\w[\w-]*|"\w[\w-]*"', _first_line(found).strip()) is not None
 
 
 def _called(kind: str) -> str:

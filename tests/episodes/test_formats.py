@@ -396,6 +396,20 @@ def test_a_quote_that_is_never_closed_refuses_the_file(tmp_path: Path, tail: str
     assert caught.value.where.endswith("a.csv:3")
 
 
+@pytest.mark.parametrize(
+    ("name", "header"), [("a.csv", "text"), ("a.tsv", "text"), ("a", '"text"')]
+)
+def test_a_table_of_one_column_is_taken_where_its_name_says_so(
+    tmp_path: Path, name: str, header: str
+) -> None:
+    path = tmp_path / name
+    path.write_text(f'{header}\n"Ann: Hi\nBob: Hello, Ann"\nA mail\n')
+    declared = None if path.suffix else "csv"
+    source = formats.sniff(path, 1000, declared)
+    assert source.columns == ["text"]
+    assert len(list(formats.read(source))) == (3 if name == "a.tsv" else 2)
+
+
 @pytest.mark.parametrize("header", ["a,a,b", "a,,b", '"a"x,b'])
 def test_d03_a_header_that_is_none(tmp_path: Path, header: str) -> None:
     (tmp_path / "a.csv").write_text(header + "\n1,2,3\n")
