@@ -17,10 +17,12 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 
+from ruamel.yaml import YAML
+
 from onward import config, files
 from onward.config import Identity
 from onward.errors import Conflict, InternalError, UsageError
-from onward.project import Project
+from onward.project import Project, safe_name
 
 OURS = (
     *(".dvc", ".gitignore", "data.dvc", "dvc.lock", "dvc.yaml"),
@@ -78,10 +80,16 @@ def require_committer(project: Project) -> None:
     """With `git.commit`, refuse where `commit_promotion` would, before anything serves.
 
     Raises:
-        UsageError: there is no Git or no repository, or Git does not know who commits.
+        UsageError: there is no Git or no repository, Git does not know who commits, or the
+            project's name cannot stand in a tag.
     """
     if not config.read(project.params, config.GitSettings).commit:
         return
+    try:
+        safe_name(config.read(project.params, Identity).name, "project")
+    except UsageError as error:
+        fix = "write such a name in params.yaml, project.name, or set git.commit to false"
+        raise UsageError(f"{error.what}'s tags", where=error.where, fix=fix) from error
     _in_git(project)
     for who in ("GIT_AUTHOR_IDENT", "GIT_COMMITTER_IDENT"):
         _git(project, "var", who)
@@ -111,9 +119,11 @@ def _declare(project: Project, name: str, version: str) -> None:
     """Name the version's package as the artifact in dvc.yaml; all other bytes stay."""
     text = project.pipeline.read_text(encoding="utf-8")
     path = f"models/registry/{version}/package"
-    block = f"  {name}:\n    path: {path}\n    type: model\n"
+    # A name such as 2026 is a number in YAML, and DVC reads no pipeline that has one for a name.
+    key = name if YAML(typ="safe", pure=True).load(name) == name else f'"{name}"'
+    block = f"  {key}:\n    path: {path}\n    type: model\n"
     own = re.compile(
-        rf"(?m)(^artifacts:\n(?:[ #].*\n)*?  {re.escape(name)}:\n(?:    .*\n)*?    path: ).*$"
+        rf"(?m)(^artifacts:\n(?:[ #].*\n)*?  {re.escape(key)}:\n(?:    .*\n)*?    path: ).*$"
     )
     if own.search(text):
         changed = own.sub(lambda match: match[1] + path, text)

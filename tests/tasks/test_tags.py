@@ -37,11 +37,11 @@ def rolled_back(project: Project, version: str, seq: int) -> str:
     return versions.commit_promotion(project, version, seq, f"Roll back to {version}")
 
 
-def served(project: Project, tmp_path: Path) -> str:
+def served(project: Project, tmp_path: Path, name: str = "toy_qa") -> str:
     """What `dvc artifacts get --stage prod` brings."""
     out = tmp_path / "got" / str(len(list(tmp_path.iterdir()))) / git(project, "rev-parse", "HEAD")
     out.parent.mkdir(parents=True)
-    command = [sys.executable, "-m", "dvc", "artifacts", "get", str(project.root), "toy_qa"]
+    command = [sys.executable, "-m", "dvc", "artifacts", "get", str(project.root), name]
     command += ["--stage", "prod", "--out", str(out), "--force"]
     subprocess.run(command, check=True, capture_output=True, cwd=tmp_path)
     return (out / "model.onnx").read_text()
@@ -172,6 +172,24 @@ def test_the_artifact_is_found_whatever_else_people_say_of_it(in_git: Project) -
     promote(in_git, "v1", 1)
     told = mine.replace("old", "models/registry/v1/package")
     assert in_git.pipeline.read_text().endswith(told)
+
+
+def test_a_name_that_yaml_reads_as_a_number_is_one_all_the_same(
+    in_git: Project, tmp_path: Path
+) -> None:
+    """DVC reads no pipeline with an artifact whose name is a number."""
+    params = in_git.params.read_text().replace("toy_qa", '"2026"')
+    in_git.params.write_text(params)
+    promote(in_git, "v1", 1)
+    promote(in_git, "v2", 2)
+    assert served(in_git, tmp_path, "2026") == "weights of v2"
+
+
+def test_a_name_that_no_tag_can_have_is_refused_before_anything_serves(in_git: Project) -> None:
+    in_git.params.write_text(in_git.params.read_text().replace("toy_qa", "My support"))
+    with pytest.raises(UsageError, match="'My support' cannot name a project's tags") as caught:
+        versions.require_committer(in_git)
+    assert "project.name" in caught.value.fix
 
 
 def test_a_tag_of_another_line_of_history_is_a_conflict(in_git: Project) -> None:
