@@ -326,7 +326,8 @@ class Export(Settings):
     """What the ONNX graph must keep."""
 
     block: ClassVar[str] = "export"
-    opset: int = Field(20, ge=17)
+    opset: int = Field(20, ge=17, le=25)
+    """The pinned ONNX Runtime cannot load attention that is written with a later one."""
     max_logit_difference: float = Field(1e-3, gt=0)
     max_score_difference: float = Field(0.3, gt=0)
     int8: bool = True

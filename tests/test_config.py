@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
+import re
 from pathlib import Path
 from typing import get_args
 
 import pytest
 from pydantic import ValidationError
+from ruamel.yaml import YAML
 
 from onward import config, recipes
 from onward.errors import SettingsError
@@ -60,6 +62,7 @@ def test_nothing_near_names_all(tmp_path: Path) -> None:
         (config.Finetune, "finetune: {seed: 4294967295, challengers: 2}", "finetune.seed"),
         (config.Pretrain, "pretrain: {seed: -1}", "pretrain.seed"),
         (config.Quality, "quality: {measure: {samples: 1}}", "quality.measure.samples"),
+        (config.Export, "export: {opset: 26}", "export.opset"),
     ],
 )
 def test_contradictions_name_the_keys(
@@ -78,6 +81,30 @@ def test_an_unknown_recipe_is_refused_by_name(tmp_path: Path) -> None:
 
 def test_recipes_are_those_that_there_are() -> None:
     assert get_args(config.Identity.model_fields["recipe"].annotation) == recipes.NAMES
+
+
+def _on_the_page() -> dict[str, dict[str, tuple[str, str]]]:
+    """Block -> key -> its default and what docs/settings.md says of it."""
+    found = {}
+    for part in (ROOT / "docs" / "settings.md").read_text(encoding="utf-8").split("\n## ")[1:]:
+        rows = re.findall(r"(?m)^\| `(\w+)` \| `(.*?)` \| (.+) \|$", part)
+        found[part.partition("\n")[0]] = {key: (default, said) for key, default, said in rows}
+    return found
+
+
+def test_the_page_of_settings_has_every_key_with_its_default_and_choices() -> None:
+    parts = {**config.BLOCKS, "quality.measure": config.Measure, "quality.gate": config.QualityGate}
+    del parts["quality"]
+    page = _on_the_page()
+    assert page.keys() == parts.keys()
+    for block, kind in parts.items():
+        assert list(page[block]) == list(kind.model_fields), block
+        values = kind.model_validate({}).model_dump(mode="json")
+        for key, (default, said) in page[block].items():
+            assert YAML(typ="safe", pure=True).load(default) == values[key], f"{block}.{key}"
+            choices = get_args(kind.model_fields[key].annotation)
+            for choice in choices if key != "recipe" else ():  # a project's own may be added
+                assert not isinstance(choice, str) or f"`{choice}`" in said, f"{block}.{key}"
 
 
 @pytest.mark.parametrize("value", [".nan", ".inf", "-1", "abc", "[1]", "null"])
