@@ -39,8 +39,9 @@ def doctor(as_json: Json = False) -> None:
     Exit code 1 where something is not well.
     """
     project = here()
-    found = [_versions(), _settings(project), _encoder(project), _providers(), _disk(project)]
-    found += [_folders(project), _server(project), *_locks(project), *_integrity(project)]
+    found = [_versions(), _settings(project), _encoder(project)]
+    found += [_providers(project), _disk(project), _folders(project), _server(project)]
+    found += [*_locks(project), *_integrity(project)]
     ill = [finding for finding in found if not finding.well]
     data = {"well": not ill, "findings": [asdict(finding) for finding in found]}
     answer(as_json, data, *[line for finding in found for line in _lines(finding)])
@@ -95,13 +96,14 @@ def _encoder(project: Project) -> Finding:
     return _tried("encoder", look)
 
 
-def _providers() -> Finding:
+def _providers(project: Project) -> Finding:
     import onnxruntime
 
+    from onward import config
     from onward.runtime import providers
 
     def look() -> str:
-        device = providers.pick("auto")
+        device = providers.pick(config.read(project.params, config.Benchmark).provider)
         return f"{device} is used; this build of ONNX Runtime knows {', '.join(known)}"
 
     known = [
