@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -15,6 +16,12 @@ from onward.recipes import summarization, texttotext, translation
 from tests.learning.writing import toy_writer
 
 PREPARE = parse({"max_length": 32, "stride": 8}, Prepare, where="test")
+
+
+def test_the_guide_names_the_languages_that_are_known_by_their_columns() -> None:
+    guide = Path(__file__).parents[2] / "docs" / "guide.md"
+    told = guide.read_text(encoding="utf-8").partition("two columns named by their language (")[2]
+    assert tuple(re.findall(r"`(\w\w)`", told.partition(";")[0])) == translation._LANGUAGES
 
 
 @pytest.mark.parametrize(
