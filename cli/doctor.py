@@ -87,10 +87,12 @@ def _settings(project: Project) -> Finding:
 
 def _encoder(project: Project) -> Finding:
     from onward import config
-    from onward.learning import encoder
+    from onward.learning import encoder, scratch
 
     def look() -> str:
         name = config.read(project.params, config.Identity).encoder
+        if name.startswith(scratch.PREFIX) and not project.turn.exists():
+            return f"{name} is made once an episode is open"
         return f"{name} in {encoder.locate(name, project.root)}"
 
     return _tried("encoder", look)

@@ -21,3 +21,10 @@ def test_the_provider_is_the_one_that_params_names(
     found = doctor._providers(Project(tmp_path))
     assert found.well == (not missing)
     assert found.state.startswith("CUDA was asked for" if missing else "cpu is used")
+
+
+def test_a_model_that_is_made_of_the_first_episode_is_not_missed_before_it(tmp_path: Path) -> None:
+    """A project that `onward new` had just made was not well."""
+    (tmp_path / "params.yaml").write_text('project: {encoder: "scratch:small"}\n')
+    found = doctor._encoder(Project(tmp_path))
+    assert found.well and found.state == "scratch:small is made once an episode is open"
