@@ -92,6 +92,7 @@ def _encoder(project: Project) -> Finding:
     def look() -> str:
         name = config.read(project.params, config.Identity).encoder
         if name.startswith(scratch.PREFIX) and not project.turn.exists():
+            encoder.require(name)
             return f"{name} is made once an episode is open"
         return f"{name} in {encoder.locate(name, project.root)}"
 

@@ -28,3 +28,5 @@ def test_a_model_that_is_made_of_the_first_episode_is_not_missed_before_it(tmp_p
     (tmp_path / "params.yaml").write_text('project: {encoder: "scratch:small"}\n')
     found = doctor._encoder(Project(tmp_path))
     assert found.well and found.state == "scratch:small is made once an episode is open"
+    (tmp_path / "params.yaml").write_text('project: {encoder: "scratch:smal"}\n')
+    assert not doctor._encoder(Project(tmp_path)).well
