@@ -8,6 +8,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -38,8 +39,22 @@ _SOURCES = ("source", "sourcetext", "src", "sentence", "original", "input")
 NESTED = "translation."
 """What the columns begin with that were an object of two languages (`episodes.nested`)."""
 
-_LANGUAGES = ("en", "de", "fr", "es", "it", "nl", "pt", "cs", "pl", "ru", "zh", "ja", "ko", "ar")
-"""Columns named by their language: the first two that occur are text and translation."""
+_LANGUAGES = dict(
+    pair.split(":")
+    for pair in (
+        "ar:arabic bg:bulgarian bn:bengali ca:catalan cs:czech da:danish de:german el:greek "
+        "en:english es:spanish et:estonian fa:persian fi:finnish fr:french he:hebrew hi:hindi "
+        "hr:croatian hu:hungarian it:italian ja:japanese ko:korean lt:lithuanian lv:latvian "
+        "nb:norwegian nl:dutch pl:polish pt:portuguese ro:romanian ru:russian sk:slovak "
+        "sl:slovenian sr:serbian sv:swedish sw:swahili ta:tamil te:telugu th:thai tr:turkish "
+        "uk:ukrainian ur:urdu vi:vietnamese zh:chinese"
+    ).split()
+)
+"""Columns named by their language: the first two that occur are text and translation. Not all of
+ISO 639: columns called id, no, is or so are seldom Indonesian, Norwegian, Icelandic or Somali."""
+
+_REGION = re.compile(r"(?<=^[A-Za-z]{2})[-_]([A-Z]{2}|Hans|Hant|Latn|Cyrl)$")
+"""As in en-US and zh_Hant; in capitals, for an hr_id is no Croatian."""
 
 
 def guess(columns: Sequence[str]) -> dict[str, str] | None:
@@ -53,7 +68,7 @@ def guess(columns: Sequence[str]) -> dict[str, str] | None:
         return None
     found = texttotext.guess(columns, _REFERENCES, _SOURCES)
     nested = [column for column in columns if column.startswith(NESTED)]
-    named = nested or [column for column in columns if column.lower() in _LANGUAGES]
+    named = nested or [column for column in columns if _language(column)]
     ends = [name for name in ("text", "references") if name in columns]
     if found or len(named) + len(ends) < 2:
         return found
@@ -62,6 +77,12 @@ def guess(columns: Sequence[str]) -> dict[str, str] | None:
     told = {first: "text", second: "references"}
     about = texttotext.guess([told.get(column, column) for column in columns], (), ()) or {}
     return {**about, "text": first, "references": second}
+
+
+def _language(column: str) -> bool:
+    """Whether a column is named by its language: a code, one with a region or script, a name."""
+    told = _REGION.sub("", column).lower()
+    return told in _LANGUAGES or told in _LANGUAGES.values()
 
 
 def statistics(row: Row, prediction: Prediction) -> NDArray[np.float64]:
