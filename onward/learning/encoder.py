@@ -50,7 +50,10 @@ AFTER_PADDING = (
 )
 """Models whose places are counted from the padding token's number on: of 514, 512 can be used."""
 
-_MODEL_FILES = ("config.json", "model.safetensors.index.json")
+MODEL_FILES = ("config.json", "generation_config.json", "model.safetensors.index.json")
+"""What of a model is neither weights nor tokenizer. Its generation_config.json alone may say which
+tokens begin and end an answer."""
+
 _PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl", "*.h5", "*.msgpack")
 _FIX = "name an encoder with safetensors and a tokenizer.json in project.encoder of params.yaml"
 
@@ -233,7 +236,7 @@ def _downloaded(name: str) -> Path | None:
 
 
 def fingerprint(folder: Path, cache: Path | None = None) -> str:
-    """sha256 over the names and bytes of config, tokenizer and safetensors files.
+    """sha256 over the names and bytes of configuration, tokenizer and safetensors files.
 
     Args:
         folder: what `locate` gave.
@@ -242,7 +245,7 @@ def fingerprint(folder: Path, cache: Path | None = None) -> str:
     Returns:
         64 hexadecimal digits; equal for equal files, wherever they lie. Torch is not needed.
     """
-    names = [*_MODEL_FILES, *TOKENIZER_FILES]
+    names = [*MODEL_FILES, *TOKENIZER_FILES]
     found = [folder / name for name in names if (folder / name).is_file()] + _weights(folder)
     known = None
     if cache is not None:

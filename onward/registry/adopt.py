@@ -124,7 +124,7 @@ def _copy(project: Project, source: Path, base: Base) -> Path:
         files.verify(target)
         return target
     weights = sorted(source.glob("model*.safetensors"))
-    names = ["config.json", "model.safetensors.index.json", *encoder.TOKENIZER_FILES]
+    names = [*encoder.MODEL_FILES, *encoder.TOKENIZER_FILES]
     wanted = [*weights, *(source / name for name in names if (source / name).is_file())]
     files.ensure_space(target.parent, 2 * sum(path.stat().st_size for path in wanted))
     with files.building(target) as built:

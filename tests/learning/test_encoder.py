@@ -95,7 +95,8 @@ def test_fingerprint_follows_bytes_not_place(toy_encoder: Path, copy: Path, tmp_
     assert encoder.fingerprint(copy) == encoder.fingerprint(toy_encoder)
     (copy / "README.md").write_text("not part of the model")
     assert encoder.fingerprint(copy) == encoder.fingerprint(toy_encoder)
-    for name in ("config.json", "tokenizer.json", "model.safetensors"):
+    (copy / "generation_config.json").write_text('{"eos_token_id": 1}')
+    for name in (*encoder.MODEL_FILES[:2], "tokenizer.json", "model.safetensors"):
         before = encoder.fingerprint(copy, tmp_path)
         data = bytearray((copy / name).read_bytes())
         data[-2] ^= 1

@@ -16,7 +16,7 @@ from onward.episodes.turn import Turn
 from onward.errors import IntegrityError, MissingFiles, SettingsError, UsageError
 from onward.learning import base, finetune, models, prepare
 from onward.project import Project
-from onward.recipes import classification, extractive
+from onward.recipes import chat, classification, extractive
 from onward.registry import journal
 from onward.registry.adopt import adopt
 from tests import toys
@@ -106,6 +106,20 @@ def test_the_stage_finetune_hands_it_on_as_it_is(toy: Project, reader: Path) -> 
     spec = files.read_json(made / "spec.json")
     assert (spec["tuning"], spec["steps"], spec["learned"]) == ("adopted", 0, [])
     assert (toy.made("curves") / "metrics.json").exists()
+
+
+def test_a_model_that_writes_ends_where_its_own_file_says(tmp_path: Path, toy_causal: Path) -> None:
+    """generation_config.json alone may say it; mended there, the model is another one."""
+    source = shutil.copytree(toy_causal, tmp_path / "writer")
+    talks = {"first": toys.toy_talks(60, seed=1)}
+    project = toys.toy_project(tmp_path / "toy", toy_causal, talks, "chat")
+    ends = []
+    for own in ([1, 3], [1, 4]):
+        files.write_json(source / "generation_config.json", {"eos_token_id": own})
+        turn = adopt(project, source)
+        copied = base.source(project, turn)
+        ends.append(chat.build(copied, {}).generation_config.eos_token_id)
+    assert ends == [[1, 3], [1, 4]]
 
 
 def test_its_card_says_that_it_learned_none_of_our_episodes(toy: Project, reader: Path) -> None:
