@@ -150,8 +150,8 @@ def collect(project: Project, joint: str | None = None) -> Matrix:
         joint: a version that was trained on everything at once, to measure the gap to.
 
     Raises:
-        UsageError: `joint` is not a version, has no rows on this machine, or learned from a base
-            and not from everything.
+        UsageError: `joint` is not a version, has no rows on this machine, learned from a base and
+            not from everything, or learned nothing.
         IntegrityError: the journal, the pointer or a matrix cannot be read.
     """
     recipe = config.read(project.params, config.Identity).recipe
@@ -190,21 +190,30 @@ def collect(project: Project, joint: str | None = None) -> Matrix:
     )
 
 
+_JOINT = "name a version of `onward run --fresh`, or of strategy.rows: joint"
+
+
 def _require_joint(project: Project, name: str) -> None:
     """Whether a version learned everything at once is on its card, which may lie elsewhere."""
     try:
         card = versions.card(project, name)
     except MissingFiles:
         return
-    given = (card.get("parameters") or {}).get("strategy") or {}
-    rows = given.get("rows", config.Strategy.model_fields["rows"].default)
+    given = card.get("parameters") or {}
+    elsewhere = card["base"]["kind"] == "adopted"
+    if elsewhere or (given.get("finetune") or {}).get("tuning") == "none":
+        how = "trained elsewhere" if elsewhere else "made without training"
+        raise UsageError(
+            f"{name} did not learn these episodes: it was {how}", where="--joint", fix=_JOINT
+        )
+    rows = (given.get("strategy") or {}).get("rows", config.Strategy.model_fields["rows"].default)
     if card["known"] and rows != "joint":
         before = ", ".join(each["episode"] for each in card["known"])
         raise UsageError(
             f"{name} did not learn everything at once: its base knew {before:.200}, and of that it "
             f"was given what strategy.rows {rows!r} leaves",
             where="--joint",
-            fix="name a version of `onward run --fresh`, or of strategy.rows: joint",
+            fix=_JOINT,
         )
 
 

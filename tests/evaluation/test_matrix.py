@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -258,6 +259,23 @@ def test_the_gap_is_to_a_version_that_learned_everything_at_once(
         assert "run --fresh" in str(error.value.fix)
         at.unlink()
     assert matrix.collect(project, joint="v2").joint == "v2"
+
+
+@pytest.mark.parametrize(
+    ("told", "why"),
+    [
+        ({"parameters": {"finetune": {"tuning": "none"}}}, "made without training"),
+        ({"base": {"kind": "adopted"}}, "trained elsewhere"),
+    ],
+)
+def test_there_is_no_gap_to_a_version_that_learned_nothing(
+    project: Project, told: dict[str, Any], why: str
+) -> None:
+    at = project.version("v1") / "card.json"
+    files.write_json(at, {**files.read_json(at), **told})
+    with pytest.raises(UsageError, match=f"v1 did not learn these episodes: it was {why}") as error:
+        matrix.collect(project, joint="v1")
+    assert "run --fresh" in error.value.fix
 
 
 def test_an_adopted_model_learned_none_of_the_episodes(tmp_path: Path) -> None:
