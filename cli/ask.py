@@ -177,11 +177,17 @@ def _talk(project: Project, first: str, given: Inputs) -> None:
 
 
 def _line() -> str:
-    """What is typed next; nothing at the end of the input."""
+    """What is typed next; nothing at the end of the input. Raises UsageError: it is no text."""
     try:
         return input("> ").strip()
     except EOFError:
         return ""
+    except UnicodeDecodeError as error:
+        raise UsageError(
+            f"What was typed cannot be read as {error.encoding.upper()}",
+            where="the input of --talk",
+            fix="type or send it in the character set of the terminal, best UTF-8",
+        ) from error
 
 
 def _asked(found: Answer, demo: bool) -> list[str]:

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from cli.output import Ended, Json, answer, here, note
+from cli.output import Ended, Json, answer, here, note, readable
 from onward.errors import UsageError
 from onward.project import Project
 
@@ -53,7 +53,9 @@ def promote(
     force: Annotated[
         bool, typer.Option("--force", help="Promote against the rule; marked so for ever.")
     ] = False,
-    reason: Annotated[str, typer.Option(help="Why, with --force; kept in the journal.")] = "",
+    reason: Annotated[
+        str, typer.Option(help="Why, with --force; kept in the journal.", callback=readable)
+    ] = "",
     as_json: Json = False,
 ) -> None:
     """Make the candidate the champion, if the gate says so."""

@@ -19,6 +19,20 @@ from rich.console import Console
 from onward.errors import OnwardError, UsageError
 from onward.project import Project
 
+
+def readable(text: str) -> str:
+    """A text of the command line that is kept. Raises UsageError: bytes of it are no text."""
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise UsageError(
+            f"The reason is not in UTF-8 from character {error.start + 1} on",
+            where="--reason",
+            fix="type it in a terminal that writes UTF-8, or in plain letters",
+        ) from error
+    return text
+
+
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")]
 
 _answers: list[TextIO] = []

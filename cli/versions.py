@@ -7,10 +7,10 @@ from typing import Annotated, Any
 
 import typer
 
-from cli.output import Ended, Json, answer, failure, here, note
+from cli.output import Ended, Json, answer, failure, here, note, readable
 from onward.errors import UsageError
 
-Reason = Annotated[str, typer.Option(help="Why; it is kept in the journal.")]
+Reason = Annotated[str, typer.Option(help="Why; it is kept in the journal.", callback=readable)]
 
 
 def rollback(

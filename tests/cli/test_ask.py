@@ -78,6 +78,15 @@ def test_s07_an_answer_of_a_conversation_moves_no_cursor(
     assert capsys.readouterr().out.startswith("[Clear] [2J\n")
 
 
+def test_what_is_sent_in_another_character_set_ends_a_conversation_with_what_to_do(
+    echoing: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    typed = io.TextIOWrapper(io.BytesIO("café\n".encode("latin-1")), encoding="utf-8")
+    monkeypatch.setattr("sys.stdin", typed)
+    assert main.start(["ask", "Hi", "--talk"]) == UsageError.exit_code
+    assert "cannot be read as UTF-8" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("more", [["--json"], ["--demo"], ["--file", "params.yaml"]])
 def test_what_a_conversation_has_no_use_for_is_refused(
     echoing: Path, more: list[str], capsys: pytest.CaptureFixture[str]

@@ -286,3 +286,16 @@ def test_with_its_output_closed_it_does_its_work(more: str) -> None:
         cwd=Path(main.__file__).parent.parent,
     )
     assert (done.returncode, done.stderr) == (0, "")
+
+
+@pytest.mark.parametrize(
+    "words",
+    ["rollback --to v1", "reinstate v1", "adopt model", "promote --force", "episode withdraw faq"],
+)
+def test_a_reason_that_cannot_be_kept_is_refused(
+    empty: Path, words: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What a byte of Latin-1 becomes in Python: a journal in UTF-8 has no place for it."""
+    assert main.start([*words.split(), "--reason", "zu sp\udce4t"]) == 3
+    told = capsys.readouterr().err
+    assert "not in UTF-8 from character 6 on" in told and "--reason" in told
