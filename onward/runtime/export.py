@@ -271,25 +271,28 @@ def tokenizer_files(model: Path) -> dict[str, bytes]:
     """The bytes of a model folder's fast tokenizer, its chat template in its configuration.
 
     So are the marks that it pads and ends with, where its class or another file says what they are:
-    what serves picks no class. Those of a prompt are among them.
+    what serves picks no class. A folder without a configuration gets one that says these. Those of
+    a prompt are among them.
 
     Raises:
         ExportError: it has none.
     """
-    missing = [name for name in package.TOKENIZER if not (model / name).is_file()]
-    if missing:
+    there = [name for name in package.TOKENIZER if (model / name).is_file()]
+    found = {name: (model / name).read_bytes() for name in there}
+    if "tokenizer.json" not in found:
         raise ExportError(
-            f"The model has no fast tokenizer: {', '.join(missing)} is missing",
+            "The model has no fast tokenizer: tokenizer.json is missing",
             where=str(model),
-            fix="choose an encoder whose folder holds tokenizer.json and tokenizer_config.json",
+            fix="choose an encoder whose folder holds tokenizer.json",
         )
-    found = {name: (model / name).read_bytes() for name in package.TOKENIZER}
-    named, own = files.read_json(model / "tokenizer_config.json"), encoder.tokenizer(model)
+    configured = "tokenizer_config.json" in found
+    named = files.read_json(model / "tokenizer_config.json") if configured else {}
+    own = encoder.tokenizer(model)
     marks = {mark: getattr(own, mark) for mark in package.MARKS if named.get(mark) is None}
     lacking = {mark: str(value) for mark, value in marks.items() if value is not None}
     if (model / package.TEMPLATE).is_file():
         lacking["chat_template"] = (model / package.TEMPLATE).read_text(encoding="utf-8")
-    if lacking:
+    if lacking or not configured:
         found["tokenizer_config.json"] = files.canonical({**named, **lacking})
     return found | prompts.of_folder(model)
 

@@ -285,16 +285,19 @@ def test_a_model_without_a_fast_tokenizer_is_refused(tmp_path: Path) -> None:
         export.tokenizer_files(tmp_path)
 
 
+@pytest.mark.parametrize(
+    "about", [{"do_lower_case": True, "tokenizer_class": "BertTokenizer"}, None]
+)
 def test_the_package_names_the_marks_that_a_tokenizers_class_knows(
-    toy_encoder: Path, tmp_path: Path
+    toy_encoder: Path, tmp_path: Path, about: dict[str, Any] | None
 ) -> None:
-    """Many a public folder says no more than this; what serves picks no class."""
+    """Many a public folder says no more than this, or nothing; what serves picks no class."""
     told = files.read_json(toy_encoder / "tokenizer.json")
     files.write_json(tmp_path / "tokenizer.json", {**told, "padding": None})
     files.write_json(tmp_path / "config.json", files.read_json(toy_encoder / "config.json"))
     shutil.copyfile(toy_encoder / "model.safetensors", tmp_path / "model.safetensors")
-    about = {"do_lower_case": True, "tokenizer_class": "BertTokenizer"}
-    files.write_json(tmp_path / "tokenizer_config.json", about)
+    if about:
+        files.write_json(tmp_path / "tokenizer_config.json", about)
     made = Package("fp32", b"", export.tokenizer_files(tmp_path), {"inputs": ["input_ids"]})
     served, own = session.tokenizer(made), encoder.tokenizer(tmp_path)
     assert served.pad_token_id == own.pad_token_id is not None
