@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -68,20 +69,30 @@ def lineage(project: Project) -> Lineage | None:
 def _made(name: str, card: dict[str, Any]) -> Made:
     base = card.get("base") or {}
     settings = card.get("parameters") or {}
-    strategy = settings.get("strategy") or {}
-    parts = [strategy.get(key) for key in ("rows", "term", "structure")]
-    told = [str(part) for part in parts if part and part != "none"]
     finetune = settings.get("finetune") or {}
+    adopted = base.get("kind") == "adopted"
+    trained = not adopted and finetune.get("tuning") != "none"
+    learned = () if adopted else card.get("learning") or ()
     return Made(
         version=name,
         base=f"{base.get('kind', '')} {base.get('name', '')}".strip(),
-        learned=listed(tuple(one["episode"] for one in card.get("learning") or ())),
-        strategy=" x ".join([*told, str(finetune.get("tuning", ""))]).removesuffix(" x "),
-        seed=str(finetune.get("seed", "")),
+        learned=listed(tuple(one["episode"] for one in learned)),
+        strategy="as it came" if adopted else _how(settings.get("strategy") or {}, finetune),
+        seed=str(finetune.get("seed", "")) if trained else "",
         data=str((card.get("data") or {}).get("md5", ""))[:SHORT],
         revision=str(card.get("revision") or "")[: SHORT + 1],
         candidate=str(card.get("candidate", ""))[:SHORT],
     )
+
+
+def _how(strategy: Mapping[str, Any], finetune: Mapping[str, Any]) -> str:
+    """Strategy and tuning; of a candidate that was not trained its prompt template."""
+    tuning, prompt = str(finetune.get("tuning", "")), finetune.get("prompt")
+    if tuning == "none":
+        return f"not trained, prompt {prompt}" if prompt else "not trained"
+    parts = [strategy.get(key) for key in ("rows", "term", "structure")]
+    told = [str(part) for part in parts if part and part != "none"]
+    return " x ".join([*told, tuning]).removesuffix(" x ")
 
 
 def _again(card: dict[str, Any]) -> tuple[tuple[str, ...], str]:

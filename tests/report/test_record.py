@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -158,6 +159,31 @@ def test_what_makes_a_version_again(
     assert found is not None and len(found.commands) == commands
     assert note in found.note
     assert all("+" not in command for command in found.commands)
+
+
+@pytest.mark.parametrize(
+    ("kind", "finetune", "told"),
+    [
+        ("pretrained", {"tuning": "lora", "seed": 3}, ("support", "replay x single x lora", "3")),
+        ("pretrained", {"tuning": "none", "prompt": "few-shot", "seed": 3},
+         ("support", "not trained, prompt few-shot", "")),
+        ("pretrained", {"tuning": "none", "seed": 3}, ("support", "not trained", "")),
+        ("adopted", {"tuning": "full", "seed": 3}, ("", "as it came", "")),
+    ],
+)  # fmt: skip
+def test_how_a_version_was_made_is_what_was_done(
+    kind: str, finetune: dict[str, Any], told: tuple[str, ...], tmp_path: Path
+) -> None:
+    """Of what was not trained the settings of a training said nothing."""
+    project = projects.empty(tmp_path)
+    base = {"kind": kind, "name": "toy", "sha256": "0" * 64}
+    settings = {**projects.CARD["parameters"], "finetune": finetune}
+    card = {**projects.CARD, "base": base, "parameters": settings}
+    projects.version(project, "v1", {"0001-a": 70.0}, 1, **card)
+    found = lineage(project)
+    assert found is not None
+    (one,) = found.made
+    assert (one.learned, one.strategy, one.seed) == told
 
 
 def test_nothing_yet(tmp_path: Path) -> None:
