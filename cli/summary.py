@@ -25,7 +25,7 @@ def result(project: Project, outcome: str) -> dict[str, Any]:
         "outcome": outcome,
         "champion": pointer.version if pointer else None,
         "seq": judged[-1]["seq"] if judged and made else None,
-        "learned": turn.learning_episodes,
+        "learned": [] if turn.base.kind == "adopted" else turn.learning_episodes,
         "scores": _read(project, "evaluate", "summary.json") if made else None,
         "latency": _read(project, "benchmark", "report.json") if outcome == "Promoted" else None,
     }
@@ -37,7 +37,8 @@ def lines(project: Project, data: dict[str, Any]) -> list[Any]:
         serves = f"{data['champion']} serves" if data["champion"] else "Nothing serves yet"
         return [f"Nothing to do: {data['message']}", serves]
     told: list[Any] = ["", *_verdict(project, data)]
-    told.append(f"Learned    {', '.join(data['learned'])}")
+    learned = ", ".join(data["learned"]) or "nothing here: the model is as it was adopted"
+    told.append(f"Learned    {learned}")
     told += _scores(data["scores"])
     told += _matrix(project)
     if data["latency"]:

@@ -6,10 +6,12 @@ import json
 import re
 from dataclasses import replace
 from pathlib import Path
+from typing import Literal
 
 import pytest
 
 from cli import main
+from onward.episodes.turn import Turn
 from onward.errors import UsageError
 from onward.evaluation import gate, verdicts
 from onward.evaluation.baseline import common
@@ -112,6 +114,21 @@ def test_a_run_ends_with_the_metric_s_name_as_everywhere(metric: str, name: str)
     before, after = _scores({"metric": metric, "before": "baseline", "units": units})
     assert before == f"Before     {name} 31.0 on 20 held-out rows (the trivial baseline)"
     assert after == f"After      {name} 64.5"
+
+
+@pytest.mark.parametrize(("kind", "learned"), [("pretrained", ["0001-new"]), ("adopted", [])])
+def test_a_run_ends_without_episodes_that_an_adopted_model_did_not_learn(
+    tmp_path: Path, kind: Literal["pretrained", "adopted"], learned: list[str]
+) -> None:
+    from cli.summary import lines, result
+
+    at = toy_turn.project(tmp_path)
+    turn = Turn.read(at)
+    turn.model_copy(update={"base": turn.base.model_copy(update={"kind": kind})}).write(at)
+    found = result(at, "Promoted")
+    assert found["learned"] == learned
+    told = lines(at, {**found, "champion": "v1", "report": "r", "run": "r"})
+    assert f"Learned    {', '.join(learned) or 'nothing here: '}" in told[1]
 
 
 def test_status_names_an_old_episode_only_where_it_lost() -> None:
