@@ -18,9 +18,14 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from onward import files
 from onward.errors import IntegrityError, InternalError, OnwardError
+from onward.runtime import package as packages
 
 SECONDS = 120
+A_TOKEN = 1.0
+"""Seconds more for each token that the probes may come to where the model writes: the largest that
+fits into one file takes a good part of one on two cores that others use, too."""
 _NOT_ASKED = ("unit", "answers")
 _NEAR = 1e-3
 """Of a number, relative or absolute: how far another machine's last bits may move it."""
@@ -78,12 +83,13 @@ def probe(package: Path, variant: str | None = None, manifest: str | None = None
     command = [sys.executable, "-m", "onward.runtime.probe", str(package)]
     command += ["--variant", variant] if variant else []
     command += ["--manifest", manifest] if manifest else []
+    seconds = _seconds(package)
     try:
         done = subprocess.run(
-            command, capture_output=True, text=True, timeout=SECONDS, env=_environment()
+            command, capture_output=True, text=True, timeout=seconds, env=_environment()
         )
     except subprocess.TimeoutExpired as error:
-        raise _died(package, f"did not answer within {SECONDS} s") from error
+        raise _died(package, f"did not answer within {seconds:.0f} s") from error
     try:
         found = json.loads(done.stdout.strip().splitlines()[-1])
     except (IndexError, ValueError) as error:
@@ -92,6 +98,14 @@ def probe(package: Path, variant: str | None = None, manifest: str | None = None
     if "error" in found:
         raise OnwardError.from_json(found)
     return dict(found)
+
+
+def _seconds(package: Path) -> float:
+    """How long the process may take; whether the package is what was sealed is for it to say."""
+    path = package / packages.SPEC
+    spec = files.read_json(path) if path.is_file() else {}
+    longest = spec["decoding"]["max_new_tokens"] if "generation" in spec else 0
+    return SECONDS + A_TOKEN * longest * len(spec.get("probes", ()))
 
 
 def _environment() -> dict[str, str]:

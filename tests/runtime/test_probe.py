@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -82,3 +83,21 @@ def test_a_process_that_dies_is_told_as_such(
     monkeypatch.setattr(probe.sys, "executable", str(dies))
     with pytest.raises(InternalError, match="ended with 137: killed"):
         probe.probe(packed)
+
+
+@pytest.mark.parametrize("writes", [False, True])
+def test_a_model_that_writes_has_time_for_what_it_may_write(
+    package: Path, monkeypatch: pytest.MonkeyPatch, writes: bool
+) -> None:
+    """A large one was given 120 s for four answers of any length, and could not be promoted."""
+    spec = files.read_json(package / packages.SPEC)
+    decoding = {**spec["decoding"], "max_new_tokens": 500}
+    told = {**spec, "decoding": decoding, **({"generation": {}} if writes else {})}
+    files.write_json(package / packages.SPEC, told)
+
+    def hanging(*_: object, timeout: float, **__: object) -> None:
+        raise subprocess.TimeoutExpired("probe", timeout)
+
+    monkeypatch.setattr(probe.subprocess, "run", hanging)
+    with pytest.raises(InternalError, match="within 2120 s" if writes else "within 120 s"):
+        probe.probe(package)
