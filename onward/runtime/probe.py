@@ -104,7 +104,7 @@ def _seconds(package: Path) -> float:
     """How long the process may take; whether the package is what was sealed is for it to say."""
     path = package / packages.SPEC
     spec = files.read_json(path) if path.is_file() else {}
-    longest = spec["decoding"]["max_new_tokens"] if "generation" in spec else 0
+    longest = spec.get("decoding", {}).get("max_new_tokens", 0) if "generation" in spec else 0
     return SECONDS + A_TOKEN * longest * len(spec.get("probes", ()))
 
 
