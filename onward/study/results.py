@@ -15,6 +15,9 @@ With a[t, u] the score after turn t on episode u (percent), T the last turn, mea
 Intervals are of a two-level bootstrap: each resample draws seeds with replacement and, once for all
 seeds and combinations, rows with replacement, so what is compared is compared on the same rows and
 seeds, and more seeds do not pass for more rows. Percentiles at the level below, on both sides.
+
+A test row that a later episode corrects counts in no turn: every a[t, u] is over the same rows,
+those that stand at the end.
 """
 
 from __future__ import annotations
@@ -107,10 +110,12 @@ class _Samples:
         recipe = recipes.get(plan.recipe)
         self.folder = plan.folder
         self.score: Callable[[Array], Array] = lambda total: recipe.metrics(total)[recipe.PRIMARY]
-        names: set[str] = set()
+        self.standing: dict[str, set[str]] = {}
         for sequence in {one.sequence.id: one for one in trials}.values():
             part = trial.statistics(self.folder, sequence.keys()[-1])
-            names.update(row for unit in part.units() for row in part.statistics(unit)[0])
+            for unit in part.units():
+                self.standing.setdefault(unit, set()).update(part.statistics(unit)[0])
+        names = set().union(*self.standing.values())
         self.place = {name: at for at, name in enumerate(sorted(names))}
 
     def scores(self, one: Trial) -> Array:
@@ -136,8 +141,14 @@ class _Samples:
         return made
 
     def _rows(self, part: Any, unit: str) -> tuple[list[int], Array]:
+        """Place and statistics of the rows that stand at the end.
+
+        A row that a later episode corrects was scored in turns before it alone.
+        """
         names, values = part.statistics(unit)
-        return [self.place[name] for name in names], values
+        stands = np.array([name in self.standing[unit] for name in names], dtype=bool)
+        places = [self.place[name] for name, kept in zip(names, stands, strict=True) if kept]
+        return places, values[stands]
 
 
 def average(a: Array) -> Array:

@@ -54,7 +54,7 @@ def of_project(project: Project) -> Episodes:
     """The episodes of the present turn, known ones first, in the order of opening.
 
     Raises:
-        UsageError: there are fewer than two.
+        UsageError: there are fewer than two, or one has nothing to learn or to score on.
     """
     turn = Turn.read(project)
     turns.check(project, turn)
@@ -65,7 +65,29 @@ def of_project(project: Project) -> Episodes:
             where=str(project.turn),
             fix="open another, or name a file that lists a sequence",
         )
+    for one in named:
+        train = project.episode(one.episode) / "train.parquet"
+        _require(one.episode, "learn", parquet.count(train))
+        held = turns.stream(project, one.episode, "heldout")
+        _require(one.episode, "score on", next(held, None) is not None)
     return Episodes(project.data, tuple(named))
+
+
+def _require(episode: str, what: str, rows: int | bool) -> None:
+    if not rows:
+        raise UsageError(
+            f"The episode {episode} has no row to {what}: a study needs rows for both",
+            where=episode,
+            fix="list a sequence without it, or give it a file of its own under `test`",
+        )
+
+
+def standing(project: Project, episode: str) -> float:
+    """The share of an episode's training rows that no later one of the present turn replaces."""
+    if episode not in turns.replacing(project):
+        return 1.0
+    kept = sum(1 for _ in turns.stream(project, episode, "train"))
+    return kept / parquet.count(project.episode(episode) / "train.parquet")
 
 
 def store(data: Path, recipe_name: str, delivered: Iterable[Delivered]) -> Episodes:
@@ -73,6 +95,9 @@ def store(data: Path, recipe_name: str, delivered: Iterable[Delivered]) -> Episo
 
     A training row whose texts are those of a test row of the sequence is left out, and counted in
     the episode's manifest as `leaked`.
+
+    Raises:
+        UsageError: an episode has nothing to learn or to score on.
     """
     recipe = recipes.get(recipe_name)
     every = list(delivered)
@@ -87,6 +112,8 @@ def store(data: Path, recipe_name: str, delivered: Iterable[Delivered]) -> Episo
         folder = f"{number:04d}-{one.name}"
         if not (place / folder / files.MANIFEST).is_file():
             kept = [row for row in one.train if _compared(recipe, row) not in tested]
+            _require(one.name, "learn", len(kept))
+            _require(one.name, "score on", len(one.heldout))
             about: dict[str, Any] = {"number": number, "name": one.name, "recipe": recipe_name}
             about["leaked"] = len(one.train) - len(kept)
             _seal(place / folder, {"train": kept, "heldout": one.heldout}, recipe, about)

@@ -31,7 +31,7 @@ from onward.evaluation import ledger
 from onward.learning.job import afresh
 from onward.project import Project
 from onward.study.combinations import Blocks
-from onward.study.sequence import Episodes
+from onward.study.sequence import Episodes, standing
 from onward.study.start import Start
 
 SCHEMA = 2
@@ -271,8 +271,8 @@ def _hold_steps(folder: Path, project: Project, trial: Trial, turn: Turn) -> int
         new = sum(windows[named.episode] for named in turn.learning)
         held_to = new
         if trial.steps == "joint":
-            before = trial.keys()[: len(turn.known)]
-            held_to += sum(int(read(folder, one)["windows"]) for one in before)
+            for episode, one in zip(turn.known_episodes, trial.keys(), strict=False):
+                held_to += round(standing(project, episode) * read(folder, one)["windows"])
         epochs = held_epochs(theirs, held_to, windows.total(), settings.batch_size)
     block = {**trial.blocks["finetune"], key: epochs}
     _settle(project, {**trial.blocks, "finetune": block})

@@ -210,6 +210,23 @@ def test_an_episode_of_which_no_row_was_drawn_is_not_scored_as_wrong(tmp_path: P
     assert naive.curve == [results.Value(100.0, 100.0, 100.0)] * 2
 
 
+def test_a_test_row_that_is_corrected_later_counts_in_no_turn(tmp_path: Path) -> None:
+    """It was scored before its correction came: the table ended in a KeyError."""
+    made = toy_study.plan(tmp_path, ENCODER, "naive")
+    vars(made)["encoder"], vars(made)["code"] = "e", "c"
+    (one,) = made.trials().values()
+    first, second = (named.episode for named in one.sequence.named)
+    wrong, right = (ledger.Entry("", statistics(hit)) for hit in (False, True))
+    old = {str(at): right if at < 10 else wrong for at in range(30)}
+    stays = {str(at): right for at in range(10)}
+    seal(tmp_path, one, 1, one.keys()[0], {first: old})
+    # Rows 10 to 29 are corrected; row 10 came with the correction as it was.
+    seal(tmp_path, one, 2, one.keys()[1], {first: stays, second: {"10": right, "new": right}})
+    (naive,) = results.collect(made)
+    assert naive.matrix[0, 0] == naive.matrix[1, 0] == naive.matrix[1, 1] == 100.0
+    assert naive.measures["forgetting"] == results.Value(0.0, 0.0, 0.0)
+
+
 def copy_results(made: Any, each: trial.Trial) -> None:
     first = made.trials()[each.combination, 0]
     for key, source in zip(each.keys(), first.keys(), strict=True):

@@ -11,8 +11,8 @@ import pytest
 from onward import files
 from onward.errors import IntegrityError, NotFinite, UsageError
 from onward.learning import finetune
-from onward.study import readings, sequence, trial
-from tests import toys
+from onward.study import planning, readings, sequence, trial
+from tests import loop, toys
 from tests.study import toy_study
 
 
@@ -90,6 +90,23 @@ def test_held_to_joint_all_take_the_steps_of_joint(finished: Any, tmp_path: Path
         results(tmp_path, found["naive", 0])[1]["rows"]
         < results(folder, trials["joint"])[1]["rows"]
     )
+
+
+def test_held_to_joint_where_rows_were_corrected(tmp_path: Path, encoder: Path) -> None:
+    """joint sees each corrected row once; the steps were those of both its forms."""
+    project = loop.begun(tmp_path / "project", encoder, "classification")
+    first = toys.toy_texts(48, 1)
+    loop.opened(project, "first", toys.write_jsonl(tmp_path / "1.jsonl", first))
+    again = [{**row, "label": "city"} for row in first[:30]]
+    source = toys.write_jsonl(tmp_path / "2.jsonl", again)
+    loop.opened(project, "again", source, corrects="first")
+    folder = project.study("corrected")
+    plan = planning.planned(project, folder, None, "naive,joint", "0", 1, 1, "joint")
+    steps = {}
+    for (name, _), one in plan.trials().items():
+        trial.run(folder, one)
+        steps[name] = [turn["steps"] for turn in results(folder, one)]
+    assert steps["naive"] == steps["joint"]
 
 
 def test_a_turn_sees_no_episode_that_comes_later(
@@ -273,6 +290,29 @@ def test_a_stored_sequence_leaves_out_training_rows_that_are_tested(tmp_path: Pa
     manifest = files.read_json(found.data / "0002-toy2" / "manifest.json")
     assert manifest["leaked"] == 1
     assert sequence.store(tmp_path, "extractive", [first, leaking]) == found
+
+
+@pytest.mark.parametrize(("lacks", "said"), [("train", "learn"), ("heldout", "score on")])
+def test_an_episode_with_nothing_to_learn_or_to_score_on_is_refused(
+    lacks: str, said: str, tmp_path: Path
+) -> None:
+    """Before anything is trained: the table ended in a traceback."""
+    second = replace(toy_study.delivered(2), **{lacks: []})  # type: ignore[arg-type]
+    with pytest.raises(UsageError, match=f"toy2 has no row to {said}"):
+        sequence.store(tmp_path, "extractive", [toy_study.delivered(1), second])
+
+
+def test_an_episode_whose_test_rows_were_all_corrected_is_refused(
+    tmp_path: Path, encoder: Path
+) -> None:
+    project = loop.begun(tmp_path / "project", encoder, "classification")
+    source = toys.write_jsonl(tmp_path / "1.jsonl", toys.toy_texts(48, 1))
+    folder = project.episode(loop.opened(project, "first", source).folder)
+    again = sequence.parquet.read_all(folder / "heldout.parquet") + toys.toy_texts(24, 2)
+    source = toys.write_jsonl(tmp_path / "2.jsonl", again)
+    loop.opened(project, "again", source, corrects="first")
+    with pytest.raises(UsageError, match="0001-first has no row to score on"):
+        sequence.of_project(project)
 
 
 def test_the_carved_part_never_reads_a_test_row(tmp_path: Path, monkeypatch: Any) -> None:
