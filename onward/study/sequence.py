@@ -178,7 +178,7 @@ def carved(
         UsageError: no part can be kept apart: the rows of each episode share one title or text.
     """
     taken = sequence.named[:first]
-    key = ["carved", 3, [one.model_dump() for one in taken], recipe_name, percent, seed]
+    key = ["carved", 4, [one.model_dump() for one in taken], recipe_name, percent, seed]
     place = data / files.digest(key)[:16]
     if not all((place / one.episode / files.MANIFEST).is_file() for one in taken):
         _carve(sequence.data, taken, place, recipe_name, percent, seed)
@@ -213,5 +213,7 @@ def _carve(
         number, name = int(one.episode.partition("-")[0]), one.episode.partition("-")[2]
         about: dict[str, Any] = {"number": number, "name": name, "recipe": recipe_name}
         about["carved"] = True
+        if corrects := files.read_json(source / one.episode / files.MANIFEST).get("replaces"):
+            about["replaces"] = corrects
         if not (place / one.episode / files.MANIFEST).is_file():
             _seal(place / one.episode, sides, recipe, about)

@@ -10,6 +10,7 @@ import pytest
 
 from onward import recipes
 from onward.episodes import rows as parquet
+from onward.episodes import turn as turns
 from onward.errors import SettingsError
 from onward.evaluation import ledger
 from onward.learning import finetune, prepare
@@ -17,7 +18,8 @@ from onward.project import Project
 from onward.study import change, compare, planning, schedule, trial
 from onward.study.search import search
 from onward.study.sequence import Episodes
-from tests import toys
+from onward.study.start import of_turn
+from tests import loop, toys
 
 RECIPE = "classification"
 
@@ -148,3 +150,20 @@ def test_a_turn_of_another_encoder_or_recipe_is_not_compared(
         planning.compared(made, made.study("compare"), None, "full", "0", 1, 1)
     with pytest.raises(SettingsError, match=f"project.{key} is '{other}'"):
         planning.searched(made, "finetune", None, 0, 1)
+
+
+def test_what_is_corrected_is_not_learned_beside_its_correction(
+    toy_encoder: Path, tmp_path: Path
+) -> None:
+    """A run leaves the wrong rows out; a comparison of ways to run trained on both forms."""
+    project = loop.begun(tmp_path / "project", toy_encoder, RECIPE)
+    first = toys.toy_texts(48, 1)
+    loop.opened(project, "first", toys.write_jsonl(tmp_path / "1.jsonl", first))
+    again = [{**row, "label": "city"} for row in first[:30]]
+    source = toys.write_jsonl(tmp_path / "2.jsonl", again)
+    loop.opened(project, "again", source, corrects="first")
+    start, episodes = of_turn(project, tmp_path / "compare", percent=20, seed=0)
+    made = Project(tmp_path / "trial")
+    start.compose(made, RECIPE, episodes).write(made)
+    ids = [row["id"] for e in ("0001-first", "0002-again") for row in turns.rows(made, e, "train")]
+    assert len(ids) == len(set(ids)) > 0
