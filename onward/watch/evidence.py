@@ -24,7 +24,7 @@ from onward.registry.versions import Champion
 from onward.watch import profile, shift
 from onward.watch.decision import Error, Evidence
 
-SCHEMA = 1
+SCHEMA = 2
 
 
 def gather(project: Project, settings: Watch) -> Evidence:

@@ -17,8 +17,10 @@ from onward.episodes.turn import Turn
 from onward.project import Project
 from onward.recipes.shapes import Row, each_text
 
-SCHEMA = 1
+SCHEMA = 2
 ANSWERED, UNANSWERED = "an answer", "no answer"
+UNLABELLED = ""
+"""Stands for no label of all, where a row may have none; no label is empty."""
 
 
 @dataclass(frozen=True)
@@ -27,7 +29,10 @@ class Profile:
 
     rows: int = 0
     labels: Counter[str] = field(default_factory=Counter)
-    """Label -> rows that have it; of questions, whether there is an answer."""
+    """Label -> rows that have it; of questions, whether there is an answer.
+
+    Empty where answers are written: each row's is its own.
+    """
     values: Counter[float] = field(default_factory=Counter)
     """Number to be learned, or place of the right option -> rows; empty in other recipes."""
     lengths: dict[str, Counter[float]] = field(default_factory=dict)
@@ -71,17 +76,16 @@ def of_rows(recipe: ModuleType, rows: Iterable[Row]) -> Profile:
     count = 0
     for row in rows:
         count += 1
-        gold = recipe.gold(row)
         if "number" in kinds:
             found.values[float(row["value"])] += 1
         elif "choice" in kinds:
             found.values[float(row["answer"])] += 1
         elif "tags" in kinds:
-            found.labels.update(set(row["tags"]))
+            found.labels.update(set(row["tags"]) or [UNLABELLED])
         elif "position" in kinds:
-            found.labels[ANSWERED if gold else UNANSWERED] += 1
-        else:
-            found.labels.update(gold)
+            found.labels[ANSWERED if recipe.gold(row) else UNANSWERED] += 1
+        elif "tokens" not in kinds:
+            found.labels.update(recipe.gold(row) or [UNLABELLED])
         for name, text in each_text(recipe.inputs(row)):
             once = hash((name, text))
             if once not in seen:
