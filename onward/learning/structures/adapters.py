@@ -56,7 +56,7 @@ def fit(job: Job) -> Trained:
         SettingsError: what the base knows was learned elsewhere.
         TrainingError: as `onward.learning.trainer.fit`.
     """
-    if job.turn.base.kind == "version" and not job.turn.known:
+    if own.adopted(job):
         raise SettingsError(
             "What the base knows was learned from rows that are not here: no adapter can hold it",
             where=f"params.yaml, strategy.structure: adapters; base {job.turn.base.name}",

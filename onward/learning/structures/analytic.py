@@ -204,7 +204,7 @@ def _start(job: Job, width: int) -> tuple[Any, Statistics, Iterator[Part]]:
     count, parts = job.strategy.analytic_features, own.prepared(job)
     if job.first:
         return closed_form.draw(width, count, job.seed), Statistics.empty(count, width), parts
-    if not job.turn.known:
+    if own.adopted(job):
         raise SettingsError(
             "The base's labels were learned from rows that are not here: a closed-form head "
             "cannot take them over",

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from onward.config import Prepare
 from onward.episodes import turn as turns
-from onward.learning import features, memory
+from onward.learning import base, features, memory
 from onward.learning.features import Features
 from onward.learning.job import Job
 from onward.learning.rows import Labelled
@@ -74,6 +74,14 @@ def known(job: Job, episodes: Sequence[str] | None = None) -> Iterator[Part]:
         windows = features.encode(rows, job.recipe, tokenizer, window, job.labels)
         if features.write(path, windows)["windows"]:
             yield Part(Features.load(path), [(episode, row) for row in rows])
+
+
+def adopted(job: Job) -> bool:
+    """Whether the base is a version that was adopted: what it knows, no episode has taught it.
+
+    One whose episodes were all replaced by new ones knows nothing that is not learned anew.
+    """
+    return job.turn.base.kind == "version" and not base.spec(job.project, job.turn).get("learned")
 
 
 def pick(data: Features, windows: NDArray[np.bool_]) -> Features:

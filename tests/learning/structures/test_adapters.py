@@ -19,7 +19,15 @@ from onward.learning.structures import adapters
 from onward.learning.trainer import Trained
 from onward.project import Project
 from tests import toys
-from tests.learning.structures.turns import bytes_of, correcting, held, inputs, learn, project_of
+from tests.learning.structures.turns import (
+    answers,
+    bytes_of,
+    correcting,
+    held,
+    inputs,
+    learn,
+    project_of,
+)
 
 NAMES = ["0001-one", "0002-two"]
 STRATEGY = {"rows": "naive", "structure": "adapters"}
@@ -271,7 +279,11 @@ def test_a_base_that_was_adopted_is_refused_by_name(
     training = {**TRAINING, "tuning": "full", "first_epochs": 0.5}
     blocks = {"strategy": {"rows": "naive"}, "finetune": training}
     project = project_of(tmp_path, toy_encoder, "classification", EPISODES, NAMES[:1], **blocks)
+    spec = project.made("finetune") / "spec.json"
     learn(project, 1)
+    files.remove(project.version("v1"))
+    files.write_json(spec, {**files.read_json(spec), "learned": []})
+    toys.toy_version(project, "v1")
     ready(project, toy_encoder, learning=NAMES[1:], version="v1")
     params = files.read_json(project.params)
     params["strategy"] = {"rows": "naive", "structure": structure}
@@ -280,6 +292,27 @@ def test_a_base_that_was_adopted_is_refused_by_name(
     prepare.run(project)
     with pytest.raises(SettingsError, match="learned from rows that are not here"):
         finetune.run(project)
+
+
+@pytest.mark.parametrize("structure", ["adapters", "analytic"])
+def test_an_episode_that_a_new_one_replaces_whole_leaves_a_base_to_go_on_from(
+    structure: str, toy_encoder: Path, tmp_path: Path
+) -> None:
+    """It is no part of the turn then, and the turn was refused as if the base were adopted."""
+    blocks = {
+        "strategy": {"rows": "naive", "structure": structure, "analytic_features": 64},
+        "finetune": {**TRAINING, "tuning": "lora" if structure == "adapters" else "full"},
+    }
+    project = project_of(tmp_path, toy_encoder, "classification", EPISODES, NAMES[:1], **blocks)
+    learn(project, 1)
+    ready(project, toy_encoder, learning=NAMES[1:], version="v1")
+    second = learn(project, 2)
+    assert models.kind(second) == structure
+    if structure == "adapters":
+        assert [each.episode for each in routed.adapters_of(second)] == NAMES[1:]
+    new = held(project, NAMES[1])
+    told = answers("classification", second, new)
+    assert {row["label"] for row in new} >= set(told), "nothing is told of what is gone"
 
 
 def test_it_still_knows_the_first_episode(turned: tuple[Project, Path, Path]) -> None:
