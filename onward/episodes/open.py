@@ -96,6 +96,7 @@ def open_episode(
     separator: str | None = None,
     target: Path | None = None,
     dry_run: bool = False,
+    whole: bool = False,
     keep: Keep,
 ) -> Opened:
     """Open an episode, or say that it is already open, or (dry_run) what opening would do.
@@ -112,6 +113,7 @@ def open_episode(
         separator: splits the text of several labels, where it is not a JSON list (multilabel).
         target: a file whose lines translate those of `source`.
         dry_run: change nothing.
+        whole: all rows are to train on; no episode that a turn could learn, for nothing tests it.
         keep: versions data/ and returns its out entry.
 
     Raises:
@@ -138,6 +140,7 @@ def open_episode(
             group=group,
             separator=separator,
             target=target,
+            whole=whole,
         )
         return _opened(project, asked, lost, keep, dry_run)
 

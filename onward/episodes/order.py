@@ -41,6 +41,8 @@ class Order:
     """The number of the first option in the answers, where all of them together tell it."""
     last: int | None = None
     """Of places that count tokens: 1 where an end names an entity's last token, 0 the one after."""
+    whole: bool = False
+    """Whether all rows are to train on: which are held out was decided before."""
 
     @property
     def path(self) -> Path:
@@ -126,6 +128,7 @@ def order(
     group: str | None,
     separator: str | None,
     target: Path | None = None,
+    whole: bool = False,
 ) -> Order:
     """Resolve format, columns and the corrected episode.
 
@@ -174,6 +177,7 @@ def order(
         instruction=survey.instruction(source, found),
         first=survey.first(source, found, separator),
         last=survey.last(source, found),
+        whole=whole,
     )
 
 

@@ -45,7 +45,7 @@ def sifted(project: Project, order: Order) -> Iterator[Sieve]:
         split.know(sieve, [project.episode(f.folder) / "sides.parquet" for f in folders(project)])
         for earlier in order.replaces:
             split.originals(sieve, project.episode(earlier))
-        split.assign(sieve, order.settings)
+        split.assign(sieve, order.settings, whole=order.whole)
         leaks.look(sieve, [project.episode(f.folder) for f in folders(project)], order.settings)
         yield sieve
 
@@ -131,7 +131,8 @@ def refuse_unusable(project: Project, order: Order, sieve: Sieve, *, dry_run: bo
         )
     if counts["quarantined"] * 100 <= limit * counts["seen"]:
         leaks.refuse(sieve, order.settings, str(order.path))
-        split.refuse_one_sided(sieve, order.settings, str(order.path))
+        if not order.whole:
+            split.refuse_one_sided(sieve, order.settings, str(order.path))
         _refuse_correcting_nothing(sieve, order)
         return
     where = str(order.path)

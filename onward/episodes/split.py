@@ -135,9 +135,19 @@ def _insert(db: sqlite3.Connection, query: str, values: Iterator[tuple[object, .
     db.execute("COMMIT")
 
 
-def assign(sieve: Sieve, settings: Episode) -> None:
-    """Give every kept row its side; quarantine those that straddle."""
-    sieve.db.create_function("drawn", 1, lambda key: draw(key, settings), deterministic=True)
+def assign(sieve: Sieve, settings: Episode, *, whole: bool = False) -> None:
+    """Give every kept row its side; quarantine those that straddle.
+
+    Args:
+        sieve: the rows.
+        settings: how many are held out.
+        whole: none are.
+    """
+
+    def drawn(key: bytes) -> str:
+        return SIDES[0] if whole else draw(key, settings)
+
+    sieve.db.create_function("drawn", 1, drawn, deterministic=True)
     sides = _SIDES.format(bound=sieve.kind.bound)
     for script in (_CONTEXTS, _TITLES, _NEW_CONTEXTS, sides):
         sieve.db.executescript(script)

@@ -27,6 +27,7 @@ from onward.project import Project, safe_name
 from onward.recipes.shapes import Row
 from onward.study.sequence import Delivered
 
+SCHEMA = 2
 _UNVERSIONED = {"md5": f"{'0' * 32}.dir", "size": 0, "nfiles": 0}
 """What stands for DVC's word on data/: the study's copies are sealed, not versioned."""
 
@@ -73,7 +74,13 @@ def of_file(path: Path, folder: Path, settings: Mapping[str, Any]) -> list[Deliv
     for one in every:
         if not one.is_file():
             raise UsageError("There is no such file", where=str(one), fix=f"mend {path.name}")
-    named = [names, [files.sha256(one) for one in every], listing.columns, settings.get("episode")]
+    named = [
+        SCHEMA,
+        names,
+        [files.sha256(one) for one in every],
+        listing.columns,
+        settings.get("episode"),
+    ]
     place = folder / "opened" / files.digest(named)[:16]
     opening = _Opening(place, settings, listing.columns)
     return [opening.episode(name, *pair) for name, pair in zip(names, found, strict=True)]
@@ -111,24 +118,27 @@ class _Opening:
         if test is None:
             sides = self._opened("split", name, file)
             return Delivered(name, sides["train"], sides["heldout"])
-        whole = {
-            side: [
-                row for rows in self._opened(f"{name}-{side}", name, one).values() for row in rows
-            ]
+        # A published split stands as it was published; `sequence.store` drops what leaks.
+        train, heldout = (
+            self._opened(f"{name}-{side}", name, one, whole=True)["train"]
             for side, one in (("train", file), ("heldout", test))
-        }
-        return Delivered(name, whole["train"], whole["heldout"])
+        )
+        return Delivered(name, train, heldout)
 
-    def _opened(self, inside: str, name: str, file: Path) -> dict[str, list[Row]]:
+    def _opened(
+        self, inside: str, name: str, file: Path, *, whole: bool = False
+    ) -> dict[str, list[Row]]:
         project = Project(self.place / inside)
         blocks = {key: dict(self.settings.get(key) or {}) for key in ("project", "episode")}
-        if inside != "split":
-            # A published split stands as it was published; `sequence.store` drops what leaks.
-            blocks["episode"]["leakage"] = "warn"
         files.write_json(project.params, blocks)
         files.write_text(project.pipeline, "stages: {}\n")
         opened = open_episode(
-            project, name, file, mapping=self.columns, keep=lambda _: dict(_UNVERSIONED)
+            project,
+            name,
+            file,
+            mapping=self.columns,
+            whole=whole,
+            keep=lambda _: dict(_UNVERSIONED),
         )
         at = project.episode(opened.folder)
         return {side: parquet.read_all(at / f"{side}.parquet") for side in ("train", "heldout")}

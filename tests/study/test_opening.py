@@ -44,6 +44,30 @@ def test_a_test_file_stays_whole_and_the_others_are_split(listing: Path, tmp_pat
     assert {row["label"] for row in loans.train} == {"yes", "no"}
 
 
+def test_files_with_a_test_file_are_taken_whole_whatever_their_titles(tmp_path: Path) -> None:
+    """They were split first: one title was refused, and a text of two titles was set aside."""
+
+    def written(name: str, titles: tuple[str, ...]) -> None:
+        lines = [
+            f"{name} {word} {WORDS[at - 5]} number {at},{title},{title},{'ab'[at % 2]}"
+            for at, word in enumerate(WORDS)
+            for title in (titles or (f"first {at}", f"second {at}"))
+        ]
+        files.write_text(tmp_path / f"{name}.csv", "\n".join(["text,pair,title,label", *lines, ""]))
+
+    written("train", ("one title",))
+    written("test", ("another",))
+    written("twice", ())
+    pairs = ", ".join(
+        f"{{name: {one}, file: {one}.csv, test: test.csv}}" for one in ("train", "twice")
+    )
+    files.write_text(tmp_path / "s.yaml", f"episodes: [{pairs}]")
+    one_title, two_titles = of_file(tmp_path / "s.yaml", tmp_path / "s", SETTINGS)
+    assert len(one_title.train) == len(one_title.heldout) == len(WORDS)
+    assert len(two_titles.train) == 2 * len(WORDS)
+    assert {row["title"] for row in two_titles.train} >= {"first 0", "second 0"}
+
+
 @pytest.mark.parametrize(
     ("text", "error", "said"),
     [
