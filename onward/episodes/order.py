@@ -128,7 +128,6 @@ def order(
     group: str | None,
     separator: str | None,
     target: Path | None = None,
-    whole: bool = False,
 ) -> Order:
     """Resolve format, columns and the corrected episode.
 
@@ -177,7 +176,6 @@ def order(
         instruction=survey.instruction(source, found),
         first=survey.first(source, found, separator),
         last=survey.last(source, found),
-        whole=whole,
     )
 
 
