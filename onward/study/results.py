@@ -8,7 +8,7 @@ With a[t, u] the score after turn t on episode u (percent), T the last turn, mea
     forgetting  max over t < T of a[t, u], minus a[T, u], over the episodes before the last
                 (Chaudhry et al. 2018)
     backward    a[T, u] minus a[u, u], over the episodes before the last (Lopez-Paz & Ranzato 2017)
-    of_joint    100 times average over joint's average
+    of_joint    100 times average over joint's average; none where that is not above 0, as R2 may be
     beyond_joint    forgetting minus joint's: where labels are added, old rows grow harder for
                 joint, too, and what it loses by that was not forgotten
 
@@ -198,7 +198,8 @@ def _result(
     measures = {key: mean([of(scores[s]) for s in seeds], drawn) for key, of in MEASURES.items()}
     if seeds and set(seeds) <= set(joint):
         pairs = [(average(scores[seed]), average(joint[seed])) for seed in seeds]
-        measures["of_joint"] = _share(pairs, drawn)
+        if share := _share(pairs, drawn):
+            measures["of_joint"] = share
         before = [known(scores[seed]) - known(joint[seed]) for seed in seeds]
         measures["known_against_joint"] = mean(before, drawn)
         lost = [forgetting(scores[seed]) - forgetting(joint[seed]) for seed in seeds]
@@ -244,14 +245,19 @@ def mean(of_seeds: Sequence[Array], drawn: Indices) -> Value:
     return _bounds(float(stacked[:, 0].mean()), sampled)
 
 
-def _share(pairs: Sequence[tuple[Array, Array]], drawn: Indices) -> Value:
-    """100 times the ratio of two means over seeds."""
+def _share(pairs: Sequence[tuple[Array, Array]], drawn: Indices) -> Value | None:
+    """100 times the ratio of two means over seeds; None where the second is not above 0.
+
+    A share of a negative number would be the larger, the worse the first is.
+    """
     mine, other = (np.stack(side) for side in zip(*pairs, strict=True))
     at = np.arange(1, RESAMPLES + 1)[:, None]
-    with np.errstate(all="ignore"):
-        sampled = 100 * mine[drawn, at].mean(axis=1) / other[drawn, at].mean(axis=1)
-        value = 100 * mine[:, 0].mean() / other[:, 0].mean()
-    return _bounds(float(value), sampled)
+    if not other[:, 0].mean() > 0:
+        return None
+    below = other[drawn, at].mean(axis=1)
+    below = np.where(below > 0, below, np.nan)
+    sampled = 100 * mine[drawn, at].mean(axis=1) / below
+    return _bounds(float(100 * mine[:, 0].mean() / other[:, 0].mean()), sampled)
 
 
 def _bounds(value: float, sampled: Array) -> Value:

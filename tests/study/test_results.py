@@ -171,6 +171,17 @@ def test_one_seed_and_three_are_drawn_over_rows_and_seeds(tmp_path: Path) -> Non
     assert (spent["steps"], spent["rows"]) == (20, 80)
 
 
+def test_there_is_no_share_of_a_joint_that_is_not_above_zero() -> None:
+    """R2 may be negative: the worst way had the largest share."""
+    drawn = results.seeds_drawn(1)
+    mine, joint = (np.full(1 + results.RESAMPLES, value) for value in (-30.0, -15.0))
+    assert results._share([(mine, joint)], drawn) is None
+    assert results._share([(mine, np.zeros_like(mine))], drawn) is None
+    some = joint.copy()
+    some[0], some[1::2] = 15.0, 15.0  # half of the resamples
+    assert results._share([(mine, some)], drawn) == results.Value(-200.0, -200.0, -200.0)
+
+
 def test_more_seeds_on_the_same_rows_do_not_pass_for_more_rows(tmp_path: Path) -> None:
     """Equal answers by every seed: the interval is that of one seed."""
     one = sealed(tmp_path / "one", ("naive",), {"naive": 0.5})
