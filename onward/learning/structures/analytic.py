@@ -152,7 +152,8 @@ def fit(job: Job) -> Trained:
     """Count the rows of this turn in and solve for the head.
 
     Where the base has no statistics of exactly the rows that it knows (it is of another structure,
-    or a new episode corrects some of them), those of all known rows are made anew.
+    a new episode corrects some of them, or texts are cut at another length now), those of all known
+    rows are made anew.
 
     Raises:
         SettingsError: the base has another number of features, or labels that no known episode
@@ -224,7 +225,9 @@ def _start(job: Job, width: int) -> tuple[Any, Statistics, Iterator[Part]]:
         )
     covered = [named.model_dump() for named in job.turn.known]
     if job.memory is not None and not turns.corrected(job.project, job.turn):
-        if memory.read(job.memory)["covers"] == covered:
+        about, longest = memory.read(job.memory), job.prepared.manifest["window"]["max_length"]
+        # A text that is cut elsewhere adds another embedding than it did.
+        if about["covers"] == covered and about["window"]["max_length"] == longest:
             return projection, _read(job, job.memory), parts
     return projection, Statistics.empty(count, width), chain(own.known(job), parts)
 

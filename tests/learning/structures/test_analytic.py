@@ -154,6 +154,32 @@ def test_two_turns_are_one(
     assert torch.allclose(slowly[:, columns], fast, atol=1e-3 * float(fast.abs().max()))
 
 
+def test_texts_that_are_cut_at_another_length_are_counted_anew(
+    toy_encoder: Path, tmp_path: Path
+) -> None:
+    """The sums were of what 32 tokens say, and new rows came to them with 96."""
+    long = {
+        name: [{**row, "text": f"{'the ' * 40}{row['text']}"} for row in rows]
+        for name, rows in EPISODES.items()
+    }
+    heads = []
+    for first in (NAMES[:1], NAMES):
+        root, cut = tmp_path / str(len(first)), 32 if len(first) == 1 else 96
+        blocks: dict[str, Any] = {"strategy": STRATEGY, "prepare": {"max_length": cut}}
+        project = project_of(root, toy_encoder, "classification", long, first, **blocks)
+        learn(project, 1)
+        if cut == 32:
+            params = files.read_json(project.params)
+            params["prepare"]["max_length"] = 96
+            files.write_json(project.params, params)
+            turn: dict[str, Any] = {"learning": NAMES[1:], "known": NAMES[:1], "version": "v1"}
+            toys.toy_turn(project, toy_encoder, recipe="classification", **turn)
+            learn(project, 2)
+        held_in = project.made("finetune") / "memory" / analytic.STATISTICS
+        heads.append(Statistics.load(held_in).gram)
+    assert torch.allclose(*heads, rtol=1e-3)
+
+
 def test_the_order_of_the_turns_makes_no_difference(toy_encoder: Path, tmp_path: Path) -> None:
     """Each turn brings a label, and both know a third: the heads have the same columns."""
     episodes = {**EPISODES, "two": toys.toy_texts(64, 2, kinds=("city", "animal"))}
