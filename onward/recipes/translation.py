@@ -97,6 +97,12 @@ def metrics(total: NDArray[np.float64]) -> dict[str, NDArray[Any]]:
     return {"bleu": bleu.bleu(counted), "chrf": bleu.chrf(counted), "n": total[..., 0]}
 
 
+def sizes(statistics: NDArray[np.float64]) -> NDArray[np.float64]:
+    """How many words the reference of each row [n, 29] has: BLEU counts runs of them."""
+    found: NDArray[np.float64] = statistics[:, STATISTICS.index("reference_words")]
+    return found
+
+
 def row_scores(statistics: NDArray[np.float64]) -> NDArray[np.float64]:
     """What each row [n, k] is worth: its chrF; BLEU means little of one sentence."""
     found: NDArray[np.float64] = metrics(statistics)["chrf"]
