@@ -69,8 +69,8 @@ def row_score(recipe: ModuleType) -> str:
 def sizes(recipe: ModuleType) -> Callable[[Any], Any] | None:
     """Its function `sizes`: statistics [n, k] -> how much of the metric hangs on each row [n].
 
-    None: the metric is a mean over rows, of which each is worth as much as the next, or r², of which
-    one row can be worth any part.
+    None: the metric is a mean over rows, of which each is worth as much as the next, or r², of
+    which one row can be worth any part.
     """
     return getattr(recipe, "sizes", None)
 

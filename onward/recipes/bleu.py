@@ -4,7 +4,8 @@ Papineni et al. 2002; Popović 2015; Post 2018. The figures are those of sacrebl
 over the same rows with its defaults: BLEU with tokenizer 13a and exponential smoothing, chrF with
 characters up to 6 and beta 2. Only here they are of any totals [..., k] at once, as a gate that
 resamples rows needs them. 13a knows no words of scripts without spaces: a row whose first reference
-is of one is read by sacrebleu's tokenizer zh, each character of such a script a word.
+is of one is read by sacrebleu's tokenizer zh, each character of such a script a word. Composed and
+decomposed letters are the same.
 
 >>> row = counts("the cat sat on the mat", ["the cat sat on a mat"])
 >>> round(float(bleu(row)), 2), round(float(chrf(row)), 2)
@@ -15,6 +16,7 @@ is of one is read by sacrebleu's tokenizer zh, each character of such a script a
 
 from __future__ import annotations
 
+import unicodedata
 from collections import Counter
 from collections.abc import Sequence
 from functools import cache
@@ -41,6 +43,8 @@ Numbers = NDArray[np.float64]
 
 def counts(said: str, references: Sequence[str]) -> Numbers:
     """What one answer adds to the totals, [28]: STATISTICS in their order."""
+    # Models write composed letters whatever a reference has.
+    said, *references = (unicodedata.normalize("NFC", one) for one in (said, *references))
     apart = scripts.spaceless(references[0])
     texts = [" ".join(scripts.words(one)) if apart else one for one in (said, *references)]
     found = _bleu("zh" if apart else "13a").sentence_score(texts[0], texts[1:])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import unicodedata
+
 import numpy as np
 import pytest
 from hypothesis import assume, given, settings
@@ -9,7 +11,7 @@ from hypothesis import strategies as st
 from sacrebleu.metrics.bleu import BLEU
 from sacrebleu.metrics.chrf import CHRF
 
-from onward.recipes import bleu, scripts, translation
+from onward.recipes import bleu, rouge, scripts, translation
 
 WORD = st.sampled_from("the a cat Dog sat on mat . , house Mann's ein-zwei 12.5 ü '".split())
 LINE = st.lists(WORD, max_size=12).map(" ".join)
@@ -64,3 +66,12 @@ def test_many_totals_at_once_are_each_by_itself() -> None:
         assert together[name].ravel() == pytest.approx(alone)
     assert together["bleu"].ravel()[3] == pytest.approx(100)
     assert together["bleu"].ravel()[1] == 0
+
+
+@pytest.mark.parametrize("text", ["Tôi đang học tiếng Việt ở Hà Nội", "서울은 한국의 수도이다"])
+def test_composed_and_decomposed_letters_are_the_same(text: str) -> None:
+    """A model that writes composed letters had next to nothing for what was its reference."""
+    apart = unicodedata.normalize("NFD", text)
+    for said, gold in ((text, apart), (apart, text)):
+        assert bleu.counts(said, [gold]).tolist() == bleu.counts(text, [text]).tolist()
+        assert rouge.scores(said, gold) == [1.0, 1.0, 1.0]
