@@ -9,7 +9,8 @@ from typing import Annotated, Any
 import typer
 from rich.table import Table
 
-from cli.output import Json, answer, counted, here, note, require_file
+from cli.output import Json, answer, here, note, require_file
+from onward.wording import counted
 
 
 def compare(

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from cli.output import Json, answer, here, readable, require_file
+from cli.output import Json, Reason, answer, here, require_file
 from onward import config, files
 from onward.config import Gate
 from onward.errors import SettingsError, UsageError
@@ -116,7 +116,7 @@ def show(
 @app.command()
 def withdraw(
     name: Name,
-    reason: Annotated[str, typer.Option(help="Why; it is kept in the journal.", callback=readable)],
+    reason: Reason,
     as_json: Json = False,
 ) -> None:
     """Take an episode out of every later turn. Its files and history stay."""

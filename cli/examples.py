@@ -12,7 +12,6 @@ from typing import Any
 
 import numpy as np
 
-from cli.output import counted
 from onward import recipes
 from onward.episodes.folders import folders
 from onward.errors import UsageError
@@ -22,6 +21,7 @@ from onward.evaluation.evidence import Evidence, Unit
 from onward.evaluation.examples import examples
 from onward.evaluation.ledger import row_hash
 from onward.project import Project
+from onward.wording import before, counted
 
 SHOWN = 5
 
@@ -47,7 +47,7 @@ def lost_and_won(project: Project, seq: int) -> dict[str, Any]:
     change = recipe.row_scores(compared.after) - recipe.row_scores(compared.before)
     return {
         "seq": seq,
-        "before": verdict.champion or "the trivial baseline",
+        "before": before(verdict.champion or "baseline"),
         "counts": {"lost": int((change < 0).sum()), "won": int((change > 0).sum())},
         **examples(recipe, compared),
     }

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from cli.output import Ended, Json, answer, here, note, readable
+from cli.output import Ended, Json, Reason, answer, here, note
 from onward.errors import UsageError
 from onward.project import Project
 
@@ -51,11 +51,12 @@ def gate(
 
 def promote(
     force: Annotated[
-        bool, typer.Option("--force", help="Promote against the rule; marked so for ever.")
+        bool,
+        typer.Option(
+            "--force", help="Promote against the rule, with --reason; marked so for ever."
+        ),
     ] = False,
-    reason: Annotated[
-        str, typer.Option(help="Why, with --force; kept in the journal.", callback=readable)
-    ] = "",
+    reason: Reason = "",
     as_json: Json = False,
 ) -> None:
     """Make the candidate the champion, if the gate says so."""

@@ -9,9 +9,10 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from cli.output import Json, answer, counted, here
+from cli.output import Json, answer, here
 from cli.tables import Fitting
 from onward.evaluation.checks import episode_name, signed
+from onward.wording import counted
 
 if TYPE_CHECKING:
     from onward.evaluation.matrix import Matrix, Version

@@ -20,20 +20,21 @@ from onward.errors import OnwardError, UsageError
 from onward.project import Project
 
 
-def readable(text: str) -> str:
-    """A text of the command line that is kept. Raises UsageError: bytes of it are no text."""
+def _kept(reason: str) -> str:
+    """A reason, as the journal keeps it. Raises UsageError: bytes of it are no text."""
     try:
-        text.encode()
+        reason.encode()
     except UnicodeEncodeError as error:
         raise UsageError(
             f"The reason is not in UTF-8 from character {error.start + 1} on",
             where="--reason",
             fix="type it in a terminal that writes UTF-8, or in plain letters",
         ) from error
-    return text
+    return reason
 
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")]
+Reason = Annotated[str, typer.Option(help="Why; it is kept in the journal.", callback=_kept)]
 
 _answers: list[TextIO] = []
 
@@ -97,11 +98,6 @@ def plain(text: str) -> str:
 def note(text: str) -> None:
     """One line on the way; main() sends it to stderr with --json."""
     console().print(plain(text), markup=False, soft_wrap=True)
-
-
-def counted(number: int, one: str, many: str = "") -> str:
-    """1 seed, 2 seeds; `many` where it is not `one` and an s."""
-    return f"{number:,} {one if number == 1 else many or one + 's'}"
 
 
 def failure(error: OnwardError, *, as_json: bool) -> None:

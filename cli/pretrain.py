@@ -7,7 +7,8 @@ from typing import Annotated, Any
 
 import typer
 
-from cli.output import Json, answer, counted, here, require_file
+from cli.output import Json, answer, here, require_file
+from onward.wording import counted
 
 
 def pretrain(

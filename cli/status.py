@@ -5,7 +5,8 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from cli.output import Json, answer, counted, here
+from cli.output import Json, answer, here
+from onward.wording import counted
 
 if TYPE_CHECKING:
     from onward.report.facts import Facts, Standing

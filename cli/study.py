@@ -9,8 +9,9 @@ from typing import Annotated, Any
 import typer
 from rich.console import RenderableType
 
-from cli.output import Json, answer, counted, here, note, require_file
+from cli.output import Json, answer, here, note, require_file
 from onward.study.planning import DEFAULT
+from onward.wording import counted
 
 LEAVE_OUT = (
     "stored MB",

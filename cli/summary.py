@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from cli.output import counted
 from onward import files, recipes
 from onward.project import Project
+from onward.wording import before, counted
 
 NEWEST = 4
 """Versions of the matrix that are printed; `onward matrix` shows all."""
@@ -67,9 +67,9 @@ def _scores(summary: dict[str, Any] | None) -> list[str]:
     told, metric = summary["units"]["all"], summary["metric"]
     old, new, name = told["before"][metric], told["after"][metric], recipes.shown(metric)
     exact = f", EM {told['after']['em']:.1f}" if "em" in told["after"] else ""
-    before = "the trivial baseline" if summary["before"] == "baseline" else summary["before"]
+    than = before(summary["before"])
     return [
-        f"Before     {name} {old:.1f} on {told['rows']:,} held-out rows ({before})",
+        f"Before     {name} {old:.1f} on {told['rows']:,} held-out rows ({than})",
         f"After      {name} {new:.1f}{exact}",
     ]
 

@@ -7,10 +7,8 @@ from typing import Annotated, Any
 
 import typer
 
-from cli.output import Ended, Json, answer, failure, here, note, readable
+from cli.output import Ended, Json, Reason, answer, failure, here, note
 from onward.errors import UsageError
-
-Reason = Annotated[str, typer.Option(help="Why; it is kept in the journal.", callback=readable)]
 
 
 def rollback(

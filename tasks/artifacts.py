@@ -145,7 +145,7 @@ def latency(report: dict[str, Any]) -> str:
     lines = [
         f"**{report['variant']}** on **{report['provider']}** would serve: {report['why']}",
         "",
-        f"Timed {report['timed'].replace('benchmark.new_tokens', str(written))}.",
+        f"Timed {report['timed']}{f'; benchmark.new_tokens: {written}' if written else ''}.",
         "",
         f"| variant | batch | length | {' | '.join(heads)} | tokens/s |",
         f"| --- | --: | --: | {' | '.join('--:' for _ in keys)} | --: |",

@@ -140,8 +140,8 @@ def open_episode(
             group=group,
             separator=separator,
             target=target,
+            whole=whole,
         )
-        asked = replace(asked, whole=whole)
         return _opened(project, asked, lost, keep, dry_run)
 
 

@@ -128,6 +128,7 @@ def order(
     group: str | None,
     separator: str | None,
     target: Path | None = None,
+    whole: bool = False,
 ) -> Order:
     """Resolve format, columns and the corrected episode.
 
@@ -154,13 +155,7 @@ def order(
         del found["title"]
     survey.refuse_multi_hot(source, found, separator)
     survey.refuse_numbered_tags(source, found)
-    if separator is not None and not set(LISTS) & set(found):
-        raise UsageError(
-            f"The recipe {recipe} has no list of labels or options to separate",
-            where="--separator",
-            fix="leave it out; several labels a row are for a project of the recipe multilabel, "
-            "options for one of choice",
-        )
+    _refuse_separator(separator, found, recipe)
     return Order(
         name=name,
         source=source,
@@ -176,6 +171,7 @@ def order(
         instruction=survey.instruction(source, found),
         first=survey.first(source, found, separator),
         last=survey.last(source, found),
+        whole=whole,
     )
 
 
@@ -187,6 +183,17 @@ def _refuse_format(source: formats.Source, recipe: str, settings: config.Episode
             name for name in naming.known() if source.format in KINDS[name].formats
         ]
         raise naming.refused(source, recipe, names)
+
+
+def _refuse_separator(separator: str | None, mapping: dict[str, str], recipe: str) -> None:
+    """Refuse to split texts where no field is a list."""
+    if separator is not None and not set(LISTS) & set(mapping):
+        raise UsageError(
+            f"The recipe {recipe} has no list of labels or options to separate",
+            where="--separator",
+            fix="leave it out; several labels a row are for a project of the recipe multilabel, "
+            "options for one of choice",
+        )
 
 
 def _replaced(project: Project, name: str, corrects: str | None) -> list[str]:

@@ -29,9 +29,6 @@ NAMES = (
 _WORDS = frozenset({"accuracy"})
 """Metrics whose names are words; all others' are abbreviations."""
 
-_ROW_SCORES = {"regression": "minus the absolute error", "translation": "chrF"}
-"""What a row is scored by where the recipe's metric says little of one row alone."""
-
 
 def get(name: str) -> ModuleType:
     """The recipe's module, imported when it is first asked for.
@@ -58,12 +55,12 @@ def shown(metric: str) -> str:
 
 
 def row_score(recipe: ModuleType) -> str:
-    """What a recipe's `row_scores` are, as people read it.
+    """What a recipe's `row_scores` are, as people read it: its ROW_SCORE, or else its metric.
 
     >>> row_score(get("translation")), row_score(get("summarization"))
     ('chrF', 'ROUGE-L')
     """
-    return _ROW_SCORES.get(recipe.__name__.rpartition(".")[2], shown(recipe.PRIMARY))
+    return getattr(recipe, "ROW_SCORE", shown(recipe.PRIMARY))
 
 
 def sizes(recipe: ModuleType) -> Callable[[Any], Any] | None:

@@ -38,6 +38,7 @@ the unit of the values."""
 
 STATISTICS = ("n", "value", "squared_value", "squared_error", "absolute_error")
 RIGHT_OR_WRONG = False
+ROW_SCORE = "minus the absolute error"
 PERFECT = 0.0
 PLACED = None
 TARGETS = {"value": Target("labels", "number")}

@@ -31,6 +31,7 @@ PRIMARY = "bleu"
 METRICS = ("bleu", "chrf")
 STATISTICS = ("n", *bleu.STATISTICS)
 RIGHT_OR_WRONG = False
+ROW_SCORE = "chrF"
 PERFECT = 100.0
 PLACED = None
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from onward import config, files, recipes
 from onward.project import Project
+from onward.wording import counted
 
 SHOWN = 20
 """Labels, the weakest first."""
@@ -72,7 +73,7 @@ def _kinds(project: Project) -> set[str]:
 
 def _bin(one: dict[str, Any], most: int) -> Bin:
     """A circle whose area is as its rows."""
-    rows = f"{one['rows']:,} row{'' if one['rows'] == 1 else 's'}"
+    rows = counted(one["rows"], "row")
     told = f"{rows}, {one['confidence']:.0f}% sure, right in {one['accuracy']:.0f}%"
     return Bin(
         x=round(SIDE * one["confidence"] / 100, 1),

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from difflib import SequenceMatcher
 from typing import Any
 
-from onward import files
+from onward import files, wording
 from onward.errors import OnwardError
 from onward.evaluation.checks import episode_name
 from onward.evaluation.examples import SCHEMA
@@ -93,8 +93,7 @@ def read(project: Project, candidate: str) -> Examples | None:
         tuple(_example(row, placed, nothing) for row in found[kind][:SHOWN])
         for kind in ("lost", "won")
     )
-    before = "the trivial baseline" if found["before"] == "baseline" else found["before"]
-    score = found.get("score", "")
+    score, before = found.get("score", ""), wording.before(found["before"])
     return Examples(before, lost, won, placed, nothing, score, read=tuple(_unread(summary)))
 
 

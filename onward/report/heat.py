@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from onward.evaluation import transfer
 from onward.evaluation.checks import episode_name, signed
 from onward.evaluation.matrix import Matrix, Version
+from onward.wording import counted
 
 LEFT, TOP, WIDTH, HEIGHT = 76, 26, 74, 34
 """Pixels: beside the first column, above the first row, and of a cell."""
@@ -155,7 +156,7 @@ def _unit(found: Matrix, column: int, unit: str) -> Side:
 
 
 def _told(found: Matrix, one: transfer.Measure) -> Told:
-    units = f"{one.units} episode{'' if one.units == 1 else 's'}"
+    units = counted(one.units, "episode")
     last = found.line.versions[-1] if found.line.versions else ""
     value, low, high = (_number(one, number) for number in (one.value, one.low, one.high))
     what = SAID[one.name].format(last=last, joint=found.joint)

@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from onward import files, recipes
+from onward import files, recipes, wording
 from onward.project import Project
 from onward.quality.columns import COLUMNS, FINDINGS
 
@@ -46,10 +46,9 @@ def read(project: Project, candidate: str) -> Answers | None:
         return None
     quality, bias = summary.get("quality") or {}, summary.get("bias") or {}
     sides = (quality.get("units") or {}).get("all") or {"before": {}, "after": {}}
-    before = str(summary.get("before", ""))
     names = [name for name in (*COLUMNS, *FINDINGS) if sides["after"].get(name) is not None]
     return Answers(
-        before="the trivial baseline" if before == "baseline" else before,
+        before=wording.before(str(summary.get("before", ""))),
         lines=tuple(
             Line(name, *(_shown(name, sides[side].get(name)) for side in ("before", "after")))
             for name in names
@@ -68,4 +67,4 @@ def _shown(name: str, value: float | None) -> str:
         return "—"
     if name not in FINDINGS:
         return f"{value:.1f}"
-    return f"{value:,.0f} answer{'' if value == 1 else 's'}"
+    return wording.counted(value, "answer")

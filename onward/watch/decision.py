@@ -18,6 +18,7 @@ from typing import Any, Literal
 
 from onward.config import Watch
 from onward.evaluation.checks import probability
+from onward.wording import counted
 
 Outcome = Literal["learn", "wait", "nothing"]
 Says = Literal["learn", "wait", ""]
@@ -126,7 +127,7 @@ def _checks(seen: Evidence, settings: Watch) -> tuple[Check, ...]:
 
 def _rows(seen: Evidence, settings: Watch) -> Check:
     found, limit = f"{seen.rows:,}", f"≥ {settings.min_rows:,}"
-    said = f"{found} new training row{'' if seen.rows == 1 else 's'}"
+    said = counted(seen.rows, "new training row")
     if seen.rows >= settings.min_rows:
         return Check("new rows", found, limit, "learn", f"{said}, at least {settings.min_rows:,}")
     return Check("new rows", found, limit, "", f"{said}, {settings.min_rows:,} would do")

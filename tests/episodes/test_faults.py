@@ -200,7 +200,7 @@ def test_f04_a_disk_that_is_full_while_rows_are_compared(
 ) -> None:
     from onward.episodes import split
 
-    def full_database(*_: object) -> None:
+    def full_database(*_: object, **__: object) -> None:
         raise sqlite3.OperationalError("database or disk is full")
 
     there = started("there")

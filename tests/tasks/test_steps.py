@@ -336,7 +336,7 @@ def test_times_of_whole_answers_say_so() -> None:
     report["timed"] = "up to the last of benchmark.new_tokens tokens"
     report["timings"] = [{**timing, "new_tokens": 64, "first_token_p95_ms": 2.0}]
     page = artifacts.latency(report)
-    assert "Timed up to the last of 64 tokens." in page
+    assert "Timed up to the last of benchmark.new_tokens tokens; benchmark.new_tokens: 64." in page
     assert "| p99 ms | first token p95 ms | tokens/s |\n| --- | --: | --: | --: | --: |" in page
     assert page.endswith("| fp32 | 1 | 8 | 7.0 | 7.0 | 7.0 | 2.0 | 1,200 |")
     assert "at 1x8, 64 tokens written (fp32, cpu, 1 thread)" in _latency(report)
