@@ -56,7 +56,7 @@ types: env ## mypy, strict on onward/
 bench: env ## every benchmark, appended to benchmarks/results.jsonl (a day or more)
 	@missed=0; for script in nothing_to_do flow_overhead qa_quality gate_cost gate_errors \
 		episode_cost banking77_episodes qa_episodes tunings adapters_served quality recipes \
-		recipes_chat recipes_choice attention shared_cores allocation; do \
+		recipes_chat recipes_choice recipes_chinese attention shared_cores allocation; do \
 		$(BIN)/python -m benchmarks.$$script --record || missed=1; done; exit $$missed
 
 .PHONY: stop

