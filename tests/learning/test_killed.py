@@ -16,6 +16,9 @@ from onward.learning import prepare
 from onward.project import Project
 from tests import toys
 
+pytestmark = pytest.mark.timeout(900)
+"""What they all look at is made for the first: dozens of processes, one after the other."""
+
 ROOT = Path(__file__).parents[2]
 ENVIRONMENT = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
 
