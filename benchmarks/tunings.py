@@ -28,7 +28,7 @@ from benchmarks import banking77_episodes, qa_episodes, record, studies
 from onward import demo
 from onward.episodes.turn import Base
 from onward.learning import encoder
-from onward.learning.table import TUNINGS
+from onward.learning.table import TUNINGS, Cell, reason
 from onward.project import Project
 from onward.study import compare, compared, plan, sequence, study
 from onward.study.compare import Comparison
@@ -109,7 +109,7 @@ def _compared(name: str, place: Path, options: argparse.Namespace) -> dict[str, 
     made = Comparison(
         folder=place,
         settings=settings,
-        entries=compare.of_tunings(options.tunings),
+        entries=compare.of_tunings(_possible(recipe, options.tunings)),
         start=Start(Base(kind="pretrained", name=ENCODER, sha256=sha256)),
         episodes=sequence.store(place / "data", recipe, [delivered]),
         seeds=options.seeds,
@@ -122,6 +122,12 @@ def _compared(name: str, place: Path, options: argparse.Namespace) -> dict[str, 
     )
     print(compared.markdown(table), flush=True)
     return table
+
+
+def _possible(recipe: str, names: list[str]) -> list[str]:
+    """Those that the recipe can have: a reader of spans cannot be asked without training."""
+    cells = {name: Cell(recipe, name, "joint", "none", "single") for name in names}
+    return [name for name in names if reason(cells[name]) is None]
 
 
 def part(table: dict[str, Any]) -> dict[str, Any]:
