@@ -16,9 +16,12 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import zip_longest
 from pathlib import Path
 from types import ModuleType
 from typing import Any
+
+import numpy as np
 
 from onward import config, files, recipes
 from onward.config import Evaluate, Export, Prepare
@@ -42,6 +45,9 @@ from onward.runtime.probes import probes, texts
 from onward.runtime.session import Session
 
 SCHEMA = 1
+
+COMPARED = 20
+"""Rows whose tokens are compared: so many of the first, and so many of those with most windows."""
 
 
 @dataclass(frozen=True)
@@ -180,7 +186,9 @@ def _parity(
 ) -> tuple[dict[str, Any], LedgerPart]:
     rows = [row for unit in sorted(job.rows) for row in job.rows[unit]]
     features = job.recipe.encode(rows, session.tokenizer, job.prepare, labels=None)
-    _same_tokens(job.recipe.encode(rows[:20], torch.tokenizer, job.prepare, labels=None), features)
+    some = _telling(features)
+    theirs = job.recipe.encode([rows[n] for n in some], torch.tokenizer, job.prepare, labels=None)
+    _same_tokens(theirs, [feature for n in some for feature in some[n]])
     batches = parity.sample(features)
     limit = settings.max_logit_difference
     ours, theirs = (First.of(runner, job.evaluate) for runner in (session, torch))
@@ -235,10 +243,24 @@ def _generated(
     return {"generated": found}
 
 
-def _same_tokens(theirs: Sequence[dict[str, Any]], ours: Sequence[dict[str, Any]]) -> None:
-    """The package's tokenizer is loaded without the model library's classes: it must not differ."""
-    for one, other in zip(theirs, ours, strict=False):
-        if any(list(one[name]) != list(other.get(name, ())) for name in INPUTS if name in one):
+def _telling(features: Sequence[Feature]) -> dict[int, list[Feature]]:
+    """The windows of some rows, by the row's number: the first ones and those with most windows."""
+    every: dict[int, list[Feature]] = {}
+    for feature in features:
+        every.setdefault(feature["row"], []).append(feature)
+    longest = sorted(every, key=lambda row: -len(every[row]))
+    return {row: every[row] for row in sorted({*sorted(every)[:COMPARED], *longest[:COMPARED]})}
+
+
+def _same_tokens(theirs: Sequence[Feature], ours: Sequence[Feature]) -> None:
+    """The package's tokenizer is loaded without the model library's classes: it must not differ.
+
+    An input that is not there is as good as zeros, which is what a model takes for it.
+    """
+    nothing: Feature = {"input_ids": []}
+    for one, other in zip_longest(theirs, ours, fillvalue=nothing):
+        none = np.zeros(len(one["input_ids"]), dtype=np.int64)
+        if any(list(one.get(name, none)) != list(other.get(name, none)) for name in INPUTS):
             raise ExportError(
                 "The package's tokenizer encodes differently from the model's own",
                 where="turn/finetune/model/tokenizer.json",
@@ -289,7 +311,9 @@ def tokenizer_files(model: Path) -> dict[str, bytes]:
     named = files.read_json(model / "tokenizer_config.json") if configured else {}
     own = encoder.tokenizer(model)
     marks = {mark: getattr(own, mark) for mark in package.MARKS if named.get(mark) is None}
-    lacking = {mark: str(value) for mark, value in marks.items() if value is not None}
+    lacking: dict[str, Any] = {m: str(value) for m, value in marks.items() if value is not None}
+    if "model_input_names" not in named and not {*INPUTS} <= {*own.model_input_names}:
+        lacking["model_input_names"] = list(own.model_input_names)
     if (model / package.TEMPLATE).is_file():
         lacking["chat_template"] = (model / package.TEMPLATE).read_text(encoding="utf-8")
     if lacking or not configured:

@@ -207,7 +207,7 @@ def tokenizer(package: Package) -> Any:
         ) from error
     found = PreTrainedTokenizerFast(
         tokenizer_object=fast,
-        model_input_names=package.spec["inputs"],
+        model_input_names=_made(config, package.spec["inputs"]),
         padding_side="right",
         truncation_side="right",
         model_max_length=int(1e9),  # the recipe cuts; a warning of long texts would mislead
@@ -216,6 +216,16 @@ def tokenizer(package: Package) -> Any:
         **{key: value for key, value in named.items() if value is not None},
     )
     return prompts.attach(found, package.tokenizer, where=package.where)
+
+
+def _made(config: Mapping[str, Any], inputs: list[str]) -> list[str]:
+    """The inputs that the model's own tokenizer makes; what it does not make is zeros for both.
+
+    A tokenizer of XLM-R's kind before a BERT names no token types. Asked for them all the same it
+    gives later windows of a long text a type that the model never learned.
+    """
+    named = config.get("model_input_names")
+    return [name for name in inputs if named is None or name in named]
 
 
 def _content(value: Any) -> str | None:

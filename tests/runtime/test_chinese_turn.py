@@ -8,8 +8,13 @@ from typing import Any
 import pytest
 
 from onward import files
+from onward.config import Evaluate
+from onward.evaluation.evaluate import resolve
+from onward.evaluation.ledger import read_parts
 from onward.project import Project
 from onward.recipes import extractive
+from onward.runtime import export
+from onward.runtime.session import Session
 from onward.serving.ask import ask
 from tests import loop, toys
 
@@ -40,16 +45,29 @@ def rows(count: int, seed: int) -> list[dict[str, Any]]:
     return made
 
 
+def without_types(encoder: Path) -> None:
+    """As multilingual encoders are published: XLM-R's tokenizer before a BERT of two types."""
+    told = files.read_json(encoder / "tokenizer.json")
+    for piece in told["post_processor"]["pair"]:
+        next(iter(piece.values()))["type_id"] = 0
+    files.write_json(encoder / "tokenizer.json", told)
+    config = files.read_json(encoder / "tokenizer_config.json")
+    config |= {"tokenizer_class": "TokenizersBackend"}
+    config |= {"model_input_names": ["input_ids", "attention_mask"]}
+    files.write_json(encoder / "tokenizer_config.json", config)
+
+
 @pytest.fixture(scope="module")
 def promoted(tmp_path_factory: pytest.TempPathFactory) -> Project:
     home = tmp_path_factory.mktemp("chinese")
     encoder = toys.toy_encoder(home / "encoder", "".join(CHINESE.values()) + "？")
+    without_types(encoder)
     settings = {"first_learning_rate": 0.01, "first_epochs": 6, "batch_size": 16, "micro_batch": 16}
     project = loop.begun(
         home / "project",
         encoder,
         "extractive",
-        prepare={"max_length": 64, "stride": 16},
+        prepare={"max_length": 40, "stride": 10},
         finetune=settings,
         gate={"floor": 60.0},
     )
@@ -65,6 +83,21 @@ def test_it_learns_to_answer_in_characters(promoted: Project) -> None:
     context = "這筆記1說它見山貓近箱。"
     found = ask(promoted, {"context": context, "question": "哪種動物名為在筆記1？"})
     assert found.text == "山貓" and context[found.prediction["start"] :].startswith("山貓")
+
+
+def test_the_package_reads_every_window_as_the_model_does(promoted: Project) -> None:
+    """Token types that the model's own tokenizer does not make came with later windows."""
+    (package,) = read_parts(promoted.made("export") / "ledger.parquet")[:1]
+    torch = export.torch_part(promoted)
+    ours, theirs = (part.predictions("0001-first") for part in (package, torch))
+    best = [
+        [one[row]["n_best"][0]["probability"] for row in sorted(theirs)] for one in (ours, theirs)
+    ]
+    assert best[0] == pytest.approx(best[1], abs=1e-4)
+    session = Session(promoted.made("export") / "package", provider="cpu", threads=1)
+    prepare, _ = resolve(files.read_json(promoted.made("finetune") / "spec.json"), Evaluate())
+    windows = extractive.encode(rows(60, seed=1), session.tokenizer, prepare, labels=None)
+    assert len(windows) > 60
 
 
 def test_half_an_answer_is_worth_its_characters(promoted: Project) -> None:
