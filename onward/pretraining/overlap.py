@@ -19,7 +19,7 @@ opened later: `refuse_overlap` looks again before anything is trained on such an
 from __future__ import annotations
 
 import zlib
-from collections.abc import Iterable
+from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 
@@ -36,8 +36,9 @@ from onward.project import Project
 from onward.recipes.shapes import each_text
 
 SPAN, LEAST = 13, 5
-TEXTS = "texts.parquet"
-"""The texts that were learned from, in the folder of the result."""
+TEXTS, EARLIER = "texts.parquet", "earlier.parquet"
+"""The texts that were learned from, in the folder of the result, and those that its encoder had
+learned from before, where that was such a result, too."""
 
 _BASE = np.uint64(0x9E3779B97F4A7C15)
 _POWERS = _BASE ** np.arange(SPAN, dtype=np.uint64)
@@ -122,17 +123,21 @@ def refuse_overlap(project: Project, recipe: str, folder: Path) -> None:
     if not (folder / TEXTS).is_file():
         return
     held = held_out(project, recipes.get(recipe))
-    found = [where for where in map(held.within, _forms(folder / TEXTS)) if where]
+    found = [where for where in map(held.within, map(normalised, learned(folder))) if where]
     if found:
         raise DataError(
             f"The encoder {folder.name} has read {len(found):,} texts that episodes hold out, "
             f"first of {found[0]}",
-            where=str(folder / TEXTS),
-            fix="`onward pretrain` under another name leaves them out: name that one in "
-            "project.encoder, then `onward run --fresh`",
+            where=str(folder),
+            fix="name in project.encoder what it was made of (its lineage.json says what), then "
+            "`onward pretrain` under another name leaves them out; name that one, then "
+            "`onward run --fresh`",
             details={"texts": len(found), "episodes": sorted(set(found))},
         )
 
 
-def _forms(path: Path) -> Iterable[str]:
-    return (normalised(row["text"]) for row in parquet.read(path))
+def learned(folder: Path) -> Iterator[str]:
+    """All texts that an encoder is known to have learned from; none of one made elsewhere."""
+    for path in (folder / EARLIER, folder / TEXTS):
+        if path.is_file():
+            yield from (row["text"] for row in parquet.read(path, ["text"]))

@@ -3,6 +3,7 @@
     models/pretrained/NAME/
       config.json  model.safetensors  tokenizer files    an encoder like the one that was read from
       texts.parquet  heldout.parquet                     the texts learned from, and those kept back
+      earlier.parquet                                    what its encoder had learned from before
       lineage.json                                       see `_lineage`
       manifest.json                                      sha256 of every file, written last
 
@@ -92,7 +93,7 @@ def pretrain(
     Raises:
         UsageError: the name is taken by another result.
         DataError, FormatError, MissingFiles: the file cannot be taken, the tokenizer cannot read
-            it, or nothing of it is left.
+            it, or nothing of it is left; or the encoder has read what an episode holds out.
         SettingsError: the encoder cannot be trained on text alone.
         TrainingError: as `onward.learning.trainer.fit`.
         Busy: another process trains in this project.
@@ -105,6 +106,8 @@ def pretrain(
             found = _again(reading, made)
             keep(made)
             return {**found, "already": True}
+        recipe = config.read(project.params, Identity).recipe
+        overlap.refuse_overlap(project, recipe, reading.folder)
         with files.building(reading.work / "texts", replace=True) as folder:
             counted = _texts(reading, folder)
         found = _trained(reading, counted, made)
@@ -251,6 +254,9 @@ def _trained(reading: Reading, counted: dict[str, Any], made: Path) -> dict[str,
         models.save(language.bare(done.model, reading.folder, objective), reading.folder, built)
         for name in (overlap.TEXTS, HELD_OUT):
             parquet.write(built / name, parquet.read(folder / name), _TEXT)
+        if (reading.folder / overlap.TEXTS).is_file():
+            earlier = ({"text": text} for text in overlap.learned(reading.folder))
+            parquet.write(built / overlap.EARLIER, earlier, _TEXT)
         files.write_json(built / LINEAGE, lineage)
     return lineage
 

@@ -15,7 +15,7 @@ from onward.episodes import rows as parquet
 from onward.episodes import turn as turns
 from onward.errors import DataError, IntegrityError, SettingsError, UsageError
 from onward.learning import encoder, finetune, models, prepare
-from onward.pretraining import language
+from onward.pretraining import language, overlap
 from onward.pretraining.pretrain import pretrain
 from onward.project import Project
 from onward.registry import verify
@@ -180,6 +180,35 @@ def test_a_fresh_turn_starts_from_it_and_names_it_by_its_hash(
         prepare.run(at)
     (problem,) = verify.verify_all(at)
     assert isinstance(problem, IntegrityError) and "lineage.json" in problem.what
+
+
+def test_what_its_encoder_has_read_before_is_not_forgotten(
+    read: tuple[Project, Any], tmp_path: Path
+) -> None:
+    """D09: reading on from a result neither washes it clean nor loses what it has read."""
+    at = Project(Path(shutil.copytree(read[0].root, tmp_path / "copied")))
+    blocks = files.read_json(at.params)
+    blocks["project"]["encoder"] = "models/pretrained/notes"
+    blocks["pretrain"] |= {"epochs": 1, "head_epochs": 1}
+    files.write_text(at.params, json.dumps(blocks))
+    learned = next(parquet.read(at.root / "models/pretrained/notes/texts.parquet"))["text"]
+    others = tmp_path / "others.jsonl"
+    found = [row["context"] for row in toys.toy_rows(80, 11, contexts=1)]
+    others.write_text("\n".join(json.dumps({"text": text}) for text in found))
+    pretrain(at, "others", others, keep=kept)
+    later = at.root / "models" / "pretrained" / "others"
+    overlap.refuse_overlap(at, "extractive", later)
+    rows = toys.toy_rows(48, 3)
+    for row in rows:
+        if row["title"] == "Toy 3 7":
+            row["context"] = learned
+    toys.toy_episode(at, 3, "three", rows)
+    with pytest.raises(DataError, match="others has read 1 texts that episodes hold out"):
+        overlap.refuse_overlap(at, "extractive", later)
+    with pytest.raises(DataError, match=r"notes has read 1 texts .*, first of 0003") as refused:
+        pretrain(at, "again", others, keep=kept)
+    assert "lineage.json" in refused.value.fix
+    assert not (at.root / "models" / "pretrained" / "again").exists()
 
 
 def test_the_command_line_says_what_was_read(
