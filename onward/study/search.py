@@ -22,7 +22,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -227,7 +227,7 @@ def describe(asked: Search, study: Any) -> dict[str, Any]:
         {
             "number": one.number,
             "state": one.state.name.lower(),
-            "values": {key: _shown(value) for key, value in one.params.items()},
+            "values": {key: _shown(asked.space[key], value) for key, value in one.params.items()},
             "score": one.value,
             "early": one.intermediate_values.get(0),
             "seconds": one.user_attrs.get("seconds", 0.0),
@@ -244,8 +244,8 @@ def describe(asked: Search, study: Any) -> dict[str, Any]:
             fix="give it more --minutes; it goes on where it stopped",
         )
     best = max(done, key=lambda one: (one["score"], -one["number"]))
-    spent = sum(one["seconds"] for one in tries)
-    present = {key: _shown(value) for key, value in asked.present.items()}
+    spent = _spent(tries)
+    present = {key: _shown(asked.space[key], value) for key, value in asked.present.items()}
     tried = done[0]["number"] == 0 and done[0]["values"] == present
     follow = _followed(asked, best["values"])
     return {
@@ -288,5 +288,16 @@ def _followed(asked: Search, values: Mapping[str, Any]) -> dict[str, tuple[Any, 
     }
 
 
-def _shown(value: Any) -> Any:
-    return float(f"{value:.3g}") if isinstance(value, float) else value
+def _spent(tries: Sequence[Mapping[str, Any]]) -> float:
+    """Seconds of all trainings: one that several tries asked for was made once."""
+    longest: dict[str, float] = {}
+    for one in tries:
+        values = files.digest(one["values"])
+        longest[values] = max(longest.get(values, 0.0), one["seconds"])
+    return sum(longest.values())
+
+
+def _shown(among: Range | tuple[Any, ...], value: Any) -> Any:
+    """A value as it was trained with: one of a range has three digits, one of a list all."""
+    whole = not isinstance(among, Range) or among.whole
+    return value if whole else float(f"{value:.3g}")

@@ -90,6 +90,16 @@ def test_the_best_is_a_change_and_the_cost_is_told(
     assert search(asked, trials=14)["tries"] == tries and len(trained) == 2 * 14 - len(given_up)
 
 
+def test_listed_values_are_written_as_they_were_trained_with_and_paid_for_once(
+    asked: Search, trained: list[dict[str, Any]]
+) -> None:
+    found = search(replace(asked, space={RATE: (0.001234567, 0.02987654)}), trials=6)
+    assert found["changed"] == {RATE: 0.02987654}
+    assert {block["first_learning_rate"] for block in trained} == {0.001234567, 0.02987654}
+    given_up = {one["values"][RATE] for one in found["tries"] if one["state"] != "complete"}
+    assert not given_up and found["cost"]["seconds"] == 2 * 5, "of six tries two were trained"
+
+
 def test_F01_a_killed_search_goes_on_as_the_undisturbed_one(
     asked: Search, trained: list[dict[str, Any]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
