@@ -95,8 +95,12 @@ class Job:
     @property
     def rate(self) -> float:
         """The learning rate: a training from pretrained weights has one of its own."""
-        chosen = self.settings
-        return chosen.first_learning_rate if self._afresh else chosen.learning_rate
+        return float(getattr(self.settings, self.rate_key.removeprefix("finetune.")))
+
+    @property
+    def rate_key(self) -> str:
+        """The setting that it is of."""
+        return f"finetune.{'first_' if self._afresh else ''}learning_rate"
 
     @property
     def epochs(self) -> float:

@@ -52,6 +52,8 @@ class Run:
     seed: int
     name_rows: Callable[[list[int]], list[str]]
     """Numbers of training rows -> their ids."""
+    rate_key: str
+    """The setting that the rate is of."""
     term: Callable[[Any, Any, Any, Any], Any]
     """model, batch, outputs and `past` -> what the strategy adds to the batch's mean loss"""
     past: Any = None
@@ -166,7 +168,7 @@ class Loop(Trainer):
         return NotFinite(
             f"A {what} became {value} in step {step}; training stopped",
             where=f"rows of the batch: {shown}",
-            fix="lower finetune.learning_rate, or look at these rows; "
+            fix=f"lower {self.run.rate_key}, or look at these rows; "
             "the last good checkpoint is kept",
             details={"step": step, "what": what, "rows": rows},
         )

@@ -59,6 +59,9 @@ class Task:
     """The new model and its device -> what the term works on; None: it has nothing to keep."""
     name: str = "fine-tune"
     """What its progress is called."""
+    rate_key: str = "finetune.learning_rate"
+    """The setting that `rate` is of, for messages; so are those of its memory."""
+    size_keys: str = "finetune.micro_batch and prepare.max_length"
 
     def steps(self, batch: int) -> int:
         """Optimizer steps of the whole training, as Trainer counts them."""
@@ -119,7 +122,7 @@ def fit(task: Task, settings: Finetune) -> Trained:
             problem = f"Out of memory in micro-batches ({' '.join(str(error).split())[:200]})"
     raise OutOfMemory(
         problem,
-        where="params.yaml, finetune.micro_batch and prepare.max_length",
+        where=f"params.yaml, {task.size_keys}",
         fix="make them smaller, or train on a machine with more memory; a checkpoint is kept",
     )
 
@@ -262,6 +265,7 @@ def _run(task: Task, settings: Finetune, course: Course, past: Any) -> loop.Run:
         collate=task.collate,
         seed=settings.seed,
         name_rows=task.name_rows,
+        rate_key=task.rate_key,
         term=task.term.loss,
         past=past,
     )

@@ -120,6 +120,7 @@ def _reading(project: Project, name: str, source: Path) -> Reading:
     settings = config.read(project.params, Pretrain)
     named = config.read(project.params, Identity).encoder
     folder = encoder.locate(named, project.root)
+    encoder.check_window(folder, settings.max_length, "pretrain.max_length")
     if not source.is_file():
         raise DataError("There is no such file", where=str(source), fix="check the path")
     asked = {
@@ -309,6 +310,8 @@ def _task(
         data=told,
         stopping=None,
         rate=settings.head_learning_rate if of_head else settings.learning_rate,
+        rate_key=f"pretrain.{'head_' if of_head else ''}learning_rate",
+        size_keys="pretrain.micro_batch and pretrain.max_length",
         epochs=epochs / passes,
         collate=Collate(tokenizer.pad_token_id or 0, blocks.TARGETS),
         work=work,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import shutil
 from pathlib import Path
 from typing import Any
@@ -13,8 +14,8 @@ from cli import main
 from onward import allocation, files
 from onward.episodes import rows as parquet
 from onward.episodes import turn as turns
-from onward.errors import DataError, IntegrityError, SettingsError, UsageError
-from onward.learning import encoder, finetune, models, prepare
+from onward.errors import DataError, IntegrityError, NotFinite, SettingsError, UsageError
+from onward.learning import encoder, finetune, loop, models, prepare
 from onward.pretraining import language, overlap
 from onward.pretraining.pretrain import pretrain
 from onward.project import Project
@@ -282,6 +283,34 @@ def test_a_file_that_cannot_be_taken(
     with pytest.raises(DataError, match=said):
         pretrain(at, "notes", tmp_path / "notes.jsonl", keep=kept)
     assert not (tmp_path / "models" / "pretrained").exists()
+
+
+def test_blocks_longer_than_the_model_are_refused_before_anything_is_read(
+    toy_encoder: Path, tmp_path: Path
+) -> None:
+    at = project(tmp_path, toy_encoder, max_length=1024)
+    with pytest.raises(SettingsError, match="1024 tokens is longer than the model's 512") as found:
+        pretrain(at, "notes", texts(tmp_path / "notes.jsonl"), keep=kept)
+    assert found.value.where == "params.yaml, pretrain.max_length"
+    assert not (at.private / "pretraining").exists()
+
+
+def test_F07_what_diverges_names_the_settings_that_it_was_read_with(
+    toy_encoder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    at = project(tmp_path, toy_encoder)
+
+    def bad(run: Any, _: Any) -> None:
+        raise run.not_finite("weight", math.nan)
+
+    monkeypatch.setattr(loop.Loop, "check_weights", bad)
+    with pytest.raises(NotFinite) as found:
+        pretrain(at, "notes", texts(tmp_path / "notes.jsonl"), keep=kept)
+    assert found.value.fix.startswith("lower pretrain.head_learning_rate, or")
+    prepare.run(at)
+    with pytest.raises(NotFinite) as found:
+        finetune.run(at)
+    assert found.value.fix.startswith("lower finetune.first_learning_rate, or")
 
 
 def test_an_objective_that_the_model_has_not_is_refused(toy_encoder: Path, tmp_path: Path) -> None:

@@ -32,6 +32,7 @@ def task(job: Job) -> Task:
         data=job.features(),
         stopping=job.stopping(),
         rate=job.rate,
+        rate_key=job.rate_key,
         epochs=job.epochs,
         collate=job.packing(),
         work=job.work,

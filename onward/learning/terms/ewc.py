@@ -94,7 +94,7 @@ def remember(job: Job, model: Any, rows: Sequence[Labelled], folder: Path) -> No
         raise NotFinite(
             "The Fisher information is not finite",
             where=f"{len(new)} training rows under the trained model",
-            fix="lower finetune.learning_rate, or choose another strategy.term",
+            fix=f"lower {job.rate_key}, or choose another strategy.term",
         )
     models.write_tensors(folder / FILE, found)
 
