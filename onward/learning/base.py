@@ -55,6 +55,26 @@ def source(project: Project, turn: Turn) -> Path:
     return folder
 
 
+def began(project: Project, turn: Turn) -> Path | None:
+    """The folder of the encoder that a turn's line of versions began with.
+
+    None where that cannot be told: an adopted model, a version or a folder that is not on this
+    machine, or a folder that holds another encoder by now.
+    """
+    told = turn.base.model_dump()
+    if told["kind"] == "pretrained":
+        return where(project, turn)
+    while told["kind"] == "version":
+        path = project.version(told["name"]) / "spec.json"
+        if not path.is_file():
+            return None
+        told = files.read_json(path)["base"]
+    folder = project.root / told["name"]
+    if told["kind"] != "pretrained" or not (folder / "config.json").is_file():
+        return None
+    return folder if encoder.fingerprint(folder, project.cache) == told["sha256"] else None
+
+
 def _adopted(project: Project, name: str) -> Path:
     return project.root / "models" / "adopted" / name
 

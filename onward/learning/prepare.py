@@ -61,7 +61,7 @@ def run(project: Project) -> None:
     Raises:
         IntegrityError: an episode, the base or the report is not the one that the turn names.
         Withdrawn: the turn names an episode that was withdrawn.
-        DataError: the encoder has read what an episode holds out.
+        DataError: the encoder that it all began with has read what an episode holds out.
         MissingFiles: something that it needs is not on this machine.
         SettingsError: this recipe and strategy may not be combined.
         DataError: there is no row to learn.
@@ -75,8 +75,9 @@ def run(project: Project) -> None:
     table.check(turn.recipe, None, strategy)
     _validated(project)
     source = base.source(project, turn)
-    if turn.base.kind == "pretrained":
-        overlap.refuse_overlap(project, turn.recipe, source)
+    began = base.began(project, turn)
+    if began is not None:
+        overlap.refuse_overlap(project, turn.recipe, began)
     encoder.check_window(source, settings.max_length)
     recipe = recipes.get(turn.recipe)
     chosen = choose(project, turn, recipe, settings, strategy)

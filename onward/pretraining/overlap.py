@@ -13,7 +13,8 @@ where they are a text by themselves. In scripts without spaces a character is a 
 ''
 
 What this does not cover: another wording, a translation, a held-out row of an episode that is
-opened later: `refuse_overlap` looks again before anything is trained on such an encoder.
+opened later: `refuse_overlap` looks again before anything is trained on such an encoder, or on a
+version that began with it, where it is on this machine.
 """
 
 from __future__ import annotations

@@ -212,6 +212,33 @@ def test_what_its_encoder_has_read_before_is_not_forgotten(
     assert not (at.root / "models" / "pretrained" / "again").exists()
 
 
+def test_a_version_that_began_with_it_is_held_to_what_it_has_read(
+    read: tuple[Project, Any], toy_encoder: Path, tmp_path: Path
+) -> None:
+    """D09: an episode that is opened when a version serves holds out what was read before it."""
+    at = Project(Path(shutil.copytree(read[0].root, tmp_path / "copied")))
+    blocks = files.read_json(at.params)
+    blocks["project"]["encoder"] = "models/pretrained/notes"
+    blocks["finetune"]["first_epochs"] = 0.2
+    files.write_text(at.params, json.dumps(blocks))
+    turns.compose(at, {"md5": "0.dir", "size": 0, "nfiles": 0}, fresh=True).write(at)
+    prepare.run(at)
+    finetune.run(at)
+    toys.toy_version(at, "v1")
+    made = at.root / "models" / "pretrained" / "notes"
+    rows = toys.toy_rows(48, 3)
+    for row in rows:
+        if row["title"] == "Toy 3 7":
+            row["context"] = next(parquet.read(made / "texts.parquet"))["text"]
+    toys.toy_episode(at, 3, "three", rows)
+    known, later = ["0001-one", "0002-two"], {"learning": ["0003-three"], "version": "v1"}
+    toys.toy_turn(at, toy_encoder, known=known, **later)
+    with pytest.raises(DataError, match="notes has read 1 texts that episodes hold out"):
+        prepare.run(at)
+    (made / "config.json").write_text("{}")  # it is another one by now
+    prepare.run(at)
+
+
 def test_the_command_line_says_what_was_read(
     read: tuple[Project, Any], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
